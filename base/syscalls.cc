@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/syscalls.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+namespace base {
+namespace {
+
+template <typename Call>
+auto retry_eintr(Call call) {
+  auto result = call();
+  while (result < 0 && errno == EINTR) result = call();
+  return result;
+}
+
+bool is_absence(int errno_value) { return errno_value == ENOENT || errno_value == ENOTDIR; }
+
+std::string read_small(int fd, const std::string& path, std::size_t limit) {
+  std::string text;
+  std::array<std::byte, 16384> chunk{};
+  for (;;) {
+    const std::size_t count = read_up_to(fd, chunk, path);
+    text.append(reinterpret_cast<const char*>(chunk.data()), count);
+    if (text.size() > limit)
+      throw error("cannot read ", printable(path), ": larger than ", limit, " bytes");
+    if (count < chunk.size()) return text;
+  }
+}
+
+}  // namespace
+
+UniqueFd open_file(const std::string& path, int flags, mode_t mode) {
+  return open_file_at(AT_FDCWD, path, flags, mode);
+}
+
+UniqueFd open_file_at(int dir_fd, const std::string& path, int flags, mode_t mode) {
+  const int fd =
+      retry_eintr([&] { return ::openat(dir_fd, path.c_str(), flags | O_CLOEXEC, mode); });
+  if (fd < 0) throw errno_error(errno, "cannot open ", printable(path));
+  return UniqueFd(fd);
+}
+
+std::optional<UniqueFd> find_file(const std::string& path, int flags) {
+  const int fd = retry_eintr([&] { return ::open(path.c_str(), flags | O_CLOEXEC); });
+  if (fd >= 0) return UniqueFd(fd);
+  if (is_absence(errno)) return std::nullopt;
+  throw errno_error(errno, "cannot open ", printable(path));
+}
+
+struct stat file_status(int fd, std::string_view name) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) throw errno_error(errno, "cannot stat ", printable(name));
+  return status;
+}
+
+std::optional<struct stat> find_status(const std::string& path, bool follow_symlink) {
+  struct stat status {};
+  if (::fstatat(AT_FDCWD, path.c_str(), &status, follow_symlink ? 0 : AT_SYMLINK_NOFOLLOW) == 0)
+    return status;
+  if (is_absence(errno)) return std::nullopt;
+  throw errno_error(errno, "cannot stat ", printable(path));
+}
+
+std::size_t read_up_to(int fd, std::span<std::byte> out, std::string_view name) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t n = retry_eintr([&] { return ::read(fd, out.data() + done, out.size() - done); });
+    if (n < 0) throw errno_error(errno, "cannot read ", printable(name));
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+std::size_t pread_up_to(int fd, std::span<std::byte> out, std::uint64_t offset,
+                        std::string_view name) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t n = retry_eintr([&] {
+      return ::pread(fd, out.data() + done, out.size() - done, static_cast<off_t>(offset + done));
+    });
+    if (n < 0)
+      throw errno_error(errno, "cannot read ", printable(name), " at offset ", offset + done);
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  return done;
+}
+
+void pread_exactly(int fd, std::span<std::byte> out, std::uint64_t offset, std::string_view name) {
+  const std::size_t done = pread_up_to(fd, out, offset, name);
+  if (done < out.size()) {
+    throw Error(cat(printable(name), " is truncated: it ends at offset ", offset + done, ", but ",
+                    out.size(), " bytes are expected at offset ", offset),
+                EIO);
+  }
+}
+
+void write_all(int fd, std::span<const std::byte> data, std::string_view name) {
+  while (!data.empty()) {
+    const ssize_t n = retry_eintr([&] { return ::write(fd, data.data(), data.size()); });
+    if (n < 0) throw errno_error(errno, "cannot write ", printable(name));
+    data = data.subspan(static_cast<std::size_t>(n));
+  }
+}
+
+void write_all(int fd, std::string_view text, std::string_view name) {
+  write_all(fd, std::as_bytes(std::span(text)), name);
+}
+
+void pwrite_all(int fd, std::span<const std::byte> data, std::uint64_t offset,
+                std::string_view name) {
+  while (!data.empty()) {
+    const ssize_t n = retry_eintr(
+        [&] { return ::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset)); });
+    if (n < 0) throw errno_error(errno, "cannot write ", printable(name));
+    data = data.subspan(static_cast<std::size_t>(n));
+    offset += static_cast<std::uint64_t>(n);
+  }
+}
+
+std::string read_small_file(const std::string& path, std::size_t limit) {
+  return read_small(open_file(path, O_RDONLY).get(), path, limit);
+}
+
+std::optional<std::string> find_small_file(const std::string& path, std::size_t limit) {
+  const std::optional<UniqueFd> fd = find_file(path, O_RDONLY);
+  if (!fd) return std::nullopt;
+  return read_small(fd->get(), path, limit);
+}
+
+std::optional<std::string> find_link_target(const std::string& path) {
+  std::array<char, PATH_MAX> target{};
+  const ssize_t length = ::readlink(path.c_str(), target.data(), target.size());
+  if (length >= 0) return std::string(target.data(), static_cast<std::size_t>(length));
+  if (is_absence(errno) || errno == EINVAL) return std::nullopt;
+  throw errno_error(errno, "cannot read the link ", printable(path));
+}
+
+Pipe make_pipe() {
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw errno_error(errno, "cannot make a pipe");
+  return {UniqueFd(ends[0]), UniqueFd(ends[1])};
+}
+
+}  // namespace base

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// Checked system calls: each throws Error with what was attempted, the object and errno. All set
+// O_CLOEXEC, retry EINTR and are thread-safe. `name` parameters appear in messages only.
+#pragma once
+
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/unique_fd.h"
+
+namespace base {
+
+// open(2). find_file gives nullopt for ENOENT and ENOTDIR only.
+UniqueFd open_file(const std::string& path, int flags, mode_t mode = 0);
+UniqueFd open_file_at(int dir_fd, const std::string& path, int flags, mode_t mode = 0);
+std::optional<UniqueFd> find_file(const std::string& path, int flags);
+
+struct stat file_status(int fd, std::string_view name);
+// lstat(2)/stat(2); nullopt for ENOENT and ENOTDIR only.
+std::optional<struct stat> find_status(const std::string& path, bool follow_symlink = true);
+
+// Reads until `out` is full or end of file; gives the count read.
+std::size_t read_up_to(int fd, std::span<std::byte> out, std::string_view name);
+std::size_t pread_up_to(int fd, std::span<std::byte> out, std::uint64_t offset,
+                        std::string_view name);
+// Throws "NAME is truncated" when the file ends first.
+void pread_exactly(int fd, std::span<std::byte> out, std::uint64_t offset, std::string_view name);
+void write_all(int fd, std::span<const std::byte> data, std::string_view name);
+void write_all(int fd, std::string_view text, std::string_view name);
+void pwrite_all(int fd, std::span<const std::byte> data, std::uint64_t offset,
+                std::string_view name);
+
+// A whole small file (configuration, /proc); throws when it is larger than `limit` bytes.
+std::string read_small_file(const std::string& path, std::size_t limit = 1 << 20);
+std::optional<std::string> find_small_file(const std::string& path, std::size_t limit = 1 << 20);
+
+// readlink(2) of any length up to PATH_MAX; nullopt when the path is absent or no symbolic link.
+std::optional<std::string> find_link_target(const std::string& path);
+
+struct Pipe {
+  UniqueFd read_end, write_end;
+};
+Pipe make_pipe();
+
+}  // namespace base

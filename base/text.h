@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small text building blocks that C++20 on GCC 12 lacks (std::format arrives with GCC 13).
+#pragma once
+
+#include <cstdint>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace base {
+
+// "layer ", 3, " of ", n  ->  "layer 3 of 7". Integers print in decimal; char prints as a
+// character.
+template <typename... Parts>
+std::string cat(const Parts&... parts) {
+  std::ostringstream out;
+  (out << ... << parts);
+  return out.str();
+}
+
+// Splits at every separator; "a,,b" gives three fields and "" gives one empty field.
+std::vector<std::string> split(std::string_view text, char separator);
+
+std::string join(const std::vector<std::string>& parts, std::string_view separator);
+
+// Lower-case hexadecimal, two digits a byte.
+std::string hex(const void* bytes, std::size_t count);
+
+// Names from archives and images may hold newlines, escape sequences or invalid UTF-8: this form is
+// safe to print on a terminal and in one log line ('\n' -> \n, other control and non-ASCII bytes of
+// invalid sequences -> \xNN).
+std::string printable(std::string_view bytes);
+
+// 1536 -> "1.5 KiB".
+std::string human_size(std::uint64_t bytes);
+
+}  // namespace base

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# Third-party libraries as deps::NAME targets. With SIFCONV_STATIC only lib*.a is looked for, so a missing static
+# library is named at configure time and not as a wall of linker errors.
+find_package(Threads REQUIRED)
+
+if(SIFCONV_STATIC)
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
+endif()
+
+function(add_dependency target)
+  add_library(${target} INTERFACE)
+  add_library(deps::${target} ALIAS ${target})
+  foreach(lib ${ARGN})
+    find_library(LIB_${lib} ${lib} REQUIRED)
+    target_link_libraries(${target} INTERFACE ${LIB_${lib}})
+  endforeach()
+endfunction()
+
+add_dependency(compression deflate zstd lz4 lzma lzo2 z)
+add_dependency(squashfs squashfs)
+target_link_libraries(squashfs INTERFACE compression)
+add_dependency(crypto crypto)
+target_link_libraries(crypto INTERFACE ${CMAKE_DL_LIBS})
+if(SIFCONV_STATIC)
+  add_dependency(archive archive nettle acl bz2 xml2 icuuc icudata)
+else()
+  add_dependency(archive archive)
+endif()
+target_link_libraries(archive INTERFACE compression crypto)
+add_library(json INTERFACE)
+add_library(deps::json ALIAS json)
+find_path(NLOHMANN_JSON_INCLUDE nlohmann/json.hpp REQUIRED)

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads SIF containers, Apptainer's and old ones included, and finds the file system to run from.
+// Bytes are hostile.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "sif/sif_format.h"
+
+namespace sif {
+
+struct SifDescriptor {
+  DataType type{};
+  std::uint32_t id = 0, group = 0, link = 0;
+  std::uint64_t offset = 0, size = 0;  // checked to lie within the file
+  std::int64_t created = 0, modified = 0;
+  std::string name;
+  std::string extra;  // 384 raw bytes
+  // Partitions only:
+  FileSystemType file_system{};
+  PartitionType partition{};
+  std::string arch_code;
+};
+
+struct SifHeader {
+  std::string launch_line, version, arch_code;
+  std::string uuid;  // 16 raw bytes
+  std::int64_t created = 0, modified = 0;
+  std::uint64_t descriptors_free = 0, descriptors_total = 0, descriptors_offset = 0,
+                descriptors_size = 0;
+  std::uint64_t data_offset = 0, data_size = 0;
+};
+
+struct SifContainer {
+  SifHeader header;
+  std::vector<SifDescriptor> descriptors;  // used ones, in table order
+};
+
+// True when "SIF_MAGIC" stands where the header has it.
+bool is_sif(int fd);
+// Throws Error naming structure, offset, found value and allowed range.
+SifContainer read_sif(int fd, const std::string& name);
+
+// A squashfs to run from.
+struct ImageFile {
+  base::UniqueFd fd;
+  std::string path;  // as given by the user
+  std::uint64_t offset = 0, size = 0;
+  std::string go_arch;  // empty for a bare squashfs or an unknown code
+};
+
+// Opens a SIF (its primary system partition) or a bare squashfs file. Throws Error with a hint:
+// absent, unreadable, a directory, neither format, truncated, encrypted, ext3, no primary
+// partition.
+ImageFile open_image(const std::string& path);
+
+}  // namespace sif

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes a SIF container: text objects first, then one primary system partition that the caller
+// writes in place.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sif {
+
+struct SifText {
+  std::int32_t data_type;  // DataType::definition_file or generic_json
+  std::string name;        // at most 127 bytes
+  std::string content;
+};
+
+struct SifLayout {
+  std::string go_arch;
+  std::array<std::uint8_t, 16> uuid{};
+  std::int64_t created = 0;  // seconds since the epoch, also the modification time
+  std::vector<SifText> texts;
+};
+
+// Offset at which the primary partition of this layout starts (a multiple of 4,096).
+std::uint64_t partition_offset(const SifLayout& layout);
+
+// Writes header, descriptors and texts around a partition of `partition_size` bytes already written
+// at partition_offset(layout). Throws Error on I/O failure.
+void write_sif_around_partition(int fd, const SifLayout& layout, std::uint64_t partition_size);
+
+}  // namespace sif

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads any squashfs 4.0 image from a file at an offset. Image bytes are hostile: every table is
+// bounds-checked before anything is allocated from it, and corruption throws Error with errno EIO
+// naming structure, offset, value and range. All const members are thread-safe; metadata blocks are
+// inflated once and kept (grow-only, lock-free lookup).
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "sif/squashfs_format.h"
+#include "sif/tree.h"
+
+namespace sif {
+
+// Position of an inode: metadata block start relative to the inode table << 16 | offset in the
+// block (the format's own form).
+using InodeRef = std::uint64_t;
+
+struct InodeAttributes {
+  InodeRef ref = 0;
+  FileType type = FileType::regular;
+  std::uint16_t mode = 0;  // 07777
+  std::uint32_t uid = 0, gid = 0, mtime = 0, inode_number = 0, link_count = 1;
+  std::uint64_t size = 0;  // directories: the listing's size as stored
+  std::uint32_t device_major = 0, device_minor = 0;
+  std::uint32_t xattr_index = kNoXattr;
+};
+
+class SquashfsReader {
+ public:
+  // Reads and checks superblock and tables of the image at [offset, offset + size) of `fd`. The
+  // descriptor is borrowed and must outlive the reader. `name` appears in messages.
+  SquashfsReader(int fd, std::uint64_t offset, std::uint64_t size, std::string name);
+  ~SquashfsReader();
+
+  InodeRef root() const;
+  Codec codec() const;
+  std::uint32_t block_size() const;
+  std::uint64_t inode_count() const;
+  bool has_xattrs() const;
+
+  InodeAttributes attributes(InodeRef ref) const;
+  std::optional<InodeRef> find_entry(InodeRef directory, std::string_view name) const;
+
+  struct Entry {
+    std::string name;
+    FileType type;
+    InodeRef ref;
+    std::uint32_t inode_number;
+    std::uint64_t next_cookie;  // resume after this entry
+  };
+  // Calls `visit` for each entry from `cookie` (0 = start) until it returns false. Cookies resume
+  // without rescanning.
+  void list(InodeRef directory, std::uint64_t cookie,
+            const std::function<bool(const Entry&)>& visit) const;
+
+  std::string symlink_target(InodeRef ref) const;
+  std::vector<std::pair<std::string, std::string>> xattrs(const InodeAttributes& inode) const;
+  // Reads up to out.size() bytes at `offset` of a regular file; gives the count (short only at end
+  // of file).
+  std::size_t read_file(InodeRef ref, std::uint64_t offset, std::span<std::byte> out) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sif
