@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/syscalls.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+namespace base {
+namespace {
+
+using testing::HasSubstr;
+
+UniqueFd temporary_file() { return open_file(testing::TempDir(), O_TMPFILE | O_RDWR, 0600); }
+
+TEST(OpenFile, TellsObjectAndCause) {
+  try {
+    open_file("/nonexistent/fi\nle", O_RDONLY);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "cannot open /nonexistent/fi\\nle: No such file or directory");
+    EXPECT_EQ(error.errno_value(), ENOENT);
+  }
+}
+
+TEST(FindFile, AbsenceIsNoError) {
+  EXPECT_FALSE(find_file("/nonexistent", O_RDONLY).has_value());
+  EXPECT_FALSE(find_file("/dev/null/below-a-file", O_RDONLY).has_value());
+  EXPECT_TRUE(find_file("/dev/null", O_RDONLY).has_value());
+  EXPECT_FALSE(find_status("/nonexistent").has_value());
+  EXPECT_FALSE(find_small_file("/nonexistent").has_value());
+  EXPECT_FALSE(find_link_target("/dev/null").has_value());
+}
+
+TEST(PreadExactly, SaysWhereATruncatedFileEnds) {
+  const UniqueFd fd = temporary_file();
+  write_all(fd.get(), "12345", "numbers");
+  std::array<std::byte, 4> out{};
+  pread_exactly(fd.get(), out, 1, "numbers");
+  EXPECT_EQ(std::to_integer<char>(out[0]), '2');
+  try {
+    pread_exactly(fd.get(), out, 3, "numbers");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(),
+                 "numbers is truncated: it ends at offset 5, but 4 bytes are expected at offset 3");
+  }
+}
+
+TEST(ReadSmallFile, RefusesWhatIsLargerThanTheLimit) {
+  EXPECT_THROW(read_small_file("/dev/zero", 1000), Error);
+  EXPECT_EQ(read_small_file("/dev/null"), "");
+}
+
+TEST(WriteAll, ReportsAFullDevice) {
+  const UniqueFd full = open_file("/dev/full", O_WRONLY);
+  try {
+    write_all(full.get(), "x", "/dev/full");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.errno_value(), ENOSPC);
+    EXPECT_THAT(error.what(), HasSubstr("cannot write /dev/full: No space left on device"));
+  }
+}
+
+TEST(UniqueFd, ClosesOnceAndMoves) {
+  UniqueFd first = temporary_file();
+  const int number = first.get();
+  UniqueFd second = std::move(first);
+  EXPECT_EQ(second.get(), number);
+  EXPECT_NE(::fcntl(number, F_GETFD), -1);
+  second.reset();
+  EXPECT_EQ(::fcntl(number, F_GETFD), -1);
+}
+
+}  // namespace
+}  // namespace base
