@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Last step of sifrun: inside the container's root, with all privileges dropped and the working
+// directory set, evaluate the image's environment scripts and become the payload.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "runtime/environment.h"
+
+namespace runtime {
+
+enum class Verb { exec, run, shell, test, start };
+
+struct ActionRequest {
+  Verb verb = Verb::exec;
+  std::vector<std::string> arguments;  // everything after IMAGE on the command line
+  EnvironmentRequest environment;
+  std::string shell;  // --shell, or APPTAINER_SHELL / SINGULARITY_SHELL; empty: the image's
+  // Limit of the environment scripts (--runscript-timeout), 0: none.
+  std::chrono::seconds script_timeout{60};
+};
+
+// Replaces the process. Throws base::Error if the payload cannot be started (the caller prints it
+// as FATAL and exits 255); exits by itself with 0 or 1 where there is nothing to run, and with the
+// status of an environment script that calls exit. Single-threaded callers only: it may fork.
+[[noreturn]] void run_action(const ActionRequest& request);
+
+}  // namespace runtime
