@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 
@@ -29,9 +30,9 @@ class Compressor {
   virtual std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out) = 0;
 };
 
-// `level` is the codec's own (zstd 1-19, gzip by libdeflate 1-12, xz 0-9; lz4: 1 is fast, 3-12 is
-// HC); throws for a level outside its range. Deterministic: the same input gives the same bytes on
-// every machine.
+// `level` is the codec's own (zstd 1-22, gzip by libdeflate 1-12, xz 0-9; lz4: 1-2 are fast, 3-12
+// are HC); throws for a level outside its range. Deterministic: the same input gives the same bytes
+// on every machine.
 std::unique_ptr<Compressor> make_compressor(Codec codec, int level, std::uint32_t block_size);
 
 }  // namespace sif
