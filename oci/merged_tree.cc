@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/merged_tree.h"
+
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "oci/layer_tree.h"
+#include "oci/whiteout.h"
+
+namespace oci {
+namespace {
+
+// A folder that lies over nothing: its whiteouts have nothing to hide.
+void drop_whiteouts(sif::Inode& top) {
+  std::vector<sif::Inode*> pending = {&top};
+  while (!pending.empty()) {
+    sif::Inode& directory = *pending.back();
+    pending.pop_back();
+    std::erase_if(directory.children, [](const auto& child) { return is_whiteout(*child.second); });
+    for (const auto& [name, child] : directory.children) {
+      if (child->type == sif::FileType::directory) pending.push_back(child);
+    }
+  }
+}
+
+// Metadata come from the uppermost layer that has the folder, even if only as a parent.
+void take_metadata(sif::Inode& lower, const sif::Inode& upper) {
+  lower.mode = upper.mode;
+  lower.uid = upper.uid;
+  lower.gid = upper.gid;
+  lower.mtime = upper.mtime;
+  lower.xattrs = upper.xattrs;
+}
+
+}  // namespace
+
+void apply_layer(sif::Tree& tree, Layer layer) {
+  LayerTree upper_tree(tree, layer.name, layer.source);
+  for (TarEntry& entry : layer.entries) upper_tree.add(std::move(entry));
+
+  std::vector<std::pair<sif::Inode*, sif::Inode*>> pending = {{&tree.root(), &upper_tree.root()}};
+  while (!pending.empty()) {
+    const auto [lower, upper] = pending.back();
+    pending.pop_back();
+    for (const auto& [name, child] : upper->children) {
+      if (is_whiteout(*child)) {
+        lower->children.erase(name);
+        continue;
+      }
+      sif::Inode*& place = lower->children[name];
+      const bool both_directories = place != nullptr && place->type == sif::FileType::directory &&
+                                    child->type == sif::FileType::directory;
+      if (both_directories && !upper_tree.is_opaque(*child)) {
+        take_metadata(*place, *child);
+        pending.emplace_back(place, child);
+        continue;
+      }
+      place = child;
+      if (child->type == sif::FileType::directory) drop_whiteouts(*child);
+    }
+    upper->children.clear();
+  }
+}
+
+}  // namespace oci
