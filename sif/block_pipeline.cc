@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sif/block_pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "base/syscalls.h"
+#include "sif/codec.h"
+#include "sif/file_content.h"
+
+namespace sif {
+namespace {
+
+constexpr std::size_t kSlotsPerWorker = 16;
+constexpr std::size_t kMaxQueuedBytes = 128 << 20;
+// A signal handler cannot notify a condition variable, so waiting looks at the flag this often.
+constexpr std::chrono::milliseconds kCancelPoll{50};
+
+std::size_t queue_capacity(const SquashfsOptions& options) {
+  const std::size_t workers = options.threads;
+  return std::max(2 * workers,
+                  std::min(kSlotsPerWorker * workers, kMaxQueuedBytes / options.block_size));
+}
+
+bool all_zeros(std::span<const std::byte> data) {
+  return data.front() == std::byte{0} &&
+         std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0;
+}
+
+std::size_t total_length(const BlockRequest& request) {
+  std::size_t length = 0;
+  for (const FileRange& range : request.ranges) length += range.length;
+  return length;
+}
+
+}  // namespace
+
+void throw_if_cancelled(const WriteProgress& progress) {
+  if (progress.cancelled.load(std::memory_order_relaxed)) throw base::error("cancelled");
+}
+
+BlockPipeline::BlockPipeline(int fd, std::uint64_t offset, std::uint64_t position,
+                             const SquashfsOptions& options, WriteProgress& progress, Placed placed)
+    : fd_(fd),
+      offset_(offset),
+      options_(options),
+      progress_(progress),
+      placed_(std::move(placed)),
+      capacity_(queue_capacity(options)),
+      position_(position) {
+  try {
+    for (unsigned i = 0; i < options.threads; ++i) threads_.emplace_back([this] { work(); });
+  } catch (const std::system_error& error) {
+    stop_and_join();
+    throw base::Error(base::cat("cannot start a thread: ", error.code().message()),
+                      error.code().value());
+  }
+}
+
+BlockPipeline::~BlockPipeline() { stop_and_join(); }
+
+void BlockPipeline::stop_and_join() {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    if (!failure_ && !slots_.empty()) failure_ = std::make_exception_ptr(base::error("given up"));
+  }
+  work_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+}
+
+void BlockPipeline::submit(BlockRequest request) {
+  throw_if_cancelled(progress_);
+  {
+    std::unique_lock lock(mutex_);
+    while (slots_.size() >= capacity_ && !failure_) {
+      space_.wait_for(lock, kCancelPoll);
+      throw_if_cancelled(progress_);
+    }
+    if (failure_) std::rethrow_exception(failure_);
+    slots_.emplace_back().request = std::move(request);
+  }
+  work_.notify_one();
+}
+
+std::uint64_t BlockPipeline::finish() {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+  work_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
+  if (failure_) std::rethrow_exception(failure_);
+  return position_;
+}
+
+void BlockPipeline::work() {
+  std::unique_lock lock(mutex_, std::defer_lock);
+  try {
+    work_until_closed(lock);
+  } catch (...) {
+    if (!lock.owns_lock()) lock.lock();
+    if (!failure_) failure_ = std::current_exception();
+    lock.unlock();
+    space_.notify_all();
+    work_.notify_all();
+  }
+}
+
+void BlockPipeline::work_until_closed(std::unique_lock<std::mutex>& lock) {
+  const std::unique_ptr<Compressor> compressor =
+      make_compressor(options_.codec, options_.level, options_.block_size);
+  Buffer scratch = std::make_unique_for_overwrite<std::byte[]>(options_.block_size);
+  lock.lock();
+  for (;;) {
+    work_.wait(lock, [this] { return failure_ || started_ < slots_.size() || closed_; });
+    if (failure_ || started_ == slots_.size()) return;
+    Slot& slot = slots_[started_++];  // stays in place: a deque only grows and shrinks at its ends
+    slot.buffer = take_buffer(lock);
+    lock.unlock();
+
+    throw_if_cancelled(progress_);
+    fill_and_compress(slot, scratch, *compressor);
+
+    lock.lock();
+    slot.done = true;
+    std::vector<Slot> batch = place_finished(lock);
+    if (batch.empty()) continue;
+    lock.unlock();
+    space_.notify_one();
+    write(batch);
+    lock.lock();
+    for (Slot& written : batch) spare_buffers_.push_back(std::move(written.buffer));
+  }
+}
+
+void BlockPipeline::fill_and_compress(Slot& slot, Buffer& scratch, Compressor& compressor) {
+  const std::size_t size = total_length(slot.request);
+  const std::span data(slot.buffer.get(), size);
+  std::size_t filled = 0;
+  for (const FileRange& range : slot.request.ranges) {
+    read_content(*range.file, range.offset, data.subspan(filled, range.length));
+    filled += range.length;
+  }
+  if (slot.request.zeros_are_hole && all_zeros(data)) {
+    slot.size_word = 0;
+  } else if (const std::size_t packed = compressor.compress(data, std::span(scratch.get(), size));
+             packed != 0) {
+    slot.size_word = static_cast<std::uint32_t>(packed);
+    std::swap(slot.buffer, scratch);
+  } else {
+    slot.size_word = static_cast<std::uint32_t>(size) | kBlockStoredBit;
+  }
+  progress_.bytes_done.fetch_add(size, std::memory_order_relaxed);
+}
+
+// Whoever completes the head of the order places all that is finished behind it.
+std::vector<BlockPipeline::Slot> BlockPipeline::place_finished(std::unique_lock<std::mutex>&) {
+  std::vector<Slot> batch;
+  while (!slots_.empty() && slots_.front().done) {
+    Slot& slot = slots_.front();
+    slot.position = position_;
+    position_ += slot.size_word & ~kBlockStoredBit;
+    placed_(slot.request.tag, slot.position, slot.size_word);
+    batch.push_back(std::move(slot));
+    slots_.pop_front();
+    --started_;
+  }
+  return batch;
+}
+
+void BlockPipeline::write(const std::vector<Slot>& batch) {
+  for (const Slot& slot : batch) {
+    const std::span data(slot.buffer.get(), slot.size_word & ~kBlockStoredBit);
+    base::pwrite_all(fd_, data, offset_ + slot.position, "the image");
+  }
+}
+
+BlockPipeline::Buffer BlockPipeline::take_buffer(std::unique_lock<std::mutex>&) {
+  if (spare_buffers_.empty())
+    return std::make_unique_for_overwrite<std::byte[]>(options_.block_size);
+  Buffer buffer = std::move(spare_buffers_.back());
+  spare_buffers_.pop_back();
+  return buffer;
+}
+
+}  // namespace sif

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sif/file_packer.h"
+
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "sif/block_pipeline.h"
+#include "sif/duplicate_files.h"
+#include "sif/file_content.h"
+
+namespace sif {
+namespace {
+
+// Size words are 4 bytes a block, also of holes: a few bytes of archive can declare a sparse file
+// of exabytes. This allows 32 TiB of files at the default block size.
+constexpr std::uint64_t kMaxSizeWords = 1 << 28;
+constexpr std::uint64_t kFragmentTag = 1ULL << 63;  // tags of data blocks: layout << 32 | block
+constexpr std::uint32_t kNoLayout = 0xFFFFFFFF;
+
+class FilePacker {
+ public:
+  FilePacker(const TreePlan& plan, int fd, std::uint64_t offset, std::uint64_t position,
+             const SquashfsOptions& options, WriteProgress& progress)
+      : plan_(plan),
+        block_size_(options.block_size),
+        progress_(progress),
+        duplicates_(plan, [&progress] { throw_if_cancelled(progress); }),
+        pipeline_(fd, offset, position, options, progress,
+                  [this](std::uint64_t tag, std::uint64_t at, std::uint32_t word) {
+                    note_placed(tag, at, word);
+                  }) {}
+
+  PackedFiles run() {
+    reserve_size_words();
+    for (const TreePlan::Directory& directory : plan_.directories())
+      for (const auto& [name, child] : directory.inode->children)
+        if (child->type == FileType::regular) add(*child, plan_.number_of(*child));
+    flush_fragment();
+    packed_.end = pipeline_.finish();
+    return std::move(packed_);
+  }
+
+ private:
+  // Up front, because workers write into the vectors while this thread adds files.
+  void reserve_size_words();
+  void add(const Inode& file, std::uint32_t number);
+  void submit_blocks(const Inode& file, std::uint32_t label);
+  void add_tail(const Inode& file, FileLayout& layout);
+  void flush_fragment();
+  void note_placed(std::uint64_t tag, std::uint64_t position, std::uint32_t size_word);
+
+  const TreePlan& plan_;
+  const std::uint32_t block_size_;
+  WriteProgress& progress_;
+  DuplicateFiles duplicates_;
+  PackedFiles packed_;
+  std::uint64_t next_word_ = 0;
+  BlockRequest fragment_;  // being filled
+  std::uint32_t fragment_fill_ = 0;
+  std::uint32_t fragment_count_ = 0;
+  BlockPipeline pipeline_;  // last: its workers use all of the above
+};
+
+void FilePacker::reserve_size_words() {
+  packed_.layout_of.assign(plan_.inode_count(), kNoLayout);
+  std::vector<bool> seen(plan_.inode_count());
+  std::uint64_t words = 0;
+  std::size_t files = 0;
+  for (const TreePlan::Directory& directory : plan_.directories()) {
+    for (const auto& [name, child] : directory.inode->children) {
+      if (child->type != FileType::regular) continue;
+      std::vector<bool>::reference already = seen[plan_.number_of(*child) - 1];
+      if (already) continue;
+      already = true;
+      ++files;
+      words += child->size / block_size_;
+      if (words > kMaxSizeWords) {
+        throw base::error(plan_.path_of(directory, name), ": the files together, this one of ",
+                          child->size, " bytes included, need more than ", kMaxSizeWords,
+                          " blocks of ", block_size_, " bytes")
+            .with_hint("a larger --block-size allows larger files");
+      }
+    }
+  }
+  packed_.size_words.assign(words, 0);
+  packed_.layouts.reserve(files);
+}
+
+void FilePacker::add(const Inode& file, std::uint32_t number) {
+  std::uint32_t& label = packed_.layout_of[number - 1];
+  if (label != kNoLayout) return;  // another name of the same inode
+  packed_.input_bytes += file.size;
+  const auto fresh = static_cast<std::uint32_t>(packed_.layouts.size());
+  if (const std::optional<std::uint32_t> same = duplicates_.find_or_add(file, fresh)) {
+    label = *same;
+    packed_.duplicate_bytes += file.size;
+    progress_.bytes_done.fetch_add(file.size, std::memory_order_relaxed);
+    return;
+  }
+  label = fresh;
+  FileLayout& layout = packed_.layouts.emplace_back();
+  layout.first_word = next_word_;
+  layout.word_count = file.size / block_size_;
+  next_word_ += layout.word_count;
+  submit_blocks(file, label);
+  if (file.size % block_size_ != 0) add_tail(file, layout);
+}
+
+void FilePacker::submit_blocks(const Inode& file, std::uint32_t label) {
+  const std::uint64_t count = file.size / block_size_;
+  for (std::uint64_t block = 0; block < count; ++block) {
+    const std::uint64_t offset = block * block_size_;
+    if (is_hole(file, offset, block_size_)) {  // its size word is 0 already
+      progress_.bytes_done.fetch_add(block_size_, std::memory_order_relaxed);
+      if (block % 4096 == 0) throw_if_cancelled(progress_);
+      continue;
+    }
+    pipeline_.submit(
+        {{{&file, offset, block_size_}}, static_cast<std::uint64_t>(label) << 32 | block, true});
+  }
+}
+
+void FilePacker::add_tail(const Inode& file, FileLayout& layout) {
+  const auto length = static_cast<std::uint32_t>(file.size % block_size_);
+  if (fragment_fill_ + length > block_size_) flush_fragment();
+  layout.fragment = fragment_count_;
+  layout.fragment_offset = fragment_fill_;
+  fragment_.ranges.push_back({&file, file.size - length, length});
+  fragment_fill_ += length;
+}
+
+void FilePacker::flush_fragment() {
+  if (fragment_fill_ == 0) return;
+  fragment_.tag = kFragmentTag;
+  pipeline_.submit(std::exchange(fragment_, {}));
+  ++fragment_count_;
+  fragment_fill_ = 0;
+}
+
+void FilePacker::note_placed(std::uint64_t tag, std::uint64_t position, std::uint32_t size_word) {
+  if (tag == kFragmentTag) {
+    packed_.fragments.push_back({position, size_word});
+    return;
+  }
+  if (size_word == 0) return;
+  FileLayout& layout = packed_.layouts[static_cast<std::size_t>(tag >> 32)];
+  if (layout.start == 0) layout.start = position;  // no block lies at 0: the superblock does
+  packed_.size_words[layout.first_word + (tag & 0xFFFFFFFF)] = size_word;
+}
+
+}  // namespace
+
+PackedFiles pack_files(const TreePlan& plan, int fd, std::uint64_t offset, std::uint64_t position,
+                       const SquashfsOptions& options, WriteProgress& progress) {
+  return FilePacker(plan, fd, offset, position, options, progress).run();
+}
+
+}  // namespace sif
