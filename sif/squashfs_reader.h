@@ -30,10 +30,14 @@ struct InodeAttributes {
   FileType type = FileType::regular;
   std::uint16_t mode = 0;  // 07777
   std::uint32_t uid = 0, gid = 0, mtime = 0, inode_number = 0, link_count = 1;
-  std::uint64_t size = 0;  // directories: the listing's size as stored
+  std::uint32_t parent_inode_number = 0;  // directories only
+  std::uint64_t size = 0;                 // directories: the listing's size as stored
+  std::uint64_t allocated_size = 0;       // regular files: size without holes
   std::uint32_t device_major = 0, device_minor = 0;
   std::uint32_t xattr_index = kNoXattr;
 };
+
+inline constexpr std::uint32_t kMaxSymlinkTarget = 65535;  // as mksquashfs; Linux follows 4,095
 
 class SquashfsReader {
  public:
@@ -46,13 +50,14 @@ class SquashfsReader {
   Codec codec() const;
   std::uint32_t block_size() const;
   std::uint64_t inode_count() const;
+  std::uint64_t bytes_used() const;
   bool has_xattrs() const;
 
   InodeAttributes attributes(InodeRef ref) const;
   std::optional<InodeRef> find_entry(InodeRef directory, std::string_view name) const;
 
   struct Entry {
-    std::string name;
+    std::string_view name;  // valid during the visit
     FileType type;
     InodeRef ref;
     std::uint32_t inode_number;

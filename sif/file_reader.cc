@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sif/file_reader.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <memory>
+
+#include "sif/thread_decompressor.h"
+
+namespace sif {
+namespace {
+
+constexpr std::size_t kCacheBytes = 8 << 20;  // 64 blocks of the usual size
+constexpr std::uint32_t kFragmentEntryBytes = 16;
+constexpr std::uint32_t kFragmentsPerBlock = kMetadataBlockSize / kFragmentEntryBytes;
+constexpr std::uint64_t kCheckpointStride = 256;
+constexpr std::uint64_t kMaxCheckpoints = 16384;
+
+std::size_t cache_blocks(std::uint32_t block_size) {
+  return std::clamp<std::size_t>(kCacheBytes / block_size, 16, 512);
+}
+
+std::uint32_t little_endian(std::span<const std::byte, 4> raw) {
+  std::uint32_t value = 0;
+  for (std::size_t i = 0; i < 4; ++i) value |= std::to_integer<std::uint32_t>(raw[i]) << (8 * i);
+  return value;
+}
+
+}  // namespace
+
+FileReader::FileReader(const ImageTables& tables)
+    : tables_(tables), cache_(cache_blocks(tables.super.block_size), tables.super.block_size) {
+  if (tables.super.fragment_count > 0) {
+    fragment_index_ =
+        read_table_index(tables.image, tables.super.fragment_table, tables.super.fragment_count,
+                         kFragmentEntryBytes, "fragment table");
+  }
+}
+
+std::uint32_t FileReader::stored_size(std::uint32_t size_word) const {
+  const std::uint32_t size = size_word & ~kBlockStoredBit;
+  if (size > tables_.super.block_size) {
+    throw tables_.image.corrupt("stored block of ", size, " bytes, allowed are ",
+                                tables_.super.block_size);
+  }
+  return size;
+}
+
+// Inflates a stored block to at most `out.size()` bytes.
+std::size_t FileReader::load(std::uint64_t position, std::uint32_t size_word,
+                             std::span<std::byte> out) const {
+  const std::uint32_t size = stored_size(size_word);
+  if ((size_word & kBlockStoredBit) != 0) {
+    if (size > out.size())
+      throw tables_.image.corrupt("plain block of ", size, " bytes where ", out.size(), " belong");
+    tables_.image.read(position, out.first(size), "data block");
+    return size;
+  }
+  const std::span<std::byte> stored = thread_input_buffer(size);
+  tables_.image.read(position, stored, "data block");
+  return thread_decompressor(tables_.super.codec).decompress(stored, out);
+}
+
+BlockCache::BlockPointer FileReader::cached_block(std::uint64_t position, std::uint32_t size_word,
+                                                  std::size_t capacity) const {
+  return cache_.get({position, size_word, static_cast<std::uint32_t>(capacity)},
+                    [&](std::span<std::byte> buffer) { return load(position, size_word, buffer); });
+}
+
+// Bytes [skip, skip + out.size()) of a block of `block_bytes` inflated bytes.
+void FileReader::read_block(std::uint64_t position, std::uint32_t size_word,
+                            std::size_t block_bytes, std::size_t skip,
+                            std::span<std::byte> out) const {
+  if (size_word == 0) {  // a hole
+    std::fill(out.begin(), out.end(), std::byte{0});
+    return;
+  }
+  const auto check_size = [&](std::size_t found) {
+    if (found != block_bytes) {
+      throw tables_.image.corrupt("block at offset ", position, " inflates to ", found, " of ",
+                                  block_bytes, " bytes");
+    }
+  };
+  if ((size_word & kBlockStoredBit) != 0) {
+    check_size(stored_size(size_word));
+    tables_.image.read(position + skip, out, "data block");
+    return;
+  }
+  BlockCache::BlockPointer block;
+  if (out.size() == block_bytes) {
+    block = cache_.find({position, size_word, static_cast<std::uint32_t>(block_bytes)});
+    if (!block) {
+      check_size(load(position, size_word, out));
+      return;
+    }
+  } else {
+    block = cached_block(position, size_word, block_bytes);
+  }
+  check_size(block->bytes().size());
+  std::memcpy(out.data(), block->bytes().data() + skip, out.size());
+}
+
+// Bytes [skip, skip + out.size()) of a file's tail end of `tail_bytes`.
+void FileReader::read_tail(const InodeRecord& file, std::size_t tail_bytes, std::size_t skip,
+                           std::span<std::byte> out) const {
+  if (file.fragment >= tables_.super.fragment_count) {
+    throw tables_.image.corrupt("inode ", file.attributes.inode_number, " wants fragment ",
+                                file.fragment, " of ", tables_.super.fragment_count);
+  }
+  MetadataCursor entry(tables_.metadata,
+                       {fragment_index_[file.fragment / kFragmentsPerBlock],
+                        file.fragment % kFragmentsPerBlock * kFragmentEntryBytes},
+                       tables_.super.fragment_table, "fragment table");
+  const auto position = entry.read<std::uint64_t>();
+  const auto size_word = entry.read<std::uint32_t>();
+  const BlockCache::BlockPointer block =
+      cached_block(position, size_word, tables_.super.block_size);
+  const std::size_t available = block->bytes().size();
+  if (file.fragment_offset > available || tail_bytes > available - file.fragment_offset) {
+    throw tables_.image.corrupt("inode ", file.attributes.inode_number, " wants ", tail_bytes,
+                                " bytes at ", file.fragment_offset, " of a fragment of ",
+                                available);
+  }
+  std::memcpy(out.data(), block->bytes().data() + file.fragment_offset + skip, out.size());
+}
+
+FileReader::ListPosition FileReader::advance(ListPosition from, std::uint64_t blocks) const {
+  if (blocks == 0) return from;
+  MetadataCursor in = inode_table_cursor(tables_, from.size_word);
+  while (blocks > 0) {
+    const std::span<const std::byte> some =
+        in.take_some(std::min<std::uint64_t>(blocks * 4, kMetadataBlockSize));
+    std::size_t at = 0;
+    for (; at + 4 <= some.size(); at += 4, --blocks)
+      from.data_position += stored_size(little_endian(some.subspan(at).first<4>()));
+    if (at == some.size()) continue;
+    std::array<std::byte, 4> split{};  // a word across two metadata blocks
+    const std::size_t have = some.size() - at;
+    std::memcpy(split.data(), some.data() + at, have);
+    in.read_into(std::span(split).subspan(have));
+    from.data_position += stored_size(little_endian(split));
+    --blocks;
+  }
+  from.size_word = in.position();
+  return from;
+}
+
+FileReader::ListPosition FileReader::find_block(const InodeRecord& file, std::uint64_t block_count,
+                                                std::uint64_t block) const {
+  const ListPosition start{file.data_position, file.tail};
+  if (block_count <= kCheckpointStride) return advance(start, block);
+  const auto known = checkpoints_.get(file.attributes.ref, [&] {
+    auto fresh = std::make_shared<Checkpoints>();
+    fresh->stride = std::max(kCheckpointStride,
+                             std::bit_ceil((block_count + kMaxCheckpoints - 1) / kMaxCheckpoints));
+    fresh->places.push_back(start);
+    return fresh;
+  });
+  const std::uint64_t wanted = block / known->stride;
+  ListPosition from;
+  {
+    const std::lock_guard lock(known->mutex);
+    while (known->places.size() <= wanted)
+      known->places.push_back(advance(known->places.back(), known->stride));
+    from = known->places[wanted];
+  }
+  return advance(from, block % known->stride);
+}
+
+std::size_t FileReader::read(const InodeRecord& file, std::uint64_t offset,
+                             std::span<std::byte> out) const {
+  const std::uint64_t size = file.attributes.size;
+  if (file.attributes.type != FileType::regular)
+    throw base::errno_error(EINVAL, "inode ", file.attributes.ref);
+  if (offset >= size) return 0;
+  out = out.first(std::min<std::uint64_t>(out.size(), size - offset));
+
+  const std::uint64_t block_size = tables_.super.block_size;
+  const bool has_tail = file.fragment != kNoFragment;
+  const std::uint64_t block_count = size / block_size + (!has_tail && size % block_size != 0);
+  if (block_count > kMaxBlocksPerFile) {
+    throw tables_.image.corrupt("inode ", file.attributes.inode_number, " has ", block_count,
+                                " blocks, allowed are ", kMaxBlocksPerFile);
+  }
+  if (file.data_position > tables_.image.size() && block_count > 0)
+    throw tables_.image.corrupt("file data at offset ", file.data_position);
+
+  std::size_t done = 0;
+  std::uint64_t block = offset / block_size;
+  std::optional<MetadataCursor> sizes;
+  ListPosition place;
+  while (done < out.size()) {
+    const std::uint64_t block_start = block * block_size;
+    const std::size_t block_bytes = std::min(block_size, size - block_start);
+    const std::size_t skip = offset + done - block_start;
+    const std::span<std::byte> part =
+        out.subspan(done, std::min(block_bytes - skip, out.size() - done));
+    if (block >= block_count) {
+      read_tail(file, block_bytes, skip, part);
+    } else {
+      if (!sizes) {
+        place = find_block(file, block_count, block);
+        sizes.emplace(inode_table_cursor(tables_, place.size_word));
+      }
+      const auto size_word = sizes->read<std::uint32_t>();
+      const std::uint32_t stored = stored_size(size_word);
+      read_block(place.data_position, size_word, block_bytes, skip, part);
+      place.data_position += stored;
+    }
+    done += part.size();
+    ++block;
+  }
+  return done;
+}
+
+}  // namespace sif

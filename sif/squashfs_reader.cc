@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sif/squashfs_reader.h"
+
+#include <utility>
+
+#include "sif/directory_reader.h"
+#include "sif/file_reader.h"
+#include "sif/image_bytes.h"
+#include "sif/inode_reader.h"
+#include "sif/metadata_cache.h"
+#include "sif/squashfs_superblock.h"
+#include "sif/thread_decompressor.h"
+#include "sif/xattr_reader.h"
+
+namespace sif {
+namespace {
+
+// Metadata of a usual image is fetched at once: many small reads are slow on network file systems.
+constexpr std::uint64_t kMaxMetadataPrefetch = 4 << 20;
+
+ImageBytes open_bytes(int fd, std::uint64_t offset, std::uint64_t size, std::string name,
+                      Superblock& super) {
+  ImageBytes image(fd, offset, size, std::move(name));
+  super = read_superblock(image);
+  image.shrink(super.bytes_used);
+  image.prefetch(super.inode_table,
+                 std::min(super.bytes_used - super.inode_table, kMaxMetadataPrefetch));
+  return image;
+}
+
+}  // namespace
+
+struct SquashfsReader::State {
+  Superblock super;
+  ImageBytes image;
+  MetadataCache metadata;
+  std::vector<std::uint32_t> ids;
+  ImageTables tables;
+  DirectoryReader directories;
+  FileReader files;
+  XattrReader xattrs;
+
+  State(int fd, std::uint64_t offset, std::uint64_t size, std::string name)
+      : image(open_bytes(fd, offset, size, std::move(name), super)),
+        metadata(image, super.codec, super.bytes_used - super.inode_table),
+        ids(read_id_table(metadata, super)),
+        tables{image, super, metadata, ids},
+        directories(tables),
+        files(tables),
+        xattrs(tables) {}
+};
+
+SquashfsReader::SquashfsReader(int fd, std::uint64_t offset, std::uint64_t size, std::string name)
+    : state_(std::make_unique<State>(fd, offset, size, std::move(name))) {
+  thread_decompressor(codec());  // an unsupported codec is an error now, not at the first read
+  const InodeAttributes top = attributes(root());
+  if (top.type != FileType::directory)
+    throw state_->image.corrupt("the root inode is not a directory");
+}
+
+SquashfsReader::~SquashfsReader() = default;
+
+InodeRef SquashfsReader::root() const { return state_->super.root_inode; }
+Codec SquashfsReader::codec() const { return state_->super.codec; }
+std::uint32_t SquashfsReader::block_size() const { return state_->super.block_size; }
+std::uint64_t SquashfsReader::inode_count() const { return state_->super.inode_count; }
+std::uint64_t SquashfsReader::bytes_used() const { return state_->super.bytes_used; }
+bool SquashfsReader::has_xattrs() const { return state_->xattrs.has_any(); }
+
+InodeAttributes SquashfsReader::attributes(InodeRef ref) const {
+  return read_inode(state_->tables, ref).attributes;
+}
+
+std::optional<InodeRef> SquashfsReader::find_entry(InodeRef directory,
+                                                   std::string_view name) const {
+  return state_->directories.find(read_inode(state_->tables, directory), name);
+}
+
+void SquashfsReader::list(InodeRef directory, std::uint64_t cookie,
+                          const std::function<bool(const Entry&)>& visit) const {
+  state_->directories.list(read_inode(state_->tables, directory), cookie, visit);
+}
+
+std::string SquashfsReader::symlink_target(InodeRef ref) const {
+  const InodeRecord inode = read_inode(state_->tables, ref);
+  if (inode.attributes.type != FileType::symlink) throw base::errno_error(EINVAL, "inode ", ref);
+  if (inode.attributes.size == 0 || inode.attributes.size > kMaxSymlinkTarget) {
+    throw state_->image.corrupt("symlink target of ", inode.attributes.size,
+                                " bytes, allowed are 1 to ", kMaxSymlinkTarget);
+  }
+  std::string target(inode.attributes.size, '\0');
+  inode_table_cursor(state_->tables, inode.tail)
+      .read_into(std::as_writable_bytes(std::span(target)));
+  if (target.find('\0') != std::string::npos)
+    throw state_->image.corrupt("symlink target with a NUL: ", base::printable(target));
+  return target;
+}
+
+std::vector<std::pair<std::string, std::string>> SquashfsReader::xattrs(
+    const InodeAttributes& inode) const {
+  return state_->xattrs.read(inode.xattr_index);
+}
+
+std::size_t SquashfsReader::read_file(InodeRef ref, std::uint64_t offset,
+                                      std::span<std::byte> out) const {
+  return state_->files.read(read_inode(state_->tables, ref), offset, out);
+}
+
+}  // namespace sif

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sif/thread_decompressor.h"
+
+#include <array>
+#include <memory>
+#include <vector>
+
+namespace sif {
+
+Decompressor& thread_decompressor(Codec codec) {
+  thread_local std::array<std::unique_ptr<Decompressor>, 8> decompressors;
+  std::unique_ptr<Decompressor>& decompressor = decompressors.at(static_cast<std::size_t>(codec));
+  if (!decompressor) decompressor = make_decompressor(codec);
+  return *decompressor;
+}
+
+std::span<std::byte> thread_input_buffer(std::size_t size) {
+  thread_local std::vector<std::byte> buffer;
+  if (buffer.size() < size) buffer.resize(size);
+  return {buffer.data(), size};
+}
+
+}  // namespace sif
