@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/fuse_responder.h"
+
+#include <dirent.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <string>
+
+#include "base/error.h"
+#include "base/log.h"
+
+namespace runtime {
+namespace {
+
+using sif::FileType;
+
+// An image never changes: the kernel may keep what it learned for ten years.
+constexpr std::uint64_t kForever = 10ULL * 365 * 24 * 3600;
+// Position + 2: 0 means "no such entry" and 1 is the root's name in the protocol.
+constexpr std::uint64_t kFirstNodeId = 2;
+// One request, one squashfs block of the usual size: more per request keeps threads waiting for
+// one.
+constexpr std::uint32_t kRequestBytes = 128 << 10;
+constexpr std::uint32_t kMaxWrite = 4096;
+constexpr std::uint16_t kMaxBackground = 64;
+constexpr unsigned kMaxLoggedFailures = 20;
+constexpr std::string_view kTrustedPrefix = "trusted.";
+
+constexpr std::uint32_t kWantedFlags =
+    FUSE_ASYNC_READ | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS |
+    FUSE_NO_OPEN_SUPPORT | FUSE_NO_OPENDIR_SUPPORT | FUSE_CACHE_SYMLINKS | FUSE_MAX_PAGES;
+
+struct TypeBits {
+  mode_t mode;
+  std::uint32_t entry;  // d_type of readdir(3)
+};
+constexpr TypeBits type_bits(FileType type) {
+  switch (type) {
+    case FileType::directory:
+      return {S_IFDIR, DT_DIR};
+    case FileType::regular:
+      return {S_IFREG, DT_REG};
+    case FileType::symlink:
+      return {S_IFLNK, DT_LNK};
+    case FileType::block_device:
+      return {S_IFBLK, DT_BLK};
+    case FileType::char_device:
+      return {S_IFCHR, DT_CHR};
+    case FileType::fifo:
+      return {S_IFIFO, DT_FIFO};
+    case FileType::socket:
+      return {S_IFSOCK, DT_SOCK};
+  }
+  return {S_IFREG, DT_UNKNOWN};
+}
+
+// Structures in requests may be shorter than ours when the kernel is older: the rest is zero.
+template <typename T>
+T parse(std::span<const std::byte> body) {
+  T value{};
+  std::memcpy(&value, body.data(), std::min(body.size(), sizeof(T)));
+  return value;
+}
+
+std::string_view parse_name(std::span<const std::byte> body) {
+  const auto* text = reinterpret_cast<const char*>(body.data());
+  return {text, ::strnlen(text, body.size())};
+}
+
+std::span<const std::byte> as_bytes(std::string_view text) {
+  return std::as_bytes(std::span(text));
+}
+
+// Answers both forms of the xattr requests: size 0 asks how much there is.
+int put_sized(std::uint32_t wanted_size, std::string_view value, FuseReply& reply) {
+  if (wanted_size == 0) {
+    fuse_getxattr_out out{};
+    out.size = static_cast<std::uint32_t>(value.size());
+    reply.put(out);
+    return 0;
+  }
+  if (value.size() > wanted_size) return ERANGE;
+  reply.append(as_bytes(value));
+  return 0;
+}
+
+}  // namespace
+
+FuseReply::FuseReply() : bytes_(sizeof(fuse_out_header) + kRequestBytes) {}
+
+std::span<std::byte> FuseReply::body(std::size_t size) {
+  if (size > kMaxReplyBody) throw base::errno_error(EIO, "FUSE request for ", size, " bytes");
+  if (bytes_.size() < sizeof(fuse_out_header) + size) bytes_.resize(sizeof(fuse_out_header) + size);
+  return std::span(bytes_).subspan(sizeof(fuse_out_header), size);
+}
+
+void FuseReply::append(std::span<const std::byte> bytes) {
+  const std::span<std::byte> whole = body(size_ + bytes.size());
+  std::copy(bytes.begin(), bytes.end(), whole.begin() + static_cast<std::ptrdiff_t>(size_));
+  size_ += bytes.size();
+}
+
+std::span<const std::byte> FuseReply::finish(std::uint64_t unique, int errno_value) {
+  if (errno_value != 0) size_ = 0;
+  fuse_out_header header{};
+  header.len = static_cast<std::uint32_t>(sizeof(header) + size_);
+  header.error = -errno_value;
+  header.unique = unique;
+  std::memcpy(bytes_.data(), &header, sizeof(header));
+  return std::span(bytes_).first(header.len);
+}
+
+struct FuseResponder::Request {
+  fuse_in_header header;
+  std::span<const std::byte> body;
+};
+
+struct FuseResponder::Operation {
+  std::uint32_t opcode;
+  Handler handler;  // null: no answer is wanted
+};
+
+// What is not listed gets ENOSYS, upon which the kernel stops asking (ACCESS, FSYNC, LSEEK, STATX)
+// or reports it (IOCTL).
+const FuseResponder::Operation FuseResponder::kOperations[] = {
+    {FUSE_LOOKUP, &FuseResponder::lookup},
+    {FUSE_READ, &FuseResponder::read_data},
+    {FUSE_GETATTR, &FuseResponder::get_attributes},
+    {FUSE_READLINK, &FuseResponder::read_link},
+    {FUSE_READDIRPLUS, &FuseResponder::read_directory},
+    {FUSE_READDIR, &FuseResponder::read_directory},
+    {FUSE_FORGET, nullptr},
+    {FUSE_BATCH_FORGET, nullptr},
+    {FUSE_INTERRUPT, nullptr},
+    {FUSE_OPEN, &FuseResponder::open_file},
+    {FUSE_OPENDIR, &FuseResponder::open_directory},
+    {FUSE_GETXATTR, &FuseResponder::get_xattr},
+    {FUSE_LISTXATTR, &FuseResponder::list_xattrs},
+    {FUSE_STATFS, &FuseResponder::file_system_status},
+    {FUSE_INIT, &FuseResponder::initialize},
+    {FUSE_RELEASE, &FuseResponder::succeed},
+    {FUSE_RELEASEDIR, &FuseResponder::succeed},
+    {FUSE_DESTROY, &FuseResponder::succeed},
+    {FUSE_SETATTR, &FuseResponder::refuse_write},
+    {FUSE_SYMLINK, &FuseResponder::refuse_write},
+    {FUSE_MKNOD, &FuseResponder::refuse_write},
+    {FUSE_MKDIR, &FuseResponder::refuse_write},
+    {FUSE_UNLINK, &FuseResponder::refuse_write},
+    {FUSE_RMDIR, &FuseResponder::refuse_write},
+    {FUSE_RENAME, &FuseResponder::refuse_write},
+    {FUSE_RENAME2, &FuseResponder::refuse_write},
+    {FUSE_LINK, &FuseResponder::refuse_write},
+    {FUSE_WRITE, &FuseResponder::refuse_write},
+    {FUSE_SETXATTR, &FuseResponder::refuse_write},
+    {FUSE_REMOVEXATTR, &FuseResponder::refuse_write},
+    {FUSE_CREATE, &FuseResponder::refuse_write},
+    {FUSE_TMPFILE, &FuseResponder::refuse_write},
+    {FUSE_FALLOCATE, &FuseResponder::refuse_write},
+    {FUSE_COPY_FILE_RANGE, &FuseResponder::refuse_write},
+};
+
+FuseResponder::FuseResponder(const sif::SquashfsReader& reader, FuseOptions options)
+    : reader_(reader), options_(options) {}
+
+std::span<const std::byte> FuseResponder::answer(std::span<const std::byte> request,
+                                                 FuseReply& reply) {
+  reply.clear();
+  if (request.size() < sizeof(fuse_in_header)) return {};
+  const Request parsed{parse<fuse_in_header>(request), request.subspan(sizeof(fuse_in_header))};
+  for (const Operation& operation : kOperations) {
+    if (operation.opcode == parsed.header.opcode && operation.handler == nullptr) return {};
+  }
+  int errno_value = EIO;
+  try {
+    errno_value = dispatch(parsed, reply);
+  } catch (const base::Error& error) {
+    if (error.errno_value() != 0) errno_value = error.errno_value();
+    log_failure(error.what());
+  } catch (const std::bad_alloc&) {
+    errno_value = ENOMEM;
+  }
+  return reply.finish(parsed.header.unique, errno_value);
+}
+
+int FuseResponder::dispatch(const Request& request, FuseReply& reply) {
+  for (const Operation& operation : kOperations) {
+    if (operation.opcode == request.header.opcode)
+      return (this->*operation.handler)(request, reply);
+  }
+  return ENOSYS;
+}
+
+// A corrupt image may fail at every request: the first lines say what is to be said.
+void FuseResponder::log_failure(const char* text) {
+  const unsigned count = logged_failures_.fetch_add(1, std::memory_order_relaxed);
+  if (count < kMaxLoggedFailures) base::log_warning(text);
+  if (count + 1 == kMaxLoggedFailures)
+    base::log_warning("further errors of this image are not shown");
+}
+
+int FuseResponder::initialize(const Request& request, FuseReply& reply) {
+  const auto in = parse<fuse_init_in>(request.body);
+  fuse_init_out out{};
+  out.major = FUSE_KERNEL_VERSION;
+  out.minor = FUSE_KERNEL_MINOR_VERSION;
+  if (in.major == FUSE_KERNEL_VERSION) {
+    kernel_flags_ = in.flags;
+    out.flags = in.flags & kWantedFlags;
+    out.max_readahead = std::min(in.max_readahead, kRequestBytes);
+    out.max_background = kMaxBackground;
+    out.congestion_threshold = kMaxBackground * 3 / 4;
+    out.max_write = kMaxWrite;
+    out.time_gran = 1'000'000'000;  // squashfs keeps whole seconds
+    const auto page_bytes = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));
+    out.max_pages = static_cast<std::uint16_t>(std::max(1U, kRequestBytes / page_bytes));
+  }
+  reply.put(out);
+  return 0;
+}
+
+sif::InodeRef FuseResponder::ref_of(std::uint64_t node_id) const {
+  return node_id == FUSE_ROOT_ID ? reader_.root() : node_id - kFirstNodeId;
+}
+
+fuse_attr FuseResponder::attributes_of(const sif::InodeAttributes& inode) const {
+  fuse_attr out{};
+  out.ino = inode.inode_number;
+  out.size = inode.size;
+  out.blocks = (inode.allocated_size + 511) / 512;
+  out.atime = out.mtime = out.ctime = inode.mtime;
+  out.mode = type_bits(inode.type).mode | inode.mode;
+  out.nlink = inode.link_count;
+  out.uid = options_.owner ? options_.owner->uid : inode.uid;
+  out.gid = options_.owner ? options_.owner->gid : inode.gid;
+  // The protocol carries the kernel's 32-bit device numbers (new_encode_dev).
+  out.rdev = (inode.device_minor & 0xFF) | inode.device_major << 8 |
+             (inode.device_minor & ~std::uint32_t{0xFF}) << 12;
+  out.blksize = std::min(reader_.block_size(), kRequestBytes);
+  return out;
+}
+
+fuse_entry_out FuseResponder::entry_of(const sif::InodeAttributes& inode) const {
+  // The kernel takes care of other directory loops, but not of the root as somebody's child.
+  if (inode.ref == reader_.root())
+    throw base::Error("corrupt squashfs: a directory contains the root directory", EIO);
+  fuse_entry_out out{};
+  out.nodeid = inode.ref + kFirstNodeId;
+  out.entry_valid = kForever;
+  out.attr_valid = kForever;
+  out.attr = attributes_of(inode);
+  return out;
+}
+
+int FuseResponder::lookup(const Request& request, FuseReply& reply) {
+  const auto found = reader_.find_entry(ref_of(request.header.nodeid), parse_name(request.body));
+  fuse_entry_out out{};
+  if (found)
+    out = entry_of(reader_.attributes(*found));
+  else
+    out.entry_valid = kForever;  // node id 0: absence is remembered, too
+  reply.put(out);
+  return 0;
+}
+
+int FuseResponder::get_attributes(const Request& request, FuseReply& reply) {
+  fuse_attr_out out{};
+  out.attr_valid = kForever;
+  out.attr = attributes_of(reader_.attributes(ref_of(request.header.nodeid)));
+  reply.put(out);
+  return 0;
+}
+
+int FuseResponder::read_link(const Request& request, FuseReply& reply) {
+  const std::string target = reader_.symlink_target(ref_of(request.header.nodeid));
+  // The kernel hands out at most a page and would cut silently.
+  if (target.size() >= static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) return ENAMETOOLONG;
+  reply.append(as_bytes(target));
+  return 0;
+}
+
+// ENOSYS once means: files need no open and their pages stay cached. Older kernels must be told at
+// each open.
+int FuseResponder::open_file(const Request&, FuseReply& reply) {
+  if ((kernel_flags_ & FUSE_NO_OPEN_SUPPORT) != 0) return ENOSYS;
+  fuse_open_out out{};
+  out.open_flags = FOPEN_KEEP_CACHE;
+  reply.put(out);
+  return 0;
+}
+
+int FuseResponder::open_directory(const Request&, FuseReply& reply) {
+  if ((kernel_flags_ & FUSE_NO_OPENDIR_SUPPORT) != 0) return ENOSYS;
+  fuse_open_out out{};
+  out.open_flags = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
+  reply.put(out);
+  return 0;
+}
+
+int FuseResponder::read_data(const Request& request, FuseReply& reply) {
+  const auto in = parse<fuse_read_in>(request.body);
+  reply.set_size(reader_.read_file(ref_of(request.header.nodeid), in.offset, reply.body(in.size)));
+  return 0;
+}
+
+int FuseResponder::read_directory(const Request& request, FuseReply& reply) {
+  const auto in = parse<fuse_read_in>(request.body);
+  const bool with_attributes = request.header.opcode == FUSE_READDIRPLUS;
+  const sif::InodeAttributes self = reader_.attributes(ref_of(request.header.nodeid));
+  const auto put = [&](std::string_view name, std::uint32_t type, std::uint64_t ino,
+                       std::uint64_t next, const sif::InodeRef* ref) {
+    const std::size_t name_offset =
+        with_attributes ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
+    const std::size_t record_size = FUSE_DIRENT_ALIGN(name_offset + name.size());
+    if (record_size > in.size - reply.size()) return false;
+    if (with_attributes) {
+      fuse_entry_out entry{};  // node id 0: listed, but to be looked up before use
+      try {
+        if (ref != nullptr) entry = entry_of(reader_.attributes(*ref));
+      } catch (const base::Error&) {
+        entry = {};  // one corrupt inode must not hide its siblings; a lookup of it will say EIO
+      }
+      reply.put(entry);
+    }
+    const struct {
+      std::uint64_t ino, off;
+      std::uint32_t namelen, type;
+    } record{ino, next, static_cast<std::uint32_t>(name.size()), type};
+    static_assert(sizeof(record) == FUSE_NAME_OFFSET);
+    reply.put(record);
+    reply.append(as_bytes(name));
+    constexpr std::array<std::byte, 8> kPadding{};
+    reply.append(std::span(kPadding).first(record_size - name_offset - name.size()));
+    return true;
+  };
+
+  // Offset 1 is behind ".", 2 behind "..", then come the listing's cookies.
+  if (in.offset == 0 && !put(".", DT_DIR, self.inode_number, 1, nullptr)) return EINVAL;
+  const bool is_root = self.ref == reader_.root();
+  const std::uint32_t parent = is_root ? self.inode_number : self.parent_inode_number;
+  if (in.offset <= 1 && !put("..", DT_DIR, parent, 2, nullptr)) return 0;
+  reader_.list(self.ref, in.offset < 2 ? 0 : in.offset - 2,
+               [&](const sif::SquashfsReader::Entry& entry) {
+                 return put(entry.name, type_bits(entry.type).entry, entry.inode_number,
+                            entry.next_cookie + 2, &entry.ref);
+               });
+  return 0;
+}
+
+int FuseResponder::get_xattr(const Request& request, FuseReply& reply) {
+  if (!reader_.has_xattrs()) return ENOSYS;
+  const auto in = parse<fuse_getxattr_in>(request.body);
+  if (request.body.size() < sizeof(in)) return EINVAL;
+  const std::string_view name = parse_name(request.body.subspan(sizeof(in)));
+  const auto all = reader_.xattrs(reader_.attributes(ref_of(request.header.nodeid)));
+  const auto found =
+      std::find_if(all.begin(), all.end(), [&](const auto& xattr) { return xattr.first == name; });
+  if (found == all.end()) return ENODATA;
+  return put_sized(in.size, found->second, reply);
+}
+
+int FuseResponder::list_xattrs(const Request& request, FuseReply& reply) {
+  if (!reader_.has_xattrs()) return ENOSYS;
+  const auto in = parse<fuse_getxattr_in>(request.body);
+  std::string names;
+  for (const auto& [name, value] :
+       reader_.xattrs(reader_.attributes(ref_of(request.header.nodeid)))) {
+    // As in-kernel file systems: what only root may read is not listed to others.
+    if (request.header.uid != 0 && name.starts_with(kTrustedPrefix)) continue;
+    names += name;
+    names += '\0';
+  }
+  return put_sized(in.size, names, reply);
+}
+
+int FuseResponder::file_system_status(const Request&, FuseReply& reply) {
+  fuse_statfs_out out{};
+  out.st.bsize = out.st.frsize = reader_.block_size();
+  out.st.blocks = (reader_.bytes_used() + reader_.block_size() - 1) / reader_.block_size();
+  out.st.files = reader_.inode_count();
+  out.st.namelen = 255;
+  reply.put(out);
+  return 0;
+}
+
+int FuseResponder::succeed(const Request&, FuseReply&) { return 0; }
+int FuseResponder::refuse_write(const Request&, FuseReply&) { return EROFS; }
+
+}  // namespace runtime

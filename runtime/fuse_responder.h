@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers FUSE requests about one squashfs image, without touching the device: request bytes in,
+// reply bytes out. The protocol is the kernel's own (linux/fuse.h); node ids are inode positions,
+// so nothing is remembered about what the kernel knows and FORGET costs nothing.
+#pragma once
+
+#include <linux/fuse.h>
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "sif/squashfs_reader.h"
+
+namespace runtime {
+
+// How the image is shown. A user namespace with one mapped id shows every other owner as nobody;
+// `owner` shows all files as that user's instead, as Apptainer does.
+struct FuseOptions {
+  struct Owner {
+    uid_t uid;
+    gid_t gid;
+  };
+  std::optional<Owner> owner;
+};
+
+// Reply memory of one thread: the header, and a body of what one request may ask for.
+class FuseReply {
+ public:
+  FuseReply();
+  // The body, at least `size` bytes; throws EIO above kMaxReplyBody.
+  std::span<std::byte> body(std::size_t size);
+  template <typename T>
+  void put(const T& value) {
+    append(std::as_bytes(std::span(&value, 1)));
+  }
+  void append(std::span<const std::byte> bytes);
+  void set_size(std::size_t size) { size_ = size; }
+  void clear() { size_ = 0; }
+  std::size_t size() const { return size_; }
+  // Header and body, ready to be written to the device in one piece.
+  std::span<const std::byte> finish(std::uint64_t unique, int errno_value);
+
+ private:
+  std::vector<std::byte> bytes_;
+  std::size_t size_ = 0;  // of the body
+};
+
+inline constexpr std::size_t kMaxReplyBody = 4 << 20;
+
+// Thread-safe; each thread brings its own FuseReply.
+class FuseResponder {
+ public:
+  FuseResponder(const sif::SquashfsReader& reader, FuseOptions options);
+
+  // Gives the bytes to write back; empty for requests that want no answer. Never throws:
+  // corruption is EIO and a log line.
+  std::span<const std::byte> answer(std::span<const std::byte> request, FuseReply& reply);
+
+ private:
+  struct Request;
+  using Handler = int (FuseResponder::*)(const Request&, FuseReply&);
+  struct Operation;
+  static const Operation kOperations[];
+
+  int dispatch(const Request& request, FuseReply& reply);
+  int initialize(const Request& request, FuseReply& reply);
+  int lookup(const Request& request, FuseReply& reply);
+  int get_attributes(const Request& request, FuseReply& reply);
+  int read_link(const Request& request, FuseReply& reply);
+  int open_file(const Request& request, FuseReply& reply);
+  int open_directory(const Request& request, FuseReply& reply);
+  int read_data(const Request& request, FuseReply& reply);
+  int read_directory(const Request& request, FuseReply& reply);
+  int get_xattr(const Request& request, FuseReply& reply);
+  int list_xattrs(const Request& request, FuseReply& reply);
+  int file_system_status(const Request& request, FuseReply& reply);
+  int succeed(const Request& request, FuseReply& reply);
+  int refuse_write(const Request& request, FuseReply& reply);
+
+  sif::InodeRef ref_of(std::uint64_t node_id) const;
+  fuse_attr attributes_of(const sif::InodeAttributes& inode) const;
+  fuse_entry_out entry_of(const sif::InodeAttributes& inode) const;
+  void log_failure(const char* text);
+
+  const sif::SquashfsReader& reader_;
+  const FuseOptions options_;
+  std::atomic<std::uint32_t> kernel_flags_ = 0;
+  std::atomic<unsigned> logged_failures_ = 0;
+};
+
+}  // namespace runtime

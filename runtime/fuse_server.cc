@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/fuse_server.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+namespace runtime {
+namespace {
+
+// Also on one CPU: a thread that waits for a network file system must not hold up the others.
+constexpr unsigned kMinThreads = 4;
+constexpr unsigned kMaxThreads = 8;
+constexpr std::size_t kThreadStack = 512 << 10;
+// The kernel hands out no request to a smaller buffer; ours are lookups and reads, with short
+// bodies.
+constexpr std::size_t kRequestBuffer = FUSE_MIN_READ_BUFFER + 4096;
+
+unsigned allowed_threads() {
+  cpu_set_t cpus;
+  const int count = ::sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
+  return std::clamp(static_cast<unsigned>(count), kMinThreads, kMaxThreads);
+}
+
+// Looking something up is cheaper than waking another thread for it.
+bool is_long_running(std::uint32_t opcode) {
+  return opcode == FUSE_READ || opcode == FUSE_READDIR || opcode == FUSE_READDIRPLUS;
+}
+
+}  // namespace
+
+FuseServer::FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOptions options)
+    : device_fd_(device_fd), responder_(reader, options), max_threads_(allowed_threads()) {}
+
+void FuseServer::serve() {
+  // Stack limits are the user's and may be huge or tiny; our frames are neither.
+  pthread_attr_t attributes;
+  if (::pthread_attr_init(&attributes) == 0) {
+    ::pthread_attr_setstacksize(&attributes, kThreadStack);
+    ::pthread_setattr_default_np(&attributes);
+    ::pthread_attr_destroy(&attributes);
+  }
+  work();
+  // The device fails for everyone at once, so the others are ending too; no thread adds others
+  // any more once all have seen the end.
+  for (std::size_t i = 0;; ++i) {
+    std::thread thread;
+    {
+      const std::lock_guard lock(threads_mutex_);
+      if (i == threads_.size()) return;
+      thread = std::move(threads_[i]);
+    }
+    thread.join();
+  }
+}
+
+void FuseServer::add_thread_if_busy() {
+  if (idle_.load() > 0 || thread_count_.load() >= max_threads_) return;
+  const std::lock_guard lock(threads_mutex_);
+  if (thread_count_.load() >= max_threads_) return;
+  try {
+    threads_.emplace_back([this] { work(); });
+    ++thread_count_;
+  } catch (const std::system_error&) {
+    thread_count_ = max_threads_;  // a process limit: serve with what there is
+  }
+}
+
+void FuseServer::work() {
+  std::vector<std::byte> request(kRequestBuffer);
+  FuseReply reply;
+  for (;;) {
+    ++idle_;
+    const ssize_t size = ::read(device_fd_, request.data(), request.size());
+    --idle_;
+    if (size < 0) {
+      // ENOENT: the request was interrupted before we took it.
+      if (errno == EINTR || errno == EAGAIN || errno == ENOENT) continue;
+      return;
+    }
+    if (static_cast<std::size_t>(size) < sizeof(fuse_in_header)) continue;
+    fuse_in_header header;
+    std::copy_n(request.data(), sizeof(header), reinterpret_cast<std::byte*>(&header));
+    if (is_long_running(header.opcode)) add_thread_if_busy();
+    const std::span<const std::byte> answer =
+        responder_.answer(std::span(request).first(static_cast<std::size_t>(size)), reply);
+    if (answer.empty()) continue;
+    // A failure concerns this request alone (ENOENT: its caller was killed); the next read tells
+    // whether the mount is gone.
+    [[maybe_unused]] const ssize_t written = ::write(device_fd_, answer.data(), answer.size());
+  }
+}
+
+}  // namespace runtime
