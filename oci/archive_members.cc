@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/archive_members.h"
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "oci/tar_reader.h"
+
+namespace oci {
+namespace {
+
+constexpr int kMaxLinkHops = 40;
+constexpr std::size_t kTarMagicOffset = 257;
+constexpr std::string_view kTarMagic = "ustar";
+constexpr std::size_t kSifMagicOffset = 32;
+constexpr std::string_view kSifMagic = "SIF_MAGIC";
+
+// Every tar writer since 1988 leaves its magic, so a file without it gets a message of its own
+// rather than one about checksums.
+void require_tar(const FileSource& archive) {
+  const std::string name = base::printable(archive.name());
+  if (archive.size() == 0) throw base::error(name, " is empty");
+  std::array<char, 512> block{};
+  const std::size_t count = std::min<std::size_t>(archive.size(), block.size());
+  archive.read_at(0, std::as_writable_bytes(std::span(block)).first(count));
+  const std::string_view start(block.data(), block.size());
+  if (start.substr(kTarMagicOffset, kTarMagic.size()) == kTarMagic) return;
+  if (start.substr(kSifMagicOffset, kSifMagic.size()) == kSifMagic)
+    throw base::error(name, " is a SIF image already");
+  if (start.find_first_not_of('\0') == std::string_view::npos && count == block.size()) return;
+  throw base::error(name, " is not a tar archive")
+      .with_hint("sifconv reads what `docker save IMAGE -o FILE` writes");
+}
+
+std::string parent_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "" : path.substr(0, slash + 1);
+}
+
+}  // namespace
+
+std::optional<std::string> clean_member_path(std::string_view path) {
+  if (path.starts_with('/')) return std::nullopt;
+  std::vector<std::string> kept;
+  for (std::string& part : base::split(path, '/')) {
+    if (part.empty() || part == ".") continue;
+    if (part != "..") {
+      kept.push_back(std::move(part));
+      continue;
+    }
+    if (kept.empty()) return std::nullopt;
+    kept.pop_back();
+  }
+  if (kept.empty()) return std::nullopt;
+  return base::join(kept, "/");
+}
+
+ArchiveMembers::ArchiveMembers(FileSource archive) : archive_(std::move(archive)) {
+  require_tar(archive_);
+  TarReader reader(archive_, archive_.size(), archive_.name());
+  while (std::optional<TarEntry> entry = reader.next()) {
+    const std::optional<std::string> path = clean_member_path(entry->path);
+    if (!path) continue;  // nothing can refer to it
+    Member member{.offset = entry->data_offset, .size = entry->size};
+    // A sparse member has no contiguous data; no writer of image archives makes one.
+    member.is_file = entry->type == EntryType::regular && entry->extents.size() <= 1;
+    if (entry->type == EntryType::symlink) member.link_target = parent_of(*path) + entry->link_target;
+    if (entry->type == EntryType::symlink && entry->link_target.starts_with('/'))
+      member.link_target = entry->link_target;
+    if (entry->type == EntryType::hard_link) member.link_target = entry->link_target;
+    members_.insert_or_assign(*path, std::move(member));
+    if (members_.size() > kMaxArchiveMembers) {
+      throw base::error(base::printable(archive_.name()), " has more than ", kMaxArchiveMembers,
+                        " members");
+    }
+  }
+  if (!reader.saw_end_marker()) {
+    throw base::error(base::printable(archive_.name()),
+                      " is truncated: the end-of-archive marker is missing after ",
+                      archive_.size(), " bytes")
+        .with_hint("the copy or the download was probably cut short");
+  }
+}
+
+bool ArchiveMembers::contains(const std::string& path) const { return members_.contains(path); }
+
+FileSource ArchiveMembers::open(const std::string& path, std::string_view what,
+                                std::string_view document) const {
+  const std::string place = base::cat(base::printable(archive_.name()), ": ", document, " names ",
+                                      what, " ", base::printable(path));
+  std::string wanted = path;
+  for (int hop = 0; hop <= kMaxLinkHops; ++hop) {
+    const std::optional<std::string> clean = clean_member_path(wanted);
+    if (!clean || base::cat("/", wanted, "/").find("/../") != std::string::npos && hop == 0)
+      throw base::error(place, ", which leads out of the archive");
+    const auto member = members_.find(*clean);
+    if (member == members_.end()) {
+      throw base::error(place, ", which is missing in the archive",
+                        hop == 0 ? "" : " (through a link to " + base::printable(wanted) + ")");
+    }
+    if (member->second.link_target.empty()) {
+      if (!member->second.is_file) throw base::error(place, ", which is not a regular file");
+      return archive_.part(member->second.offset, member->second.size,
+                           archive_.name() + ": " + *clean);
+    }
+    wanted = member->second.link_target;
+  }
+  throw base::error(place, ", which is a loop of links");
+}
+
+}  // namespace oci

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/json.h"
+
+#include <utility>
+
+#include "base/error.h"
+
+namespace oci {
+
+using nlohmann::json;
+
+JsonValue JsonValue::parse(std::string_view text, std::string name) {
+  if (text.size() > kMaxJsonSize)
+    throw base::error(base::printable(name), " is too large: ", text.size(), " bytes");
+  const auto check_depth = [&](int depth, json::parse_event_t, json&) {
+    if (depth > kMaxJsonDepth)
+      throw base::error(base::printable(name), ": JSON nested deeper than ", kMaxJsonDepth);
+    return true;
+  };
+  // Checked first without exceptions: the library's messages quote raw bytes of the document.
+  json document = json::parse(text, check_depth, false);
+  if (document.is_discarded()) throw base::error(base::printable(name), " is not valid JSON");
+  return {std::make_shared<const json>(std::move(document)), base::printable(name) + ": "};
+}
+
+JsonValue JsonValue::child(const json& value, std::string place) const {
+  return {std::shared_ptr<const json>(value_, &value), std::move(place)};
+}
+
+void JsonValue::expect(bool is_right, std::string_view wanted) const {
+  if (is_right) return;
+  throw base::error(place_, place_.ends_with(": ") ? "it" : "", " is ", value_->type_name(), ", not ",
+                    wanted);
+}
+
+std::optional<JsonValue> JsonValue::find(const std::string& key) const {
+  expect(value_->is_object(), "an object");
+  const auto member = value_->find(key);
+  if (member == value_->end() || member->is_null()) return std::nullopt;
+  return child(*member, place_ + (place_.ends_with(' ') ? "" : ".") + base::printable(key));
+}
+
+JsonValue JsonValue::get(const std::string& key) const {
+  std::optional<JsonValue> member = find(key);
+  if (!member) throw base::error(place_, place_.ends_with(' ') ? "" : ": ", "the key ", key, " is missing");
+  return *std::move(member);
+}
+
+std::string JsonValue::text() const {
+  expect(value_->is_string(), "a text");
+  return value_->get<std::string>();
+}
+
+std::vector<JsonValue> JsonValue::items() const {
+  expect(value_->is_array(), "a list");
+  std::vector<JsonValue> found;
+  for (const json& item : *value_)
+    found.push_back(child(item, base::cat(place_, "[", found.size(), "]")));
+  return found;
+}
+
+std::vector<std::string> JsonValue::texts() const {
+  std::vector<std::string> found;
+  for (const JsonValue& item : items()) found.push_back(item.text());
+  return found;
+}
+
+std::map<std::string, std::string> JsonValue::text_map() const {
+  expect(value_->is_object(), "an object");
+  std::map<std::string, std::string> found;
+  for (const auto& [key, value] : value_->items())
+    found.emplace(key, child(value, place_ + "." + base::printable(key)).text());
+  return found;
+}
+
+std::string JsonValue::text_of(const std::string& key) const {
+  const std::optional<JsonValue> member = find(key);
+  return member ? member->text() : "";
+}
+
+std::vector<JsonValue> JsonValue::items_of(const std::string& key) const {
+  const std::optional<JsonValue> member = find(key);
+  return member ? member->items() : std::vector<JsonValue>();
+}
+
+std::vector<std::string> JsonValue::texts_of(const std::string& key) const {
+  const std::optional<JsonValue> member = find(key);
+  return member ? member->texts() : std::vector<std::string>();
+}
+
+std::map<std::string, std::string> JsonValue::text_map_of(const std::string& key) const {
+  const std::optional<JsonValue> member = find(key);
+  return member ? member->text_map() : std::map<std::string, std::string>();
+}
+
+}  // namespace oci

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/oci_layout.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/error.h"
+#include "oci/digest.h"
+#include "oci/json.h"
+#include "sif/sif_format.h"
+
+namespace oci {
+namespace {
+
+constexpr int kMaxIndexDepth = 4;
+constexpr std::size_t kMaxManifests = 10'000;
+
+// A place to go to, with what the indexes above it said.
+struct Pending {
+  JsonValue descriptor;
+  std::vector<std::string> references;
+  int depth = 0;
+};
+
+struct Candidate {
+  ArchivedImage image;
+  std::string platform;  // "linux/amd64"; empty when the index does not tell
+};
+
+bool is_index(const std::string& media_type) {
+  return media_type == "application/vnd.oci.image.index.v1+json" ||
+         media_type == "application/vnd.docker.distribution.manifest.list.v2+json";
+}
+
+bool is_image_config(const std::string& media_type) {
+  return media_type.empty() || media_type == "application/vnd.oci.image.config.v1+json" ||
+         media_type == "application/vnd.docker.container.image.v1+json";
+}
+
+std::string blob_path(const JsonValue& descriptor) {
+  const std::string digest = descriptor.get("digest").text();
+  if (!is_sha256_digest(digest))
+    throw base::error(descriptor.place(), ": not a sha256 digest: ", base::printable(digest));
+  return "blobs/sha256/" + digest.substr(7);
+}
+
+// containerd records the whole name, others at most the tag.
+std::vector<std::string> references_of(const JsonValue& descriptor) {
+  const std::map<std::string, std::string> notes = descriptor.text_map_of("annotations");
+  if (const auto name = notes.find("io.containerd.image.name"); name != notes.end())
+    return {short_reference(name->second)};
+  const auto tag = notes.find("org.opencontainers.image.ref.name");
+  if (tag == notes.end()) return {};
+  const bool is_name = tag->second.find_first_of("/:") != std::string::npos;
+  return {is_name ? short_reference(tag->second) : tag->second};
+}
+
+bool is_attestation(const JsonValue& descriptor) {
+  if (descriptor.text_map_of("annotations").contains("vnd.docker.reference.type")) return true;
+  const std::optional<JsonValue> platform = descriptor.find("platform");
+  return platform && platform->text_of("os") == "unknown";
+}
+
+std::string platform_of(const JsonValue& descriptor) {
+  const std::optional<JsonValue> platform = descriptor.find("platform");
+  return platform ? platform->text_of("os") + "/" + platform->text_of("architecture") : "";
+}
+
+JsonValue parse_blob(const ArchiveMembers& members, const std::string& path,
+                     std::string_view document) {
+  return JsonValue::parse(read_document(members, path, "the manifest", document),
+                          members.archive_name() + ": " + path);
+}
+
+ArchivedImage image_of(const JsonValue& manifest, const std::string& path,
+                       std::vector<std::string> references) {
+  ArchivedImage image{.references = std::move(references), .document = path};
+  image.config_path = blob_path(manifest.get("config"));
+  for (const JsonValue& layer : manifest.items_of("layers")) {
+    image.layer_paths.push_back(blob_path(layer));
+    image.media_types.push_back(layer.text_of("mediaType"));
+  }
+  return image;
+}
+
+// Of the platforms under one name the linux one for this machine, or the only one.
+std::vector<ArchivedImage> choose_platforms(std::vector<Candidate> candidates) {
+  const std::string preferred = base::cat("linux/", sif::host_go_arch());
+  std::set<std::vector<std::string>> served;
+  std::vector<ArchivedImage> chosen;
+  for (const Candidate& candidate : candidates) {
+    if (candidate.platform != preferred) continue;
+    served.insert(candidate.image.references);
+    chosen.push_back(candidate.image);
+  }
+  for (Candidate& candidate : candidates) {
+    if (!served.contains(candidate.image.references)) chosen.push_back(std::move(candidate.image));
+  }
+  return chosen;
+}
+
+// Walks one descriptor: an index adds to `pending`, an image manifest to `found`.
+void visit(const ArchiveMembers& members, const Pending& place, std::vector<Pending>& pending,
+           std::vector<Candidate>& found, std::string& skipped_type) {
+  const std::string path = blob_path(place.descriptor);
+  if (is_attestation(place.descriptor) || !members.contains(path)) return;
+  const JsonValue document = parse_blob(members, path, "index.json");
+  if (is_index(place.descriptor.text_of("mediaType")) || document.find("manifests")) {
+    if (place.depth >= kMaxIndexDepth)
+      throw base::error(document.place(), "indexes nested deeper than ", kMaxIndexDepth);
+    std::vector<JsonValue> items = document.items_of("manifests");
+    for (auto item = items.rbegin(); item != items.rend(); ++item)
+      pending.push_back({*item, place.references, place.depth + 1});
+    return;
+  }
+  const std::string config_type = document.get("config").text_of("mediaType");
+  if (!is_image_config(config_type)) {
+    skipped_type = config_type;
+    return;
+  }
+  found.push_back({image_of(document, path, place.references), platform_of(place.descriptor)});
+}
+
+}  // namespace
+
+std::string read_document(const ArchiveMembers& members, const std::string& path,
+                          std::string_view what, std::string_view document) {
+  const FileSource source = members.open(path, what, document);
+  std::string text = read_text(source, kMaxJsonSize);
+  const std::string expected = promised_digest(path);
+  if (expected.empty()) return text;
+  if (const std::string actual = sha256_digest(text); actual != expected) {
+    throw base::error(base::printable(source.name()), " is corrupt: its digest is ", actual,
+                      ", expected ", expected);
+  }
+  return text;
+}
+
+std::vector<ArchivedImage> list_oci_images(const ArchiveMembers& members) {
+  const JsonValue index =
+      JsonValue::parse(read_document(members, "index.json", "the document", "the archive"),
+                       members.archive_name() + ": index.json");
+  std::vector<Candidate> found;
+  std::vector<Pending> pending;
+  std::string skipped_type;
+  std::vector<JsonValue> items = index.items_of("manifests");
+  for (auto item = items.rbegin(); item != items.rend(); ++item)
+    pending.push_back({*item, references_of(*item), 0});
+  for (std::size_t visited = 0; !pending.empty(); ++visited) {
+    if (visited > kMaxManifests)
+      throw base::error(index.place(), "more than ", kMaxManifests, " manifests");
+    const Pending place = std::move(pending.back());
+    pending.pop_back();
+    visit(members, place, pending, found, skipped_type);
+  }
+  if (found.empty() && !skipped_type.empty()) {
+    throw base::error(base::printable(members.archive_name()), " holds no image but ",
+                      base::printable(skipped_type), ", which is not supported");
+  }
+  return choose_platforms(std::move(found));
+}
+
+}  // namespace oci

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The images of an OCI layout in an archive (image-spec image-layout.md): index.json, nested
+// indexes, manifests.
+#pragma once
+
+#include <vector>
+
+#include "oci/docker_archive.h"
+
+namespace oci {
+
+// Attestations and other artifacts are left out, and platforms whose manifest is not in the archive
+// (`docker save` of one platform keeps the whole index). Throws Error when no image remains.
+std::vector<ArchivedImage> list_oci_images(const ArchiveMembers& members);
+
+// A document of the archive, its digest verified where its name promises one.
+std::string read_document(const ArchiveMembers& members, const std::string& path,
+                          std::string_view what, std::string_view document);
+
+}  // namespace oci
