@@ -29,7 +29,8 @@ std::optional<Hierarchy> parse_mount(const std::string& line) {
   Hierarchy found{.mount_point = fields[4], .root = fields[3], .version2 = dash[1] == "cgroup2"};
   if (found.version2) return found;
   const std::vector<std::string> controllers = split(dash[3], ',');
-  const bool has_cpu = std::find(controllers.begin(), controllers.end(), "cpu") != controllers.end();
+  const bool has_cpu =
+      std::find(controllers.begin(), controllers.end(), "cpu") != controllers.end();
   if (dash[1] == "cgroup" && has_cpu) return found;
   return std::nullopt;
 }
@@ -84,8 +85,7 @@ std::optional<double> cgroup_cpu_quota(std::string_view cgroup_text, std::string
       path = path->substr(hierarchy->root.size());
     std::string folder = *path == "/" ? "" : *path;
     for (;;) {
-      const auto quota =
-          quota_of(hierarchy->mount_point + folder, hierarchy->version2, find_file);
+      const auto quota = quota_of(hierarchy->mount_point + folder, hierarchy->version2, find_file);
       if (quota) smallest = std::min(smallest.value_or(*quota), *quota);
       const std::size_t slash = folder.rfind('/');
       if (slash == std::string::npos) break;

@@ -46,8 +46,8 @@ class AtomicOutputFile {
   Existing existing_;
   UniqueFd directory_;
   UniqueFd file_;
-  std::mutex mutex_;             // guards what follows
-  std::string temporary_name_;   // in folder_; empty: the file has no temporary name
+  std::mutex mutex_;            // guards what follows
+  std::string temporary_name_;  // in folder_; empty: the file has no temporary name
   bool discarded_ = false;
 };
 

@@ -66,7 +66,8 @@ ArchiveMembers::ArchiveMembers(FileSource archive) : archive_(std::move(archive)
     Member member{.offset = entry->data_offset, .size = entry->size};
     // A sparse member has no contiguous data; no writer of image archives makes one.
     member.is_file = entry->type == EntryType::regular && entry->extents.size() <= 1;
-    if (entry->type == EntryType::symlink) member.link_target = parent_of(*path) + entry->link_target;
+    if (entry->type == EntryType::symlink)
+      member.link_target = parent_of(*path) + entry->link_target;
     if (entry->type == EntryType::symlink && entry->link_target.starts_with('/'))
       member.link_target = entry->link_target;
     if (entry->type == EntryType::hard_link) member.link_target = entry->link_target;
@@ -78,8 +79,8 @@ ArchiveMembers::ArchiveMembers(FileSource archive) : archive_(std::move(archive)
   }
   if (!reader.saw_end_marker()) {
     throw base::error(base::printable(archive_.name()),
-                      " is truncated: the end-of-archive marker is missing after ",
-                      archive_.size(), " bytes")
+                      " is truncated: the end-of-archive marker is missing after ", archive_.size(),
+                      " bytes")
         .with_hint("the copy or the download was probably cut short");
   }
 }
@@ -93,7 +94,8 @@ FileSource ArchiveMembers::open(const std::string& path, std::string_view what,
   std::string wanted = path;
   for (int hop = 0; hop <= kMaxLinkHops; ++hop) {
     const std::optional<std::string> clean = clean_member_path(wanted);
-    if (!clean || base::cat("/", wanted, "/").find("/../") != std::string::npos && hop == 0)
+    // A link may climb within the archive ("../abc/layer.tar"), a document has no reason to.
+    if (!clean || (hop == 0 && base::cat("/", wanted, "/").find("/../") != std::string::npos))
       throw base::error(place, ", which leads out of the archive");
     const auto member = members_.find(*clean);
     if (member == members_.end()) {

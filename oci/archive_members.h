@@ -32,7 +32,7 @@ class ArchiveMembers {
   struct Member {
     std::uint64_t offset = 0, size = 0;
     bool is_file = false;
-    std::string link_target;  // path in the archive, not empty: this is a link
+    std::string link_target{};  // path in the archive, not empty: this is a link
   };
 
   FileSource archive_;

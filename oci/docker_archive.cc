@@ -112,8 +112,8 @@ LayerBlob open_layer(const ArchiveMembers& members, const ArchivedImage& image, 
 }  // namespace
 
 std::string short_reference(std::string_view reference) {
-  for (const std::string_view prefix : {"docker.io/library/", "index.docker.io/library/",
-                                        "docker.io/", "index.docker.io/"}) {
+  for (const std::string_view prefix :
+       {"docker.io/library/", "index.docker.io/library/", "docker.io/", "index.docker.io/"}) {
     if (!reference.starts_with(prefix)) continue;
     reference.remove_prefix(prefix.size());
     break;
@@ -127,8 +127,7 @@ std::string short_reference(std::string_view reference) {
 
 std::string promised_digest(std::string_view path) {
   const std::size_t slash = path.rfind('/');
-  const std::string_view folder =
-      slash == std::string_view::npos ? "" : path.substr(0, slash);
+  const std::string_view folder = slash == std::string_view::npos ? "" : path.substr(0, slash);
   std::string_view name = slash == std::string_view::npos ? path : path.substr(slash + 1);
   if (folder.empty() && name.ends_with(".json"))
     name.remove_suffix(5);
@@ -148,8 +147,9 @@ std::vector<ArchivedImage> list_images(const ArchiveMembers& members) {
     throw base::error(name, " has no manifest.json: Docker older than 1.10 wrote it")
         .with_hint("`docker load` it into a newer Docker and save it again");
   } else {
-    throw base::error(name, " is a tar archive, but not an image: it has neither manifest.json "
-                            "nor index.json")
+    throw base::error(name,
+                      " is a tar archive, but not an image: it has neither manifest.json "
+                      "nor index.json")
         .with_hint("`docker save` writes images; `docker export` writes only files");
   }
   if (images.empty()) throw base::error(name, " holds no image");
@@ -180,10 +180,11 @@ const ArchivedImage& select_image(const std::vector<ArchivedImage>& images,
 
 LoadedImage load_image(const ArchiveMembers& members, const ArchivedImage& image,
                        const std::string& reference) {
-  const std::string text = read_document(members, image.config_path, "the configuration",
-                                         image.document);
+  const std::string text =
+      read_document(members, image.config_path, "the configuration", image.document);
   const std::string place = members.archive_name() + ": " + image.config_path;
-  LoadedImage loaded{.config_digest = sha256_digest(text), .config = parse_image_config(text, place)};
+  LoadedImage loaded{.config_digest = sha256_digest(text),
+                     .config = parse_image_config(text, place)};
   if (!image.references.empty()) loaded.reference = image.references.front();
   const std::string wanted = short_reference(reference);
   if (std::ranges::find(image.references, wanted) != image.references.end())

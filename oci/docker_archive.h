@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The images of a `docker save` archive: manifest.json with <id>/layer.tar (Docker up to 24, podman,
-// skopeo) or with OCI blobs (Docker 25 and later), or an OCI layout alone (index.json).
+// The images of a `docker save` archive: manifest.json with <id>/layer.tar (Docker up to 24,
+// podman, skopeo) or with OCI blobs (Docker 25 and later), or an OCI layout alone (index.json).
 #pragma once
 
 #include <string>
@@ -15,11 +15,11 @@ namespace oci {
 
 // An image as the archive's manifest lists it; nothing of it has been read yet.
 struct ArchivedImage {
-  std::vector<std::string> references;  // in the short form, "debian:12"
-  std::string config_path;
-  std::vector<std::string> layer_paths;  // lowest first
-  std::vector<std::string> media_types;  // of the layers; empty when the manifest does not tell
-  std::string document;                  // that lists it, for messages
+  std::vector<std::string> references{};  // in the short form, "debian:12"
+  std::string config_path{};
+  std::vector<std::string> layer_paths{};  // lowest first
+  std::vector<std::string> media_types{};  // of the layers; empty when the manifest does not tell
+  std::string document;                    // that lists it, for messages
 };
 
 // All of the archive, in its order, entries of the same image united. Throws Error when the
@@ -41,10 +41,10 @@ struct LayerBlob {
 };
 
 struct LoadedImage {
-  std::string reference;      // the one asked for, else the first; may be empty
-  std::string config_digest;  // the image ID
-  ImageConfig config;
-  std::vector<LayerBlob> layers;
+  std::string reference{};      // the one asked for, else the first; may be empty
+  std::string config_digest{};  // the image ID
+  ImageConfig config{};
+  std::vector<LayerBlob> layers{};
 };
 
 // Reads and verifies the configuration and finds the layers, whose content is not verified here.

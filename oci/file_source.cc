@@ -31,10 +31,10 @@ void FileSource::read_at(std::uint64_t offset, std::span<std::byte> out) const {
 
 FileSource FileSource::part(std::uint64_t offset, std::uint64_t length, std::string name) const {
   if (!is_within(offset, length, size_)) {
-    throw base::Error(base::cat(base::printable(name_), " is truncated: it has ", size_,
-                                " bytes, but ", base::printable(name), " needs ", length,
-                                " at offset ", offset),
-                      EIO);
+    throw base::Error(
+        base::cat(base::printable(name_), " is truncated: it has ", size_, " bytes, but ",
+                  base::printable(name), " needs ", length, " at offset ", offset),
+        EIO);
   }
   return {file_, offset_ + offset, length, std::move(name)};
 }

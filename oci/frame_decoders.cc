@@ -72,7 +72,8 @@ class GzipDecoder : public NamedDecoder {
 
 class ZstdDecoder : public NamedDecoder {
  public:
-  explicit ZstdDecoder(const std::string& name) : NamedDecoder(name), stream_(ZSTD_createDStream()) {
+  explicit ZstdDecoder(const std::string& name)
+      : NamedDecoder(name), stream_(ZSTD_createDStream()) {
     if (stream_ == nullptr) throw failure("zstd cannot start");
     ZSTD_DCtx_setParameter(stream_, ZSTD_d_windowLogMax, kMaxZstdWindowLog);
   }
@@ -181,12 +182,18 @@ class Lz4Decoder : public NamedDecoder {
 
 std::unique_ptr<FrameDecoder> make_frame_decoder(Compression compression, const std::string& name) {
   switch (compression) {
-    case Compression::gzip: return std::make_unique<GzipDecoder>(name);
-    case Compression::zstd: return std::make_unique<ZstdDecoder>(name);
-    case Compression::xz: return std::make_unique<XzDecoder>(name);
-    case Compression::bzip2: return std::make_unique<Bzip2Decoder>(name);
-    case Compression::lz4: return std::make_unique<Lz4Decoder>(name);
-    case Compression::none: break;
+    case Compression::gzip:
+      return std::make_unique<GzipDecoder>(name);
+    case Compression::zstd:
+      return std::make_unique<ZstdDecoder>(name);
+    case Compression::xz:
+      return std::make_unique<XzDecoder>(name);
+    case Compression::bzip2:
+      return std::make_unique<Bzip2Decoder>(name);
+    case Compression::lz4:
+      return std::make_unique<Lz4Decoder>(name);
+    case Compression::none:
+      break;
   }
   throw base::error("no decompressor for plain data");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The image configuration (OCI image-spec config.md; Docker writes the same): what to run, for which
-// machine, and the digests that the uncompressed layers must have.
+// The image configuration (OCI image-spec config.md; Docker writes the same): what to run, for
+// which machine, and the digests that the uncompressed layers must have.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@ inline constexpr std::size_t kMaxLayers = 4096;  // Docker stops at 127
 struct ImageConfig {
   std::string architecture;  // a GOARCH name ("amd64")
   std::string os;
-  std::int64_t created = 0;  // seconds since the epoch; 0 when the image does not tell
-  std::string created_text;  // as the image has it
+  std::int64_t created = 0;           // seconds since the epoch; 0 when the image does not tell
+  std::string created_text;           // as the image has it
   std::vector<std::string> diff_ids;  // "sha256:...", lowest layer first
 
   std::vector<std::string> env;  // "NAME=value"

@@ -29,8 +29,8 @@ JsonValue JsonValue::child(const json& value, std::string place) const {
 
 void JsonValue::expect(bool is_right, std::string_view wanted) const {
   if (is_right) return;
-  throw base::error(place_, place_.ends_with(": ") ? "it" : "", " is ", value_->type_name(), ", not ",
-                    wanted);
+  throw base::error(place_, place_.ends_with(": ") ? "it" : "", " is ", value_->type_name(),
+                    ", not ", wanted);
 }
 
 std::optional<JsonValue> JsonValue::find(const std::string& key) const {
@@ -42,7 +42,8 @@ std::optional<JsonValue> JsonValue::find(const std::string& key) const {
 
 JsonValue JsonValue::get(const std::string& key) const {
   std::optional<JsonValue> member = find(key);
-  if (!member) throw base::error(place_, place_.ends_with(' ') ? "" : ": ", "the key ", key, " is missing");
+  if (!member)
+    throw base::error(place_, place_.ends_with(' ') ? "" : ": ", "the key ", key, " is missing");
   return *std::move(member);
 }
 

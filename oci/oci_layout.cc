@@ -148,7 +148,7 @@ std::vector<ArchivedImage> list_oci_images(const ArchiveMembers& members) {
   for (auto item = items.rbegin(); item != items.rend(); ++item)
     pending.push_back({*item, references_of(*item), 0});
   for (std::size_t visited = 0; !pending.empty(); ++visited) {
-    if (visited > kMaxManifests)
+    if (visited + pending.size() > kMaxManifests)
       throw base::error(index.place(), "more than ", kMaxManifests, " manifests");
     const Pending place = std::move(pending.back());
     pending.pop_back();

@@ -35,7 +35,8 @@ constexpr std::array<RootLink, 6> kRootLinks = {{
 struct NeededFolder {
   std::string_view path;
   std::uint16_t mode;
-  bool may_be_link;  // distributions link /home or /tmp elsewhere; a linked /dev cannot be mounted on
+  bool may_be_link;  // distributions link /home or /tmp elsewhere; a linked /dev cannot be mounted
+                     // on
 };
 constexpr std::array<NeededFolder, 8> kNeededFolders = {{
     {"dev", 0755, false},

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/sifconv.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/output_file.h"
+#include "base/syscalls.h"
+#include "cmd/exit_codes.h"
+#include "cmd/interrupts.h"
+#include "cmd/progress_display.h"
+#include "cmd/sifconv_options.h"
+#include "oci/convert.h"
+#include "oci/digest.h"
+
+namespace cmd {
+namespace {
+
+constexpr mode_t kImageMode = 0755;  // an image can be started like a program
+
+// Standard input may be the old DEST's file too, but only a name can be lost.
+void refuse_same_file(const SifconvRequest& request) {
+  const auto source = base::find_status(request.source.path);
+  const auto destination = base::find_status(request.destination);
+  if (source && destination && source->st_dev == destination->st_dev &&
+      source->st_ino == destination->st_ino)
+    throw base::error("SOURCE and DEST are the same file: ", base::printable(request.destination));
+}
+
+std::string file_digest(int fd, std::uint64_t size, const std::string& name) {
+  std::vector<std::byte> chunk(1 << 20);
+  oci::Sha256 hash;
+  for (std::uint64_t done = 0; done < size;) {
+    const std::size_t count = base::pread_up_to(fd, chunk, done, name);
+    if (count == 0) throw base::error("cannot read back ", base::printable(name));
+    hash.update(std::span(chunk).first(count));
+    done += count;
+  }
+  return hash.digest();
+}
+
+// The digest costs another reading of the result, from the page cache, so only --json has it.
+std::string result_record(const SifconvRequest& request, const oci::ConvertResult& result,
+                          const std::string& digest, double seconds) {
+  const nlohmann::json record = {
+      {"dest", request.destination},
+      {"digest", digest},
+      {"size", result.sif_bytes},
+      {"reference", result.reference},
+      {"image_id", result.image_id},
+      {"architecture", result.architecture},
+      {"compression", sif::codec_name(request.squashfs.codec)},
+      {"layers", result.layers},
+      {"files", result.squashfs.inodes},
+      {"source_size", result.source_bytes},
+      {"content_size", result.squashfs.input_bytes},
+      {"duplicate_size", result.squashfs.duplicate_bytes},
+      {"squashfs_size", result.squashfs.image_bytes},
+      {"seconds", seconds},
+  };
+  return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+void convert_and_tell(const SifconvRequest& request) {
+  const auto start = std::chrono::steady_clock::now();
+  refuse_same_file(request);
+  base::AtomicOutputFile output(request.destination, kImageMode, request.existing);
+  oci::ConvertProgress progress;
+  ProgressDisplay display(progress);
+  const Interrupts interrupts([&] {
+    display.clear();
+    output.discard();
+  });
+  if (request.progress) display.start();
+  const oci::ConvertResult result =
+      oci::convert({request.source, output.folder(), request.squashfs}, output.fd(), progress);
+  output.commit();
+  display.finish();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  base::log_info(base::printable(request.destination), ": ", base::human_size(result.sif_bytes),
+                 ", ", result.squashfs.inodes, " files from ", result.layers, " layers of ",
+                 base::printable(result.reference.empty() ? result.image_id : result.reference));
+  if (!request.json) return;
+  const std::string digest = file_digest(output.fd(), result.sif_bytes, request.destination);
+  base::write_all(STDOUT_FILENO, result_record(request, result, digest, seconds.count()),
+                  "standard output");
+}
+
+void run(const SifconvRequest& request) {
+  switch (request.action) {
+    case SifconvRequest::Action::help:
+      return base::write_all(STDOUT_FILENO, sifconv_help(), "standard output");
+    case SifconvRequest::Action::version:
+      return base::write_all(STDOUT_FILENO, "sifconv version " SIFCONV_VERSION "\n",
+                             "standard output");
+    case SifconvRequest::Action::convert:
+      base::set_log_level(request.log_level);
+      // Failed writes are errors with a message, not deaths.
+      ::signal(SIGPIPE, SIG_IGN);
+      ::signal(SIGXFSZ, SIG_IGN);
+      return convert_and_tell(request);
+  }
+}
+
+}  // namespace
+
+int sifconv_main(int argc, char** argv) {
+  int failure_status = kExitUsage;
+  try {
+    const std::span<const char* const> arguments(argv + 1, argv + (argc > 0 ? argc : 1));
+    const SifconvRequest request = parse_sifconv_arguments(arguments);
+    failure_status = kExitFatal;
+    run(request);
+    return 0;
+  } catch (const base::Error& problem) {
+    base::log_fatal(problem.hint().empty() && failure_status == kExitUsage
+                        ? base::error(problem.what()).with_hint("sifconv --help lists the options")
+                        : problem);
+  } catch (const std::exception& problem) {
+    base::log_fatal(base::error("unexpected failure: ", problem.what()));
+  }
+  return failure_status;
+}
+
+}  // namespace cmd

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/sifconv_options.h"
+
+#include <array>
+#include <bit>
+#include <charconv>
+#include <optional>
+
+#include "base/cpu_count.h"
+#include "base/error.h"
+#include "cmd/options.h"
+#include "sif/codec.h"
+
+namespace cmd {
+namespace {
+
+constexpr unsigned kMaxThreads = 1024;
+
+constexpr std::array<OptionRow, 11> kOptions = {{
+    {.name = "force", .letter = 'f', .help = "replace DEST if it exists", .group = "Options"},
+    {.name = "ref",
+     .kind = OptionKind::text,
+     .value = "NAME:TAG",
+     .help = "the image to take if the archive holds several",
+     .group = "Options"},
+    {.name = "compression",
+     .kind = OptionKind::text,
+     .value = "CODEC[:LEVEL]",
+     .help = "zstd (default), gzip, lz4 or xz",
+     .group = "Options"},
+    {.name = "block-size",
+     .kind = OptionKind::text,
+     .value = "SIZE",
+     .help = "compress in blocks of SIZE, 4K to 1M (default 128K)",
+     .group = "Options"},
+    {.name = "threads",
+     .kind = OptionKind::text,
+     .value = "N",
+     .help = "compressing threads (default: the CPUs that this process may use)",
+     .group = "Options"},
+    {.name = "no-progress", .help = "show no progress", .group = "Messages"},
+    {.name = "quiet", .letter = 'q', .help = "only warnings and errors", .group = "Messages"},
+    {.name = "verbose", .letter = 'v', .help = "tell each step", .group = "Messages"},
+    {.name = "json",
+     .help = "print the result as one JSON object on standard output",
+     .group = "Messages"},
+    {.name = "help", .letter = 'h', .help = "print this text", .group = "Messages"},
+    {.name = "version", .help = "print the version", .group = "Messages"},
+}};
+
+struct CodecChoice {
+  std::string_view name;
+  sif::Codec codec;
+  int default_level;
+};
+// Levels beyond these cost several times the CPU for a few per cent of size.
+constexpr std::array<CodecChoice, 4> kCodecs = {{
+    {"zstd", sif::Codec::zstd, 3},
+    {"gzip", sif::Codec::gzip, 6},
+    {"lz4", sif::Codec::lz4, 9},
+    {"xz", sif::Codec::xz, 6},
+}};
+
+std::optional<unsigned> parse_number(std::string_view text) {
+  unsigned value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+unsigned parse_threads(const std::string& text) {
+  const std::optional<unsigned> count = parse_number(text);
+  if (!count || *count == 0 || *count > kMaxThreads)
+    throw base::error("--threads ", base::printable(text), ": a number from 1 to ", kMaxThreads,
+                      " is needed");
+  return *count;
+}
+
+void read_positionals(const ParsedOptions& parsed, SifconvRequest& request) {
+  const std::vector<std::string>& names = parsed.positionals();
+  if (names.empty()) throw base::error("SOURCE is missing");
+  if (names.size() > 2)
+    throw base::error("too many arguments: ", base::printable(names[2]), " after SOURCE and DEST");
+  request.source = oci::parse_source(names[0]);
+  request.destination = names.size() == 2 ? names[1] : oci::default_destination(request.source);
+  if (request.destination.empty()) throw base::error("DEST is empty");
+  if (request.destination == "-") {
+    throw base::error(
+        "DEST must be a file: an image is not written in order and cannot go to "
+        "standard output");
+  }
+}
+
+}  // namespace
+
+void parse_compression(std::string_view text, sif::SquashfsOptions& options) {
+  const std::size_t colon = text.find(':');
+  for (const CodecChoice& choice : kCodecs) {
+    if (choice.name != text.substr(0, colon)) continue;
+    options.codec = choice.codec;
+    options.level = choice.default_level;
+    if (colon == std::string_view::npos) return;
+    const std::optional<unsigned> level = parse_number(text.substr(colon + 1));
+    if (!level || *level > 100)
+      throw base::error("--compression ", base::printable(text), ": the level is not a number");
+    options.level = static_cast<int>(*level);
+    return;
+  }
+  throw base::error("--compression ", base::printable(text), ": zstd, gzip, lz4 or xz is needed");
+}
+
+std::uint32_t parse_block_size(std::string_view text) {
+  std::string_view digits = text;
+  unsigned unit = 1;
+  if (digits.ends_with('K') || digits.ends_with('k')) unit = 1 << 10;
+  if (digits.ends_with('M') || digits.ends_with('m')) unit = 1 << 20;
+  if (unit != 1) digits.remove_suffix(1);
+  const std::optional<unsigned> count = parse_number(digits);
+  const std::uint64_t size = std::uint64_t{count.value_or(0)} * unit;
+  if (size < sif::kMinBlockSize || size > sif::kMaxBlockSize || !std::has_single_bit(size)) {
+    throw base::error("--block-size ", base::printable(text),
+                      ": a power of two from 4K to 1M is needed");
+  }
+  return static_cast<std::uint32_t>(size);
+}
+
+SifconvRequest parse_sifconv_arguments(std::span<const char* const> arguments) {
+  const ParsedOptions parsed = parse_options(kOptions, arguments, {}, Ordering::mixed);
+  SifconvRequest request;
+  if (parsed.flag("help")) request.action = SifconvRequest::Action::help;
+  if (parsed.flag("version")) request.action = SifconvRequest::Action::version;
+  if (request.action != SifconvRequest::Action::convert) return request;
+  read_positionals(parsed, request);
+  if (parsed.text("ref")) request.source.reference = *parsed.text("ref");
+  if (parsed.flag("force")) request.existing = base::Existing::replace;
+  if (parsed.text("compression")) parse_compression(*parsed.text("compression"), request.squashfs);
+  if (parsed.text("block-size"))
+    request.squashfs.block_size = parse_block_size(*parsed.text("block-size"));
+  request.squashfs.threads =
+      parsed.text("threads") ? parse_threads(*parsed.text("threads")) : base::allowed_cpu_count();
+  // Made once for its check of the level, before any work is done.
+  sif::make_compressor(request.squashfs.codec, request.squashfs.level, request.squashfs.block_size);
+  request.json = parsed.flag("json");
+  if (parsed.flag("verbose")) request.log_level = base::LogLevel::verbose;
+  if (parsed.flag("quiet")) request.log_level = base::LogLevel::warning;
+  request.progress = !parsed.flag("no-progress") && !parsed.flag("quiet");
+  return request;
+}
+
+std::string sifconv_help() {
+  return R"(Converts an image saved by Docker into a SIF image for sifrun, Apptainer and Singularity.
+
+Usage:
+  sifconv [options] SOURCE [DEST]
+
+SOURCE is a file written by `docker save` (also by podman or skopeo), plain or compressed as a
+whole, or - for standard input. docker-archive:FILE[:NAME:TAG] works as well.
+DEST is SOURCE's name with .sif in the current folder unless it is given.
+
+)" + options_help(kOptions) +
+         R"(
+Examples:
+  docker save my_image -o my_image.tar
+  sifconv my_image.tar                       writes my_image.sif
+  docker save my_image | sifconv - my_image.sif
+  sifconv --ref debian:12 several.tar.gz debian.sif
+  sifconv --force --compression xz:9 my_image.tar /data/small.sif
+
+Nothing is left behind when a conversion fails or is interrupted; an existing DEST stays as it was.
+)";
+}
+
+}  // namespace cmd

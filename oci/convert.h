@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole arrow: archive -> layers -> merged tree -> squashfs -> SIF.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "oci/image_source.h"
+#include "oci/progress.h"
+#include "sif/squashfs_writer.h"
+
+namespace oci {
+
+struct ConvertOptions {
+  SourceSpec source;
+  std::string spool_folder;       // for nameless scratch files
+  sif::SquashfsOptions squashfs;  // modified_time is set from the image
+};
+
+struct ConvertResult {
+  std::string reference;  // empty for an unnamed image
+  std::string image_id;   // "sha256:..."
+  std::string architecture;
+  std::size_t layers = 0;
+  std::uint64_t source_bytes = 0;  // of the uncompressed archive
+  std::uint64_t sif_bytes = 0;
+  sif::SquashfsStats squashfs;
+};
+
+// Writes the SIF into `fd` (empty, readable and writable). Throws Error; what `fd` holds then is of
+// no use.
+ConvertResult convert(const ConvertOptions& options, int fd, ConvertProgress& progress);
+
+}  // namespace oci

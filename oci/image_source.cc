@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/image_source.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/output_file.h"
+#include "base/syscalls.h"
+
+namespace oci {
+namespace {
+
+constexpr std::size_t kSpoolChunk = 1 << 20;
+constexpr std::array<std::string_view, 2> kTransports = {"docker-archive:", "oci-archive:"};
+constexpr std::array<std::string_view, 10> kForeignTransports = {
+    "docker://", "docker-daemon:",      "oci:",    "dir:",    "library://", "oras://",
+    "shub://",   "containers-storage:", "http://", "https://"};
+constexpr std::array<std::string_view, 14> kEndings = {
+    ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tar.lz4", ".tgz", ".tzst",
+    ".txz",    ".tbz2",    ".tar",    ".gz",      ".zst",     ".xz",  ".bz2"};
+
+// FILE[:ref]: a file's name may hold a colon itself, so an existing file wins.
+SourceSpec split_reference(std::string_view text) {
+  const std::string whole(text);
+  if (base::find_status(whole)) return {whole, ""};
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos) return {whole, ""};
+  return {std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
+}
+
+base::UniqueFd open_source(const std::string& path) {
+  if (path != "-") {
+    base::UniqueFd file = base::open_file(path, O_RDONLY);
+    if (S_ISDIR(base::file_status(file.get(), path).st_mode)) {
+      throw base::error(base::printable(path), " is a folder, not an image archive")
+          .with_hint("sifconv reads what `docker save IMAGE -o FILE` writes");
+    }
+    return file;
+  }
+  if (::isatty(STDIN_FILENO) == 1) {
+    throw base::error("standard input is a terminal, not an image archive")
+        .with_hint("docker save IMAGE | sifconv - image.sif");
+  }
+  base::UniqueFd file(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0));
+  if (!file) throw base::errno_error(errno, "cannot read standard input");
+  return file;
+}
+
+// A regular file can be read in place if we stand at its beginning (`sifconv - < x.tar`).
+std::optional<std::uint64_t> seekable_size(int fd, const std::string& name) {
+  const struct stat status = base::file_status(fd, name);
+  if (!S_ISREG(status.st_mode) || ::lseek(fd, 0, SEEK_CUR) != 0) return std::nullopt;
+  return static_cast<std::uint64_t>(status.st_size);
+}
+
+}  // namespace
+
+SourceSpec parse_source(std::string_view text) {
+  if (text.empty()) throw base::error("SOURCE is empty");
+  for (std::string_view transport : kTransports) {
+    if (!text.starts_with(transport)) continue;
+    text.remove_prefix(transport.size());
+    if (text.starts_with("//")) text.remove_prefix(2);
+    if (text.empty()) throw base::error("SOURCE names no file after ", transport);
+    return split_reference(text);
+  }
+  for (const std::string_view transport : kForeignTransports) {
+    if (text.starts_with(transport)) {
+      throw base::error("SOURCE ", base::printable(text), ": ", transport, " is not supported")
+          .with_hint("docker save IMAGE | sifconv - image.sif");
+    }
+  }
+  return {std::string(text), ""};
+}
+
+std::string default_destination(const SourceSpec& source) {
+  if (source.path == "-") throw base::error("DEST is needed when SOURCE is standard input");
+  std::string name = source.path.substr(source.path.rfind('/') + 1);
+  for (const std::string_view ending : kEndings) {
+    if (name.size() <= ending.size() || !name.ends_with(ending)) continue;
+    name.resize(name.size() - ending.size());
+    break;
+  }
+  return name + ".sif";
+}
+
+FileSource spool(Compression compression, const ReadStream& input, const std::string& folder,
+                 const std::string& name, Sha256* hash) {
+  auto file = std::make_shared<const base::UniqueFd>(base::make_unnamed_file(folder));
+  std::vector<std::byte> chunk(kSpoolChunk);
+  ReadStream stream = input;
+  std::optional<Inflater> inflater;
+  if (compression != Compression::none) {
+    inflater.emplace(compression, input, name);
+    stream = [&](std::span<std::byte> out) { return inflater->read(out); };
+  }
+  std::uint64_t size = 0;
+  for (std::size_t count; (count = stream(chunk)) > 0; size += count) {
+    const std::span<const std::byte> data = std::span(chunk).first(count);
+    if (hash != nullptr) hash->update(data);
+    base::write_all(file->get(), data, "a temporary file in " + folder);
+  }
+  return {std::move(file), 0, size, name};
+}
+
+FileSource open_archive(const SourceSpec& source, const std::string& spool_folder,
+                        ConvertProgress& progress) {
+  const std::string name = source.path == "-" ? "standard input" : source.path;
+  auto file = std::make_shared<const base::UniqueFd>(open_source(source.path));
+  const std::optional<std::uint64_t> size = seekable_size(file->get(), name);
+  std::array<std::byte, kMagicSize> start{};
+  std::size_t start_size = 0;
+  if (size) {
+    start_size = base::pread_up_to(file->get(), start, 0, name);
+  } else {
+    start_size = base::read_up_to(file->get(), start, name);
+  }
+  const std::span<const std::byte> magic = std::span(start).first(start_size);
+  const Compression compression = detect_compression(magic);
+  if (size && compression == Compression::none) return {std::move(file), 0, *size, name};
+  if (size) progress.read_total = *size;
+  // What detection took from a pipe is given back first.
+  std::size_t given_back = size ? start_size : 0;
+  const ReadStream input = [&](std::span<std::byte> out) {
+    const std::size_t again = std::min(out.size(), start_size - given_back);
+    std::copy_n(start.begin() + static_cast<std::ptrdiff_t>(given_back), again, out.begin());
+    given_back += again;
+    const std::size_t count = again + base::read_up_to(file->get(), out.subspan(again), name);
+    progress.read_done += count;
+    return count;
+  };
+  return spool(compression, input, spool_folder, name);
+}
+
+}  // namespace oci
