@@ -4,8 +4,8 @@
 
     enter_tree.py [--bind DIR[:TARGET]]... [--user] ROOT COMMAND [ARG...]
 
-pivot_root and not chroot: the kernel refuses user namespaces to a process in a chroot. The tree gets the machine's /sys, /dev and
-resolv.conf, its own /proc and a /dev/fuse open to users; nothing of the command's need be in the tree but itself. With --user the
+pivot_root and not chroot: the kernel refuses user namespaces to a process in a chroot. The tree gets the machine's /sys, /dev,
+hosts and resolv.conf, its own /proc and a /dev/fuse open to users; nothing of the command's need be in the tree but itself. With --user the
 command runs as uid 1000 with a clean environment. All mounts end with the command.
 """
 import argparse
@@ -38,9 +38,10 @@ def enter(root, binds):
     for source, target in [("/sys", "/sys"), ("/dev", "/dev"), *binds]:
         make_target(source, root + target)
         kernel.bind(source, root + target)
-    if os.path.exists("/etc/resolv.conf"):
-        with open("/etc/resolv.conf") as ours, open(root + "/etc/resolv.conf", "w") as theirs:
-            theirs.write(ours.read())
+    for name in ("resolv.conf", "hosts"):
+        if os.path.exists(f"/etc/{name}"):
+            with open(f"/etc/{name}") as ours, open(f"{root}/etc/{name}", "w") as theirs:
+                theirs.write(ours.read())
     kernel.pivot_root(root)
 
 
