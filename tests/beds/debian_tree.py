@@ -36,7 +36,7 @@ def bootstrap(suite, target, packages=()):
     """`target` is a folder, or a tar file if its name ends so. Suites of moving distributions can be past their validity date."""
     _require("mmdebstrap")
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=" + ("tar" if ".tar" in target.name else "directory"),
-               '--aptopt=Acquire::Check-Valid-Until "false"']
+               '--aptopt=Acquire::Check-Valid-Until "false"', "--dpkgopt=force-unsafe-io"]
     if packages:
         command.append("--include=" + ",".join(packages))
     command += [suite, str(target), f"deb {mirror()} {suite} main"]
