@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builtins that declare, set and unset variables, functions and options.
+#include <algorithm>
+#include <array>
+
+#include "shell/builtins.h"
+
+namespace shell::builtins {
+
+namespace {
+
+enum class Attribute { exported, readonly };
+
+struct Declaration {
+  std::string name;
+  std::optional<std::string> value;
+  bool append = false;
+};
+
+// "NAME", "NAME=value" or "NAME+=value"; nullopt for anything else.
+std::optional<Declaration> parse_declaration(const std::string& text) {
+  Declaration declaration;
+  const std::size_t equals = text.find('=');
+  declaration.name = text.substr(0, equals);
+  if (equals != std::string::npos) {
+    declaration.value = text.substr(equals + 1);
+    if (declaration.name.ends_with('+')) {
+      declaration.append = true;
+      declaration.name.pop_back();
+    }
+  }
+  if (!is_name(declaration.name)) return std::nullopt;
+  return declaration;
+}
+
+void apply(Interpreter& shell, const Declaration& declaration) {
+  if (!declaration.value) return;
+  std::string value = *declaration.value;
+  if (declaration.append) value = shell.variables().value_or(declaration.name, "") + value;
+  shell.assign_value(declaration.name, std::move(value));
+}
+
+void set_attribute(Interpreter& shell, const std::string& name, Attribute attribute, bool on) {
+  const Variable* old = shell.variables().find(name);
+  if (!old && !on) return;
+  if (attribute == Attribute::readonly) {
+    if (!old || !old->readonly) shell.variables().writable(name).readonly = on;
+  } else {
+    shell.variables().set_export_flag(name, on);
+  }
+}
+
+int list_attribute(Interpreter& shell, Attribute attribute) {
+  const char* command = attribute == Attribute::exported ? "export " : "readonly ";
+  for (const std::string& name : shell.variables().names()) {
+    const Variable& variable = *shell.variables().find(name);
+    if (attribute == Attribute::exported ? !variable.exported : !variable.readonly) continue;
+    std::string line = command + name;
+    if (variable.value) line += "=" + quoted(*variable.value);
+    shell.write_output(line + "\n");
+  }
+  return 0;
+}
+
+int bad_name(Interpreter& shell, const std::string& command, const std::string& text) {
+  shell.warn(base::cat(command, ": ", text, ": bad variable name"));
+  return 1;
+}
+
+int attribute_builtin(Interpreter& shell, const Arguments& arguments, Attribute attribute) {
+  std::size_t first = 1;
+  bool on = true, functions = false;
+  while (first < arguments.size() && arguments[first].starts_with('-')) {
+    const std::string& option = arguments[first++];
+    if (option == "--") break;
+    if (option.find('n') != std::string::npos) on = false;
+    if (option.find('f') != std::string::npos) functions = true;
+  }
+  if (functions) return 0;  // functions are never exported
+  if (first >= arguments.size()) return list_attribute(shell, attribute);
+  int status = 0;
+  for (std::size_t i = first; i < arguments.size(); ++i) {
+    const std::optional<Declaration> declaration = parse_declaration(arguments[i]);
+    if (!declaration) {
+      status = bad_name(shell, arguments[0], arguments[i]);
+      continue;
+    }
+    apply(shell, *declaration);
+    set_attribute(shell, declaration->name, attribute, on);
+  }
+  return status;
+}
+
+// Letters of declare's options that are on; throws for those that cannot be had.
+std::string declare_options(Interpreter& shell, const Arguments& arguments, std::size_t* first) {
+  std::string letters;
+  while (*first < arguments.size() && arguments[*first].size() > 1 &&
+         (arguments[*first][0] == '-' || arguments[*first][0] == '+')) {
+    const std::string& option = arguments[(*first)++];
+    if (option == "--") break;
+    if (option[0] == '+') continue;
+    letters += option.substr(1);
+  }
+  if (letters.find_first_of("An") != std::string::npos)
+    shell.fatal(base::cat(arguments[0], ": -", letters, " is not supported"), 1);
+  return letters;
+}
+
+int query_functions(Interpreter& shell, const Arguments& arguments, std::size_t first) {
+  for (std::size_t i = first; i < arguments.size(); ++i) {
+    if (!shell.state().functions.contains(arguments[i])) return 1;
+    shell.write_output(arguments[i] + "\n");
+  }
+  return 0;
+}
+
+int declare_variables(Interpreter& shell, const Arguments& arguments, bool always_local) {
+  std::size_t first = 1;
+  const std::string letters = declare_options(shell, arguments, &first);
+  const auto has = [&](char letter) { return letters.find(letter) != std::string::npos; };
+  if (has('f') || has('F')) return query_functions(shell, arguments, first);
+  const bool local = always_local || (shell.state().functions_entered > 0 && !has('g'));
+  int status = 0;
+  for (std::size_t i = first; i < arguments.size(); ++i) {
+    const std::optional<Declaration> declaration = parse_declaration(arguments[i]);
+    if (!declaration) {
+      if (arguments[i] != "-") status = bad_name(shell, arguments[0], arguments[i]);
+      continue;
+    }
+    if (local) shell.variables().make_local(declaration->name);
+    apply(shell, *declaration);
+    if (has('a') && !declaration->value) {
+      Variable& variable = shell.variables().writable(declaration->name);
+      if (!variable.elements) variable.elements.emplace();
+    }
+    if (has('x')) set_attribute(shell, declaration->name, Attribute::exported, true);
+    if (has('r')) set_attribute(shell, declaration->name, Attribute::readonly, true);
+  }
+  return status;
+}
+
+struct NamedOption {
+  std::string_view name;
+  char letter;
+};
+constexpr std::array<NamedOption, 9> kOptions = {{{"allexport", 'a'},
+                                                  {"errexit", 'e'},
+                                                  {"noglob", 'f'},
+                                                  {"hashall", 'h'},
+                                                  {"monitor", 'm'},
+                                                  {"noclobber", 'C'},
+                                                  {"nounset", 'u'},
+                                                  {"verbose", 'v'},
+                                                  {"xtrace", 'x'}}};
+
+void set_flag(Interpreter& shell, char letter, bool on) {
+  std::string& flags = shell.state().flags;
+  std::erase(flags, letter);
+  if (on) flags += letter;
+}
+
+int set_named(Interpreter& shell, const std::string& name, bool on) {
+  if (name == "pipefail") {
+    shell.state().pipefail = on;
+    return 0;
+  }
+  for (const NamedOption& option : kOptions) {
+    if (option.name != name) continue;
+    set_flag(shell, option.letter, on);
+    return 0;
+  }
+  if (name == "posix" || name == "vi" || name == "emacs" || name == "history" ||
+      name == "braceexpand" || name == "ignoreeof" || name == "notify" || name == "nolog")
+    return 0;
+  shell.fatal(base::cat("set: ", name, ": invalid option name"));
+}
+
+int list_options(Interpreter& shell) {
+  for (const NamedOption& option : kOptions)
+    shell.write_output(
+        base::cat("set ", shell.flag(option.letter) ? "-" : "+", "o ", option.name, "\n"));
+  return 0;
+}
+
+int list_variables(Interpreter& shell) {
+  for (const std::string& name : shell.variables().names())
+    if (const std::string* value = shell.variables().value(name))
+      shell.write_output(name + "=" + quoted(*value) + "\n");
+  return 0;
+}
+
+}  // namespace
+
+int export_(Interpreter& shell, const Arguments& arguments) {
+  return attribute_builtin(shell, arguments, Attribute::exported);
+}
+
+int readonly(Interpreter& shell, const Arguments& arguments) {
+  return attribute_builtin(shell, arguments, Attribute::readonly);
+}
+
+int local(Interpreter& shell, const Arguments& arguments) {
+  if (shell.state().functions_entered == 0) shell.fatal("local: not in a function");
+  return declare_variables(shell, arguments, true);
+}
+
+int declare(Interpreter& shell, const Arguments& arguments) {
+  return declare_variables(shell, arguments, false);
+}
+
+int unset(Interpreter& shell, const Arguments& arguments) {
+  bool functions = false, variables = false;
+  int status = 0;
+  for (std::size_t i = 1; i < arguments.size(); ++i) {
+    const std::string& name = arguments[i];
+    if (name.starts_with('-')) {
+      functions = functions || name.find('f') != std::string::npos;
+      variables = variables || name.find('v') != std::string::npos;
+      continue;
+    }
+    const bool known = shell.variables().find(name) != nullptr;
+    if (functions || (!known && !variables)) {
+      shell.state().functions.erase(name);
+    } else if (!is_name(name)) {
+      status = bad_name(shell, "unset", name);
+    } else if (known && shell.variables().find(name)->readonly) {
+      shell.fatal(base::cat("unset: ", name, ": is read only"));
+    } else {
+      shell.variables().unset(name);
+    }
+  }
+  return status;
+}
+
+int set(Interpreter& shell, const Arguments& arguments) {
+  if (arguments.size() == 1) return list_variables(shell);
+  std::size_t i = 1;
+  bool replaces = false;
+  for (; i < arguments.size(); ++i) {
+    const std::string& argument = arguments[i];
+    if (argument == "--") {
+      replaces = true;
+      ++i;
+      break;
+    }
+    if (argument == "-" || argument.empty() || (argument[0] != '-' && argument[0] != '+')) break;
+    const bool on = argument[0] == '-';
+    for (const char letter : argument.substr(1)) {
+      if (letter == 'o') {
+        if (i + 1 >= arguments.size()) return list_options(shell);
+        set_named(shell, arguments[++i], on);
+      } else {
+        set_flag(shell, letter, on);
+      }
+    }
+  }
+  if (replaces || i < arguments.size())
+    shell.state().arguments.assign(arguments.begin() + static_cast<std::ptrdiff_t>(i),
+                                   arguments.end());
+  return 0;
+}
+
+int shift(Interpreter& shell, const Arguments& arguments) {
+  std::vector<std::string>& parameters = shell.state().arguments;
+  std::int64_t count = 1;
+  if (arguments.size() > 1) count = parse_integer(arguments[1]).value_or(-1);
+  if (count < 0) shell.fatal("shift: bad number");
+  if (count > static_cast<std::int64_t>(parameters.size())) return 1;
+  parameters.erase(parameters.begin(), parameters.begin() + count);
+  return 0;
+}
+
+// OPTIND names the argument, `getopts_offset` the letter within it.
+int getopts(Interpreter& shell, const Arguments& arguments) {
+  if (arguments.size() < 3) shell.fatal("getopts: usage: getopts optstring name [arg ...]");
+  const std::string& letters = arguments[1];
+  Arguments given = shell.state().arguments;
+  if (arguments.size() > 3) given.assign(arguments.begin() + 3, arguments.end());
+  std::size_t index = static_cast<std::size_t>(std::max<std::int64_t>(
+      1, parse_integer(shell.variables().value_or("OPTIND", "1")).value_or(1)));
+  std::size_t& offset = shell.state().getopts_offset;
+  if (shell.state().getopts_index != index) offset = 0;
+  const auto finish = [&](std::string name, std::size_t next, int status) {
+    shell.assign_value(arguments[2], std::move(name));
+    shell.assign_value("OPTIND", std::to_string(next));
+    shell.state().getopts_index = next;
+    return status;
+  };
+  if (offset == 0) {
+    if (index > given.size() || given[index - 1].size() < 2 || given[index - 1][0] != '-')
+      return finish("?", index, 1);
+    if (given[index - 1] == "--") return finish("?", index + 1, 1);
+    offset = 1;
+  }
+  const std::string argument = given[index - 1];
+  const char letter = offset < argument.size() ? argument[offset] : '?';
+  const bool at_end = ++offset >= argument.size();
+  const std::size_t found = letter == ':' ? std::string::npos : letters.find(letter);
+  const bool silent = letters.starts_with(':');
+  if (found != std::string::npos && found + 1 < letters.size() && letters[found + 1] == ':') {
+    std::string value = at_end ? "" : argument.substr(offset);
+    offset = 0;
+    if (!at_end) {
+      shell.assign_value("OPTARG", value);
+      return finish(std::string(1, letter), index + 1, 0);
+    }
+    if (index < given.size()) {
+      shell.assign_value("OPTARG", given[index]);
+      return finish(std::string(1, letter), index + 2, 0);
+    }
+    if (silent) {
+      shell.assign_value("OPTARG", std::string(1, letter));
+      return finish(":", index + 1, 0);
+    }
+    shell.warn(base::cat("getopts: no argument for -", letter));
+    return finish("?", index + 1, 0);
+  }
+  if (at_end) offset = 0;
+  const std::size_t next = at_end ? index + 1 : index;
+  if (found != std::string::npos) {
+    shell.variables().unset("OPTARG");
+    return finish(std::string(1, letter), next, 0);
+  }
+  if (silent) {
+    shell.assign_value("OPTARG", std::string(1, letter));
+  } else {
+    shell.warn(base::cat("getopts: illegal option -", letter));
+  }
+  return finish("?", next, 0);
+}
+
+}  // namespace shell::builtins

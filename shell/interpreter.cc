@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+// Running scripts, simple commands and functions; execute.cc has the compound commands, process.cc
+// what forks.
+#include "shell/interpreter.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/syscalls.h"
+#include "shell/arithmetic.h"
+#include "shell/builtins.h"
+#include "shell/expansion.h"
+#include "shell/guards.h"
+#include "shell/parser.h"
+
+namespace shell {
+
+namespace {
+
+constexpr std::size_t kMaxScriptBytes = std::size_t{16} << 20;
+
+}  // namespace
+
+int Interpreter::run_text(std::string_view text, const std::string& name) {
+  const CommandPtr script = parse_script(text, name);
+  const ValueGuard<std::string> script_guard(&script_, name);
+  const ValueGuard<int> line_guard(&line_, 0);
+  if (script)
+    execute(*script);
+  else
+    state_.status = 0;
+  if (flow_ == Flow::return_from) flow_ = Flow::none;
+  return state_.status;
+}
+
+int Interpreter::run_file(const std::string& path) {
+  if (!options_.files) throw base::error(path, ": reading of files is disabled");
+  std::string text;
+  try {
+    text = base::read_small_file(path, kMaxScriptBytes);
+  } catch (const base::Error& error) {
+    warn(error.what());
+    return state_.status = 1;
+  }
+  const ValueGuard<int> sources(&state_.sources, state_.sources + 1);
+  try {
+    return run_text(text, path);
+  } catch (const SyntaxError& error) {
+    if (!options_.on_unsupported) throw;
+    return state_.status = options_.on_unsupported(*this, path, error);
+  }
+}
+
+int Interpreter::execute_text(std::string_view text) {
+  const CommandPtr command = parse_script(text, script_, line_ == 0 ? 1 : line_);
+  return command ? execute(*command) : state_.status = 0;
+}
+
+int Interpreter::run_exit_trap(int status) {
+  const std::string action = std::exchange(state_.exit_trap, {});
+  if (action.empty()) return status;
+  state_.status = status;
+  flow_ = Flow::none;
+  try {
+    execute_text(action);
+  } catch (const ExitRequest& request) {
+    return request.status;
+  }
+  return status;
+}
+
+void Interpreter::step() {
+  ++steps_;
+  if (options_.max_steps != 0 && steps_ > options_.max_steps)
+    throw base::error(script_, ": the script runs for too many steps");
+}
+
+void Interpreter::warn(std::string_view message) const {
+  const std::string text = base::cat(script_, ": line ", line_, ": ", message, "\n");
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+void Interpreter::fatal(std::string_view message, int status) const {
+  warn(message);
+  throw ExitRequest{status};
+}
+
+void Interpreter::write_output(std::string_view text) {
+  if (capture_) {
+    if (capture_->size() + text.size() > options_.max_value_bytes)
+      throw base::error(script_, ": the output of a command substitution grows too large");
+    capture_->append(text);
+    return;
+  }
+  while (!text.empty()) {
+    const ssize_t written = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return warn(base::cat("write error: ", base::errno_text(errno)));
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+void Interpreter::trace(const std::vector<std::string>& arguments) const {
+  const std::string text = "+ " + base::join(arguments, " ") + "\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
+}
+
+std::int64_t Interpreter::arithmetic(const Word& expression) {
+  const std::string text = expand_text(*this, expression);
+  const ArithmeticVariables access = {
+      [this](const std::string& name) {
+        const std::string* value = variables().value(name);
+        if (!value && name == "LINENO") return std::to_string(line_);
+        if (!value && flag('u')) fatal(base::cat(name, ": parameter not set"));
+        return value ? *value : std::string();
+      },
+      [this](const std::string& name, const std::string& value) { assign_value(name, value); }};
+  try {
+    return evaluate_arithmetic(text, access);
+  } catch (const base::Error& error) {
+    fatal(error.what());
+  }
+}
+
+void Interpreter::assign_value(const std::string& name, std::string value) {
+  if (value.size() > options_.max_value_bytes)
+    throw base::error(script_, ": ", name, ": the value grows too large");
+  const Variable* variable = variables().find(name);
+  if (variable && variable->readonly) fatal(base::cat(name, ": is read only"));
+  variables().set(name, std::move(value));
+  if (flag('a')) variables().writable(name).exported = true;
+}
+
+void Interpreter::assign_array(const Assignment& assignment) {
+  std::map<std::int64_t, std::string> elements;
+  const Variable* old = variables().find(assignment.name);
+  if (assignment.append && old && old->elements) elements = *old->elements;
+  if (assignment.append && old && !old->elements && old->value) elements[0] = *old->value;
+  std::vector<std::string> fields;
+  for (const Word& word : *assignment.elements) expand_fields(*this, word, &fields);
+  std::int64_t next = elements.empty() ? 0 : elements.rbegin()->first + 1;
+  for (std::string& field : fields) elements[next++] = std::move(field);
+  if (old && old->readonly) fatal(base::cat(assignment.name, ": is read only"));
+  Variable& variable = variables().writable(assignment.name);
+  variable.value.reset();
+  variable.elements = std::move(elements);
+}
+
+void Interpreter::assign(const Assignment& assignment) {
+  if (assignment.elements) return assign_array(assignment);
+  std::string value = expand_text(*this, assignment.value, true);
+  if (!assignment.index) {
+    if (assignment.append) value = variables().value_or(assignment.name, "") + value;
+    return assign_value(assignment.name, std::move(value));
+  }
+  std::int64_t index = arithmetic(*assignment.index);
+  const Variable* old = variables().find(assignment.name);
+  if (old && old->readonly) fatal(base::cat(assignment.name, ": is read only"));
+  Variable& variable = variables().writable(assignment.name);
+  if (!variable.elements) {
+    variable.elements.emplace();
+    if (variable.value) (*variable.elements)[0] = *std::exchange(variable.value, std::nullopt);
+  }
+  if (index < 0 && !variable.elements->empty()) index += variable.elements->rbegin()->first + 1;
+  if (index < 0) fatal(base::cat(assignment.name, ": bad array subscript"), 1);
+  std::string& element = (*variable.elements)[index];
+  element = assignment.append ? element + value : std::move(value);
+}
+
+// Arguments of declaration builtins that look like assignments are expanded like assignments; an
+// array among them is assigned once its name is declared.
+std::vector<std::string> Interpreter::command_arguments(const SimpleCommand& simple) {
+  std::vector<std::string> arguments;
+  for (std::size_t i = 0; i < simple.words.size(); ++i) {
+    const std::optional<Assignment>* assignment =
+        simple.declarations.empty() ? nullptr : &simple.declarations[i];
+    if (!assignment || !*assignment) {
+      expand_fields(*this, simple.words[i], &arguments);
+    } else if ((*assignment)->elements) {
+      arguments.push_back((*assignment)->name);
+    } else {
+      const char* op = (*assignment)->append ? "+=" : "=";
+      arguments.push_back((*assignment)->name + op +
+                          expand_text(*this, (*assignment)->value, true));
+    }
+  }
+  return arguments;
+}
+
+int Interpreter::execute_simple(const SimpleCommand& simple, const Command& command) {
+  substitution_status = 0;
+  const std::vector<std::string> arguments = command_arguments(simple);
+  if (flag('x') && !arguments.empty()) trace(arguments);
+  if (!arguments.empty() && arguments[0] == "exec") {
+    // The redirections of exec stay.
+    for (const Redirection& redirection : command.redirections)
+      if (!apply_redirection(redirection)) throw ExitRequest{1};
+    return execute_with_assignments(simple, arguments);
+  }
+  RedirectionGuard redirections(this, &capture_);
+  if (!redirections.apply(command.redirections)) {
+    if (!arguments.empty() && is_special_builtin(arguments[0])) throw ExitRequest{2};
+    return 1;
+  }
+  if (!arguments.empty()) return execute_with_assignments(simple, arguments);
+  for (const Assignment& assignment : simple.assignments) assign(assignment);
+  return substitution_status;
+}
+
+int Interpreter::execute_with_assignments(const SimpleCommand& simple,
+                                          const std::vector<std::string>& arguments) {
+  const bool permanent = is_special_builtin(arguments[0]);
+  ScopeGuard scope(&state_.variables, !permanent && !simple.assignments.empty());
+  for (const Assignment& assignment : simple.assignments) {
+    if (!permanent) variables().save(assignment.name);
+    assign(assignment);
+    if (!assignment.elements && !assignment.index)
+      variables().writable(assignment.name).exported = true;
+  }
+  const int status = run_builtin_or_external(arguments, true);
+  for (const std::optional<Assignment>& declaration : simple.declarations)
+    if (declaration && declaration->elements) assign_array(*declaration);
+  return status;
+}
+
+bool Interpreter::is_builtin(const std::string& name) const {
+  return find_builtin(name) != nullptr;
+}
+
+int Interpreter::run_builtin_or_external(const std::vector<std::string>& arguments,
+                                         bool allow_functions) {
+  const Builtin* builtin = find_builtin(arguments[0]);
+  if (allow_functions && !(builtin && builtin->special)) {
+    const auto function = state_.functions.find(arguments[0]);
+    if (function != state_.functions.end()) {
+      const CommandPtr body = function->second;  // it may redefine itself
+      return call_function(*body, arguments);
+    }
+  }
+  if (builtin) return builtin->run(*this, arguments);
+  return run_external(arguments);
+}
+
+int Interpreter::call_function(const Command& body, const std::vector<std::string>& arguments) {
+  const ScopeGuard scope(&state_.variables, true);
+  const ValueGuard<std::vector<std::string>> parameters(
+      &state_.arguments, std::vector<std::string>(arguments.begin() + 1, arguments.end()));
+  const ValueGuard<int> loops(&state_.loops, 0);
+  const ValueGuard<int> functions(&state_.functions_entered, state_.functions_entered + 1);
+  const int line = line_;
+  int status = execute(body);
+  line_ = line;
+  if (flow_ == Flow::return_from) {
+    flow_ = Flow::none;
+    status = state_.status;
+  }
+  return status;
+}
+
+}  // namespace shell

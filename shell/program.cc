@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shell/program.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/log.h"
+#include "base/syscalls.h"
+#include "shell/interpreter.h"
+
+namespace shell {
+
+namespace {
+
+constexpr std::size_t kMaxScriptBytes = std::size_t{16} << 20;
+constexpr int kSyntaxErrorStatus = 2;
+
+std::vector<char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> result;
+  for (const std::string& text : texts) result.push_back(const_cast<char*>(text.c_str()));
+  result.push_back(nullptr);
+  return result;
+}
+
+// errno value if the file cannot be run, 0 if it can.
+int refusal(const std::string& path) {
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0) return errno == EACCES ? EACCES : ENOENT;
+  if (!S_ISREG(status.st_mode)) return EACCES;
+  return ::access(path.c_str(), X_OK) == 0 ? 0 : EACCES;
+}
+
+bool names_a_shell(std::string_view first_line) {
+  const std::size_t end = first_line.find_first_of(" \t\r", first_line.find_first_not_of(" \t"));
+  const std::string_view interpreter = first_line.substr(0, end);
+  const std::string_view name = interpreter.substr(interpreter.rfind('/') + 1);
+  return name == "sh" || name == "bash" || name == "dash" || name == "ash";
+}
+
+bool is_interpretable(const std::string& text, int exec_error) {
+  const std::string_view first_line = std::string_view(text).substr(0, text.find('\n'));
+  if (first_line.starts_with("#!"))
+    return exec_error == ENOENT && names_a_shell(first_line.substr(2));
+  return exec_error == ENOEXEC && first_line.find('\0') == std::string_view::npos;
+}
+
+}  // namespace
+
+std::string find_program(const std::string& name, std::string_view search_path) {
+  if (name.empty()) {
+    errno = ENOENT;
+    return {};
+  }
+  int error = ENOENT;
+  if (name.find('/') != std::string::npos) {
+    error = refusal(name);
+    if (error == 0) return name;
+    errno = error;
+    return {};
+  }
+  for (const std::string& directory : base::split(search_path, ':')) {
+    const std::string path = directory.empty() ? "./" + name : directory + "/" + name;
+    const int why = refusal(path);
+    if (why == 0) return path;
+    if (why == EACCES) error = EACCES;
+  }
+  errno = error;
+  return {};
+}
+
+void become_script(const std::string& path, const std::vector<std::string>& arguments,
+                   const std::vector<std::string>& environment) {
+  Interpreter interpreter;
+  interpreter.variables().import_environment(environment);
+  interpreter.state().name = path;
+  interpreter.state().arguments.assign(arguments.begin() + 1, arguments.end());
+  try {
+    const std::string text = base::read_small_file(path, kMaxScriptBytes);
+    const int status = interpreter.run_text(text, path);
+    ::_exit(interpreter.run_exit_trap(status));
+  } catch (const ExitRequest& request) {
+    ::_exit(interpreter.run_exit_trap(request.status));
+  } catch (const base::Error& error) {
+    base::log_message(base::LogLevel::error, error.what());
+    ::_exit(kSyntaxErrorStatus);
+  }
+}
+
+void become_program(const std::string& path, const std::vector<std::string>& arguments,
+                    const std::vector<std::string>& environment) {
+  ::execve(path.c_str(), pointers(arguments).data(), pointers(environment).data());
+  const int error = errno;
+  if (error == ENOEXEC || error == ENOENT) {
+    std::string text;
+    try {
+      text = base::read_small_file(path, kMaxScriptBytes);
+    } catch (const base::Error&) {
+      text.clear();  // unreadable or too large: no script for us
+    }
+    if (!text.empty() && is_interpretable(text, error)) become_script(path, arguments, environment);
+  }
+  errno = error;
+}
+
+}  // namespace shell
