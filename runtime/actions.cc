@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/actions.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include "base/log.h"
+#include "base/syscalls.h"
+#include "runtime/env_scripts.h"
+#include "shell/interpreter.h"
+#include "shell/program.h"
+
+namespace runtime {
+
+namespace {
+
+constexpr const char* kRunscript = "/.singularity.d/runscript";
+constexpr const char* kStartscript = "/.singularity.d/startscript";
+constexpr const char* kTestscript = "/.singularity.d/test";
+constexpr const char* kShell = "/bin/sh";
+constexpr std::size_t kMaxRunscriptBytes = std::size_t{16} << 20;
+// The line by which runscripts made from ENTRYPOINT and CMD are known.
+constexpr std::string_view kDockerLine = "eval \"set ${SINGULARITY_OCI_RUN}\"";
+
+struct VerbName {
+  Verb verb;
+  std::string_view name;
+};
+constexpr std::array<VerbName, 5> kVerbs = {{{Verb::exec, "exec"},
+                                             {Verb::run, "run"},
+                                             {Verb::shell, "shell"},
+                                             {Verb::test, "test"},
+                                             {Verb::start, "start"}}};
+
+std::string_view verb_name(Verb verb) {
+  for (const VerbName& entry : kVerbs)
+    if (entry.verb == verb) return entry.name;
+  return {};
+}
+
+std::string find_value(const std::vector<std::string>& environment, std::string_view name) {
+  for (const std::string& entry : environment)
+    if (entry.starts_with(name) && entry.size() > name.size() && entry[name.size()] == '=')
+      return entry.substr(name.size() + 1);
+  return {};
+}
+
+void set_value(std::vector<std::string>* environment, const std::string& name,
+               const std::string& value) {
+  std::erase_if(*environment,
+                [&](const std::string& entry) { return entry.starts_with(name + "="); });
+  environment->push_back(name + "=" + value);
+}
+
+bool is_executable(const std::string& path) {
+  struct stat status;
+  return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
+         ::access(path.c_str(), X_OK) == 0;
+}
+
+extern "C" void report_timeout(int) {
+  static constexpr char kMessage[] =
+      "FATAL:   the environment scripts of the image take too long (see --runscript-timeout)\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+  ::_exit(255);
+}
+
+// SIGALRM while it lives: a signal handler may use only write and _exit.
+class ScriptTimeout {
+ public:
+  explicit ScriptTimeout(std::chrono::seconds limit) {
+    struct sigaction action = {};
+    action.sa_handler = report_timeout;
+    ::sigaction(SIGALRM, &action, &old_);
+    ::alarm(static_cast<unsigned>(limit.count()));
+  }
+  ~ScriptTimeout() {
+    ::alarm(0);
+    ::sigaction(SIGALRM, &old_, nullptr);
+  }
+  ScriptTimeout(const ScriptTimeout&) = delete;
+  ScriptTimeout& operator=(const ScriptTimeout&) = delete;
+
+ private:
+  struct sigaction old_ = {};
+};
+
+[[noreturn]] void start_program(std::vector<std::string> arguments,
+                                const std::vector<std::string>& environment) {
+  const std::string name = arguments.at(0);
+  const std::string path = shell::find_program(name, find_value(environment, "PATH"));
+  if (path.empty()) {
+    const int error = errno;
+    if (error == EACCES) throw base::Error(base::cat("\"", name, "\": permission denied"), EACCES);
+    if (name.find('/') != std::string::npos)
+      throw base::Error(base::cat("stat ", name, ": no such file or directory"), ENOENT);
+    throw base::Error(base::cat("\"", name, "\": executable file not found in $PATH"), ENOENT);
+  }
+  arguments[0] = path;
+  shell::become_program(path, arguments, environment);
+  const int error = errno;
+  if (error == ENOEXEC)
+    throw base::Error(base::cat("exec ", path, " failed: exec format error"), error)
+        .with_hint("the program may be built for another architecture");
+  if (error == ENOENT)
+    throw base::Error(base::cat("exec ", path,
+                                " failed: its interpreter or loader is missing in "
+                                "the image"),
+                      error);
+  throw base::errno_error(error, "exec ", path, " failed");
+}
+
+// Runs the script with the embedded shell, whose exec becomes the payload.
+[[noreturn]] void interpret(const std::string& text, const std::string& path,
+                            const std::vector<std::string>& arguments,
+                            const std::vector<std::string>& environment) {
+  shell::Options options;
+  options.on_exec = [](const std::vector<std::string>& program,
+                       const std::vector<std::string>& variables) {
+    start_program(program, variables);
+  };
+  shell::Interpreter interpreter(options);
+  interpreter.variables().import_environment(environment);
+  interpreter.state().name = path;
+  interpreter.state().arguments = arguments;
+  int status = 0;
+  try {
+    status = interpreter.run_text(text, path);
+  } catch (const shell::ExitRequest& request) {
+    status = request.status;
+  }
+  ::_exit(interpreter.run_exit_trap(status) & 0xFF);
+}
+
+// A runscript made from ENTRYPOINT and CMD is interpreted here, which saves the start of a shell;
+// every other script is started as the program that it is.
+[[noreturn]] void start_script(const std::string& path, std::vector<std::string> arguments,
+                               const std::vector<std::string>& environment) {
+  const std::string text = base::read_small_file(path, kMaxRunscriptBytes);
+  if (text.find(kDockerLine) != std::string::npos) {
+    try {
+      interpret(text, path, arguments, environment);
+    } catch (const shell::SyntaxError& error) {
+      base::log_debug(error.what());
+    }
+  }
+  arguments.insert(arguments.begin(), path);
+  start_program(std::move(arguments), environment);
+}
+
+[[noreturn]] void report_and_exit(base::LogLevel level, std::string_view text, int status) {
+  if (base::log_level() >= level) base::log_message(level, text);
+  ::_exit(status);
+}
+
+[[noreturn]] void start_shell(const ActionRequest& request, std::vector<std::string> environment) {
+  std::vector<std::string> arguments = request.arguments;
+  if (!request.shell.empty() && is_executable(request.shell)) {
+    arguments.insert(arguments.begin(), request.shell);
+    start_program(std::move(arguments), environment);
+  }
+  if (is_executable("/bin/bash")) {
+    set_value(&environment, "SHELL", "/bin/bash");
+    arguments.insert(arguments.begin(), {"/bin/bash", "--norc"});
+    start_program(std::move(arguments), environment);
+  }
+  if (is_executable(kShell)) {
+    set_value(&environment, "SHELL", kShell);
+    arguments.insert(arguments.begin(), kShell);
+    start_program(std::move(arguments), environment);
+  }
+  report_and_exit(base::LogLevel::error, "/bin/sh does not exist in container", 1);
+}
+
+[[noreturn]] void start_run(const ActionRequest& request,
+                            const std::vector<std::string>& environment) {
+  const std::string& app = request.environment.app_name;
+  if (!app.empty()) {
+    const std::string script = base::cat("/scif/apps/", app, "/scif/runscript");
+    if (is_executable(script)) start_script(script, request.arguments, environment);
+    report_and_exit(base::LogLevel::error, "no runscript for contained app: " + app, 1);
+  }
+  for (const char* script : {kRunscript, "/apptainer", "/singularity"})
+    if (is_executable(script)) start_script(script, request.arguments, environment);
+  if (is_executable(kShell)) {
+    base::log_info("No runscript found in container, executing /bin/sh");
+    std::vector<std::string> arguments = request.arguments;
+    arguments.insert(arguments.begin(), kShell);
+    start_program(std::move(arguments), environment);
+  }
+  report_and_exit(base::LogLevel::error,
+                  "No runscript and no /bin/sh executable found in container, aborting", 1);
+}
+
+[[noreturn]] void start_test(const ActionRequest& request,
+                             const std::vector<std::string>& environment) {
+  const std::string& app = request.environment.app_name;
+  const std::string script =
+      app.empty() ? kTestscript : base::cat("/scif/apps/", app, "/scif/test");
+  if (is_executable(script)) start_script(script, request.arguments, environment);
+  if (!app.empty()) report_and_exit(base::LogLevel::error, "No tests for contained app: " + app, 1);
+  report_and_exit(base::LogLevel::info, "No test script found in container, exiting", 0);
+}
+
+}  // namespace
+
+void run_action(const ActionRequest& request) {
+  std::vector<std::string> environment;
+  {
+    const ScriptTimeout timeout(request.script_timeout);
+    environment =
+        evaluate_environment(request.environment, verb_name(request.verb), request.arguments);
+  }
+  switch (request.verb) {
+    case Verb::exec:
+      if (request.arguments.empty()) throw base::error("no command given");
+      start_program(request.arguments, environment);
+    case Verb::shell:
+      start_shell(request, std::move(environment));
+    case Verb::run:
+      start_run(request, environment);
+    case Verb::test:
+      start_test(request, environment);
+    case Verb::start:
+      if (is_executable(kStartscript)) start_script(kStartscript, request.arguments, environment);
+      report_and_exit(base::LogLevel::info, "No instance start script found in container", 0);
+  }
+  throw base::error("unknown action");
+}
+
+}  // namespace runtime

@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/env_scripts.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+
+#include "base/log.h"
+#include "base/syscalls.h"
+#include "shell/interpreter.h"
+
+namespace runtime {
+
+namespace {
+
+constexpr const char* kScriptFolder = "/.singularity.d/env";
+constexpr const char* kOldScript = "/environment";
+constexpr std::string_view kLibraryFolder = "/.singularity.d/libs";
+constexpr std::uint64_t kMaxFileSteps = 10'000'000;
+
+std::vector<std::string> script_paths() {
+  std::vector<std::string> names;
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(kScriptFolder), ::closedir);
+  if (!dir) return names;
+  while (const dirent* entry = ::readdir(dir.get())) {
+    const std::string_view name = entry->d_name;
+    if (!name.starts_with('.') && name.ends_with(".sh"))
+      names.push_back(base::cat(kScriptFolder, "/", name));
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+bool is_regular_file(const std::string& path) {
+  struct stat status;
+  return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+}
+
+// Runs one script with a shell of the image and takes over the variables that it exports. Its
+// `export -p` output can be read by any shell, this one too.
+int run_with_image_shell(shell::Interpreter& interpreter, const std::string& path,
+                         const shell::SyntaxError& error) {
+  const std::string program = ::access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
+  if (::access(program.c_str(), X_OK) != 0) throw error;
+  base::log_debug(error.what(), "; using ", program);
+  base::Pipe pipe = base::make_pipe();
+  const std::vector<std::string> environment = interpreter.variables().environment();
+  const pid_t pid = ::fork();
+  if (pid < 0) throw base::errno_error(errno, "cannot fork");
+  if (pid == 0) {
+    ::dup2(pipe.write_end.get(), 9);
+    const std::array<const char*, 5> arguments = {program.c_str(), "-c", ". \"$0\"; export -p >&9",
+                                                  path.c_str(), nullptr};
+    std::vector<char*> entries;
+    for (const std::string& entry : environment)
+      entries.push_back(const_cast<char*>(entry.c_str()));
+    entries.push_back(nullptr);
+    ::execve(program.c_str(), const_cast<char* const*>(arguments.data()), entries.data());
+    ::_exit(127);
+  }
+  pipe.write_end.reset();
+  std::string text(std::size_t{4} << 20, '\0');
+  text.resize(base::read_up_to(pipe.read_end.get(), std::as_writable_bytes(std::span(text)),
+                               "output of " + program));
+  const int status = interpreter.wait_for(pid);
+  if (text.empty()) return status;
+  for (const std::string& name : interpreter.variables().names()) {
+    const shell::Variable* variable = interpreter.variables().find(name);
+    if (variable->exported && !variable->readonly) interpreter.variables().unset(name);
+  }
+  interpreter.run_text(text, path);
+  return status;
+}
+
+shell::Options script_options() {
+  shell::Options options;
+  options.on_unsupported = run_with_image_shell;
+  return options;
+}
+
+// Evaluation of one container's environment, step by step.
+class Evaluation {
+ public:
+  Evaluation(const EnvironmentRequest& request, std::string_view command,
+             const std::vector<std::string>& arguments)
+      : request_(request),
+        host_(forwarded_host_variables(request)),
+        injected_(injected_environment(request, evaluate_environment_files(request, arguments))),
+        interpreter_(script_options()) {
+    interpreter_.state().name = command;
+    interpreter_.state().arguments = arguments;
+    shell::Variables& variables = interpreter_.variables();
+    // Unexported: scripts may look at them.
+    variables.set("UID", std::to_string(::getuid()));
+    variables.set("EUID", std::to_string(::geteuid()));
+    variables.set("GID", std::to_string(::getgid()));
+    variables.set_exported("HOME", request.container_home);
+    for (const EnvironmentVariable& variable : container_variables(request, command))
+      variables.set_exported(variable.name, variable.value);
+    set_working_directory();
+    for (const std::string& entry : request.host)
+      if (entry.starts_with("PATH=") && !request.clean)
+        variables.set_exported("USER_PATH", entry.substr(5));
+  }
+
+  std::vector<std::string> run() {
+    run_scripts();
+    apply_path();
+    restore_host_variables();
+    set_prompt();
+    finish();
+    return interpreter_.variables().environment();
+  }
+
+ private:
+  shell::Variables& variables() { return interpreter_.variables(); }
+
+  // The host's PWD if it is the logical name of the current directory.
+  void set_working_directory() {
+    std::string directory = base::find_link_target("/proc/self/cwd").value_or("");
+    if (directory.empty()) {
+      char buffer[4096];
+      directory = ::getcwd(buffer, sizeof buffer) ? buffer : "/";
+    }
+    for (const std::string& entry : request_.host) {
+      struct stat named, current;
+      if (entry.starts_with("PWD=/") && ::stat(entry.c_str() + 4, &named) == 0 &&
+          ::stat(".", &current) == 0 && named.st_dev == current.st_dev &&
+          named.st_ino == current.st_ino)
+        directory = entry.substr(4);
+    }
+    variables().set_exported("PWD", directory);
+  }
+
+  void run_scripts() {
+    const std::vector<std::string> scripts = script_paths();
+    bool injected = false;
+    for (const std::string& path : scripts) {
+      const std::string name = path.substr(path.rfind('/') + 1);
+      // Its work is done by apply_path().
+      if (name == "99-runtimevars.sh" || !is_regular_file(path)) continue;
+      if (name == "90-environment.sh") ensure_path();
+      run_script(path);
+      if (name.starts_with("10-docker")) fix_path();
+      if (name == "99-base.sh") {
+        inject();
+        injected = true;
+      }
+    }
+    if (scripts.empty() && is_regular_file(kOldScript)) {
+      run_script(kOldScript);
+      fix_path();
+    }
+    if (!injected) inject();
+  }
+
+  void run_script(const std::string& path) {
+    base::log_debug("Sourcing ", path);
+    try {
+      interpreter_.run_file(path);
+    } catch (const shell::SyntaxError& error) {
+      base::log_warning("the environment script is skipped: ", error.what());
+    } catch (const shell::ExitRequest& request) {
+      ::_exit(interpreter_.run_exit_trap(request.status));
+    }
+  }
+
+  void ensure_path() {
+    if (!variables().value("PATH")) variables().set_exported("PATH", std::string(kDefaultPath));
+  }
+
+  void fix_path() {
+    variables().set_exported("PATH", with_default_path(variables().value_or("PATH", "")));
+  }
+
+  // The value as the user means it: shell text that may name variables and run commands, unless
+  // --no-eval.
+  std::string evaluated(const std::string& name, const std::string& value) {
+    if (request_.no_eval || value.find_first_of("$`\\") == std::string::npos) return value;
+    const std::string result = "__sifrun_value";
+    try {
+      interpreter_.run_text(base::cat(result, "=\"", injection_text(value, false), "\""), name);
+    } catch (const shell::SyntaxError&) {
+      throw base::error("cannot evaluate the value of ", name, ": ", value)
+          .with_hint("use --no-eval to take values literally");
+    } catch (const shell::ExitRequest& request) {
+      ::_exit(request.status);
+    }
+    const std::string text = variables().value_or(result, "");
+    variables().unset(result);
+    return text;
+  }
+
+  void inject() {
+    ensure_path();
+    for (const EnvironmentVariable& variable : injected_.variables) {
+      std::string value = evaluated(variable.name, variable.value);
+      if (variable.name == "LD_LIBRARY_PATH") {
+        if (value.empty()) continue;
+        value += base::cat(":", kLibraryFolder);
+      }
+      const shell::Variable* old = variables().find(variable.name);
+      if (old && old->readonly) {
+        base::log_warning(variable.name, " is read-only in the image and keeps its value");
+        continue;
+      }
+      variables().set_exported(variable.name, value);
+    }
+    apply_library_path();
+  }
+
+  void apply_library_path() {
+    std::string path = variables().value_or("LD_LIBRARY_PATH", "");
+    if (!injected_.prepend_ld_library_path.empty())
+      path = base::cat(evaluated("LD_LIBRARY_PATH", injected_.prepend_ld_library_path),
+                       path.empty() ? "" : ":", path);
+    if (!injected_.append_ld_library_path.empty())
+      path = base::cat(path, path.empty() ? "" : ":",
+                       evaluated("LD_LIBRARY_PATH", injected_.append_ld_library_path));
+    if (!path.empty()) variables().set_exported("LD_LIBRARY_PATH", path);
+  }
+
+  // What 99-runtimevars.sh does in images that have it, and the host's conda environment.
+  void apply_path() {
+    ensure_path();
+    std::string path = variables().value_or("PATH", "");
+    for (auto entry = request_.path_front.rbegin(); entry != request_.path_front.rend(); ++entry)
+      path = base::cat(*entry, ":", path);
+    for (const std::string& entry : request_.path_back) path = base::cat(path, ":", entry);
+    if (!injected_.prepend_path.empty())
+      path = base::cat(evaluated("PATH", injected_.prepend_path), ":", path);
+    if (!injected_.append_path.empty())
+      path = base::cat(path, ":", evaluated("PATH", injected_.append_path));
+    if (!injected_.path.empty()) path = evaluated("PATH", injected_.path);
+    variables().set_exported("PATH", path);
+  }
+
+  void restore_host_variables() {
+    for (const EnvironmentVariable& variable : host_) {
+      if (variable.name == "PWD" || variable.name == "OPTIND" || variable.name == "EUID") continue;
+      const std::string* value = variables().value(variable.name);
+      if (!value) {
+        variables().set_exported(variable.name, variable.value);
+      } else if (value->empty() && !was_injected(variable.name) &&
+                 !variables().find(variable.name)->readonly) {
+        variables().unset(variable.name);
+      }
+    }
+  }
+
+  bool was_injected(const std::string& name) const {
+    return std::any_of(injected_.variables.begin(), injected_.variables.end(),
+                       [&](const EnvironmentVariable& variable) { return variable.name == name; });
+  }
+
+  // bash resets PS1 from its start-up files; PROMPT_COMMAND sets it once more.
+  void set_prompt() {
+    if (variables().value_or("PS1", "").empty())
+      variables().set_exported("PS1", request_.title + "> ");
+    const std::string assignment = "PS1=\"" + variables().value_or("PS1", "") + "\"";
+    const std::string* command = variables().value("PROMPT_COMMAND");
+    variables().set_exported(
+        "PROMPT_COMMAND",
+        command && !command->empty()
+            ? *command + "; PROMPT_COMMAND=\"${PROMPT_COMMAND%%; PROMPT_COMMAND=*}\"; " + assignment
+            : assignment + "; unset PROMPT_COMMAND");
+  }
+
+  void finish() {
+    for (const char* name : {"APPTAINER_ENVIRONMENT", "SINGULARITY_ENVIRONMENT"})
+      if (variables().value_or(name, "").empty())
+        variables().set_exported(name, "/.singularity.d/env/91-environment.sh");
+    for (const char* name : {"UID", "GID", "EUID", "OPTIND"})
+      if (variables().find(name)) variables().set_export_flag(name, false);
+    variables().set_export_flag("HOME", true);
+  }
+
+  const EnvironmentRequest& request_;
+  const std::vector<EnvironmentVariable> host_;
+  const InjectedEnvironment injected_;
+  shell::Interpreter interpreter_;
+};
+
+}  // namespace
+
+std::string injection_text(std::string_view value, bool no_eval) {
+  std::string text;
+  for (const char c : value) {
+    if (c == '"' || (no_eval && (c == '\\' || c == '`' || c == '$'))) text += '\\';
+    text += c;
+  }
+  return text;
+}
+
+std::vector<EnvironmentVariable> evaluate_environment_files(
+    const EnvironmentRequest& request, const std::vector<std::string>& arguments) {
+  std::vector<EnvironmentVariable> result;
+  for (const EnvironmentFile& file : request.files) {
+    shell::Options options;
+    options.programs = shell::Options::Programs::refuse;
+    options.files = false;
+    options.max_steps = kMaxFileSteps;
+    shell::Interpreter interpreter(options);
+    interpreter.state().arguments = arguments;
+    for (const std::string& entry : request.host) {
+      const std::size_t equals = entry.find('=');
+      if (equals != std::string::npos && is_identifier(entry.substr(0, equals)))
+        interpreter.variables().set(entry.substr(0, equals), entry.substr(equals + 1));
+    }
+    interpreter.state().flags = "a";
+    try {
+      interpreter.run_text(file.text, file.name);
+    } catch (const shell::ExitRequest&) {
+      throw base::error("while evaluating environment file ", file.name, ": the script exits");
+    } catch (const base::Error& error) {
+      throw base::error("while evaluating environment file ", file.name, ": ", error.what());
+    }
+    for (const std::string& entry : interpreter.variables().environment()) {
+      const std::size_t equals = entry.find('=');
+      result.push_back({entry.substr(0, equals), entry.substr(equals + 1)});
+    }
+  }
+  return result;
+}
+
+std::vector<std::string> evaluate_environment(const EnvironmentRequest& request,
+                                              std::string_view command,
+                                              const std::vector<std::string>& arguments) {
+  return Evaluation(request, command, arguments).run();
+}
+
+}  // namespace runtime
