@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/bind_spec.h"
+
+#include <optional>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace runtime {
+namespace {
+
+// Splits at unescaped separators and keeps the escapes, so that a later split still sees them.
+std::vector<std::string> split_unescaped(std::string_view text, char separator) {
+  std::vector<std::string> fields(1);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == separator) {
+      fields.emplace_back();
+      continue;
+    }
+    fields.back() += text[i];
+    if (text[i] == '\\' && i + 1 < text.size() && (text[i + 1] == ',' || text[i + 1] == ':'))
+      fields.back() += text[++i];
+  }
+  return fields;
+}
+
+std::string unescape(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 1 < text.size() && (text[i + 1] == ',' || text[i + 1] == ':')) ++i;
+    plain += text[i];
+  }
+  return plain;
+}
+
+bool is_image_option(std::string_view option) {
+  return option.starts_with("image-src=") || option.starts_with("id=");
+}
+
+bool is_option(std::string_view option) {
+  return option == "ro" || option == "rw" || option == "nonested" || is_image_option(option);
+}
+
+void apply_option(BindSpec& bind, std::string_view option, std::string_view text) {
+  if (is_image_option(option)) {
+    throw base::error("bind ", base::printable(text), ": binding from inside another image (",
+                      base::printable(option), ") is not supported");
+  }
+  if (!is_option(option)) {
+    throw base::error("bind ", base::printable(text), ": unknown option ", base::printable(option),
+                      ", expected ro, rw or nonested");
+  }
+  if (option == "nonested") bind.nested = false;
+  if (option == "ro" || option == "rw") bind.read_only = option == "ro";
+}
+
+BindSpec make_bind(std::string_view source, std::string_view destination, std::string_view text,
+                   std::string_view working_directory) {
+  if (source.empty()) throw base::error("bind ", base::printable(text), ": the source is empty");
+  if (source.find('\0') != std::string_view::npos ||
+      destination.find('\0') != std::string_view::npos)
+    throw base::error("bind ", base::printable(text), ": a path holds a NUL byte");
+  BindSpec bind;
+  bind.source = absolute_path(source, working_directory);
+  if (destination.empty()) {
+    bind.destination = bind.source;
+  } else if (destination[0] != '/') {
+    throw base::error("bind ", base::printable(text), ": the destination ",
+                      base::printable(destination), " must be an absolute path");
+  } else {
+    bind.destination = absolute_path(destination, "/");
+  }
+  if (bind.destination == "/") {
+    throw base::error("bind ", base::printable(text),
+                      ": the container's root cannot be bound over");
+  }
+  return bind;
+}
+
+BindSpec parse_bind(std::string_view text, std::string_view working_directory) {
+  const std::vector<std::string> fields = split_unescaped(text, ':');
+  if (fields.size() > 3) {
+    throw base::error("bind ", base::printable(text),
+                      ": more than three fields, expected SRC[:DST[:OPTIONS]]");
+  }
+  BindSpec bind = make_bind(unescape(fields[0]), fields.size() > 1 ? unescape(fields[1]) : "", text,
+                            working_directory);
+  if (fields.size() > 2) apply_option(bind, fields[2], text);
+  return bind;
+}
+
+}  // namespace
+
+std::vector<BindSpec> parse_bind_list(std::string_view text, std::string_view working_directory) {
+  std::vector<BindSpec> binds;
+  bool takes_options = false;
+  for (const std::string& field : split_unescaped(text, ',')) {
+    // "src:dst:ro,nonested": a further option of the bind before.
+    if (takes_options && is_option(field)) {
+      apply_option(binds.back(), field, text);
+      continue;
+    }
+    if (field.empty()) continue;  // a trailing comma, as scripts leave it
+    binds.push_back(parse_bind(field, working_directory));
+    takes_options = split_unescaped(field, ':').size() == 3;
+  }
+  return binds;
+}
+
+BindSpec parse_mount_spec(std::string_view text, std::string_view working_directory) {
+  std::optional<std::string> source, destination;
+  bool read_only = false, nested = true, is_bind = false;
+  // Fields may stand in double quotes, for paths with commas.
+  std::vector<std::string> fields(1);
+  bool quoted = false;
+  for (const char c : text) {
+    if (c == '"') {
+      quoted = !quoted;
+    } else if (c == ',' && !quoted) {
+      fields.emplace_back();
+    } else {
+      fields.back() += c;
+    }
+  }
+  if (quoted) throw base::error("mount ", base::printable(text), ": a double quote is not closed");
+  for (const std::string& field : fields) {
+    const std::size_t equals = field.find('=');
+    const std::string key = field.substr(0, equals);
+    const std::string value = equals == std::string::npos ? "" : field.substr(equals + 1);
+    if (key == "type") {
+      if (value != "bind") {
+        throw base::error("mount ", base::printable(text), ": type ", base::printable(value),
+                          " is not supported, only bind is");
+      }
+      is_bind = true;
+    } else if (key == "src" || key == "source") {
+      source = value;
+    } else if (key == "dst" || key == "destination" || key == "target") {
+      destination = value;
+    } else if (key == "ro" || key == "readonly") {
+      read_only = value.empty() || value == "true" || value == "1";
+    } else if (key == "nonested") {
+      nested = false;
+    } else {
+      throw base::error("mount ", base::printable(text), ": unknown key ", base::printable(key));
+    }
+  }
+  if (!is_bind || !source || !destination) {
+    throw base::error("mount ", base::printable(text),
+                      ": expected type=bind,source=SRC,destination=DST[,ro]");
+  }
+  if (destination->empty())
+    throw base::error("mount ", base::printable(text), ": the destination is empty");
+  BindSpec bind = make_bind(*source, *destination, text, working_directory);
+  bind.read_only = read_only;
+  bind.nested = nested;
+  return bind;
+}
+
+std::string absolute_path(std::string_view path, std::string_view base) {
+  std::vector<std::string> kept;
+  const std::string whole = path.starts_with('/') ? std::string(path) : base::cat(base, "/", path);
+  for (std::string& part : base::split(whole, '/')) {
+    if (part.empty() || part == ".") continue;
+    if (part == "..") {
+      if (!kept.empty()) kept.pop_back();
+      continue;
+    }
+    kept.push_back(std::move(part));
+  }
+  return "/" + base::join(kept, "/");
+}
+
+}  // namespace runtime

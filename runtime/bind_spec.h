@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// Binds as users write them: `--bind src[:dst[:opts]]` lists and `--mount type=bind,...`. Pure
+// text; whether a source exists is the plan's question.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace runtime {
+
+struct BindSpec {
+  std::string source;       // absolute and free of "." and ".."
+  std::string destination;  // likewise; the source where the user gives none
+  bool read_only = false;
+  bool nested = true;  // listed in APPTAINER_BIND, so that an inner run binds it again
+  bool operator==(const BindSpec&) const = default;
+};
+
+// One --bind value or environment entry: specifications between commas, fields between colons,
+// `\,` and `\:` stand for themselves. Relative sources start at `working_directory`. Throws
+// base::Error naming the specification.
+std::vector<BindSpec> parse_bind_list(std::string_view text, std::string_view working_directory);
+
+// One --mount value: CSV of type=bind, src=, dst=, ro, with Apptainer's synonyms.
+BindSpec parse_mount_spec(std::string_view text, std::string_view working_directory);
+
+// Absolute path without ".", ".." and doubled slashes; what is relative starts at `base`. Symbolic
+// links are not looked at.
+std::string absolute_path(std::string_view path, std::string_view base);
+
+}  // namespace runtime

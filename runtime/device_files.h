@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// The few device files of a contained run: the host's nodes by bind, the rest made anew.
+#pragma once
+
+#include "base/unique_fd.h"
+#include "runtime/session_directory.h"
+
+namespace runtime {
+
+// Builds the directory in the session and gives its O_PATH descriptor, ready to be attached at
+// /dev with all below it. Nodes that the host lacks are left out.
+base::UniqueFd make_device_directory(SessionDirectory& session);
+
+}  // namespace runtime

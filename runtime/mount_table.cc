@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/mount_table.h"
+
+#include <array>
+
+namespace runtime {
+namespace {
+
+using enum MountWhen;
+using enum Importance;
+using Kind = MountKind;
+using Stage = MountStage;
+
+constexpr MountFlags kPlain = MountFlags::no_setuid | MountFlags::no_devices;
+constexpr MountFlags kDevices = MountFlags::no_setuid;
+
+constexpr auto kTable = std::to_array<MountRow>({
+    {"dev", uncontained, Stage::devices, Kind::bind, "/dev", "/dev", kDevices, expected, 0},
+    {"dev", contained, Stage::devices, Kind::device_files, "", "/dev", kDevices, expected, 0755},
+    {"dev", own_ipc, Stage::devices, Kind::message_queues, "", "/dev/mqueue", kPlain, optional, 0},
+    {"bind-paths", always, Stage::system_files, Kind::bind, "/etc/localtime", "/etc/localtime",
+     kPlain, optional, 0},
+    {"bind-paths", always, Stage::system_files, Kind::bind, "/etc/hosts", "/etc/hosts", kPlain,
+     optional, 0},
+    {"proc", host_pids, Stage::kernel, Kind::bind, "/proc", "/proc", kPlain, expected, 0},
+    {"proc", own_pids, Stage::kernel, Kind::proc, "/proc", "/proc", kPlain, expected, 0},
+    {"sys", always, Stage::kernel, Kind::bind, "/sys", "/sys", kPlain, expected, 0},
+    {"tmp", uncontained, Stage::temporary, Kind::bind, "/tmp", "/tmp", kPlain, expected, 0},
+    {"tmp", uncontained, Stage::temporary, Kind::bind, "/var/tmp", "/var/tmp", kPlain, optional, 0},
+    {"tmp", contained, Stage::temporary, Kind::directory, "tmp", "/tmp", kPlain, expected, 01777},
+    {"tmp", contained, Stage::temporary, Kind::directory, "var_tmp", "/var/tmp", kPlain, expected,
+     01777},
+    {"", always, Stage::files, Kind::bind, "/etc/resolv.conf", "/etc/resolv.conf", kPlain, optional,
+     0},
+    {"", always, Stage::files, Kind::passwd_file, "", "/etc/passwd", kPlain, optional, 0},
+    {"", always, Stage::files, Kind::group_file, "", "/etc/group", kPlain, optional, 0},
+    {"", own_hostname, Stage::files, Kind::hostname_file, "", "/etc/hostname", kPlain, optional, 0},
+});
+
+struct KindName {
+  MountKind kind;
+  std::string_view name;
+};
+constexpr auto kKindNames = std::to_array<KindName>({
+    {Kind::bind, "bind"},
+    {Kind::directory, "directory"},
+    {Kind::proc, "proc"},
+    {Kind::device_files, "device-files"},
+    {Kind::message_queues, "mqueue"},
+    {Kind::passwd_file, "passwd"},
+    {Kind::group_file, "group"},
+    {Kind::hostname_file, "hostname"},
+});
+
+}  // namespace
+
+std::span<const MountRow> mount_table() { return kTable; }
+
+std::string_view kind_name(MountKind kind) {
+  for (const KindName& row : kKindNames) {
+    if (row.kind == kind) return row.name;
+  }
+  return "unknown";
+}
+
+}  // namespace runtime

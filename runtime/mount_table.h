@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What gets mounted into a container, as data: the entries of a plan and the table of those that
+// every container has. Order and defaults are Apptainer's.
+#pragma once
+
+#include <sys/types.h>
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "runtime/mount_api.h"
+
+namespace runtime {
+
+enum class MountKind {
+  bind,          // of a host path, with all below it
+  directory,     // an empty, writable one that ends with the container
+  proc,          // a new procfs, for a PID namespace
+  device_files,  // the few device files of a contained run
+  message_queues,
+  passwd_file,  // the image's file with the caller's entry, if the image has one
+  group_file,
+  hostname_file,
+};
+
+// Mounts happen in this order, so that what the user asks for covers what is default.
+enum class MountStage { devices, system_files, kernel, home, temporary, scratch, files, user, cwd };
+
+enum class Importance {
+  required,  // failure ends the run
+  expected,  // failure is a warning
+  optional,  // failure is worth a word with --verbose
+};
+
+struct MountEntry {
+  MountStage stage = MountStage::user;
+  MountKind kind = MountKind::bind;
+  std::string source;  // binds: a host path
+  std::string target;  // absolute path in the container
+  MountFlags flags = MountFlags::none;
+  Importance importance = Importance::required;
+  mode_t mode = 0755;           // of a directory entry
+  bool make_source = false;     // binds: make the host directory (with `mode`) if it is not there
+  bool unless_visible = false;  // binds: not if the target shows the same directory already
+  bool operator==(const MountEntry&) const = default;
+};
+
+// When a row of the table applies.
+enum class MountWhen { always, uncontained, contained, host_pids, own_pids, own_ipc, own_hostname };
+
+struct MountRow {
+  std::string_view word;  // of --no-mount; empty: not to be switched off
+  MountWhen when;
+  MountStage stage;
+  MountKind kind;
+  std::string_view source, target;
+  MountFlags flags;
+  Importance importance;
+  mode_t mode;
+};
+
+std::span<const MountRow> mount_table();
+
+std::string_view kind_name(MountKind kind);
+
+}  // namespace runtime

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/pid_namespace.h"
+
+#include <dirent.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "base/error.h"
+
+namespace runtime {
+namespace {
+
+// Left to their default in the stand-in: faults are its own, and job control must stop it together
+// with the payload for the shell to notice.
+constexpr std::array kNotPassedOn = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,
+                                     SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU};
+
+void close_from(int first) {
+  if (::syscall(SYS_close_range, static_cast<unsigned>(first), ~0U, 0) == 0) return;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_NOFILE, &limit);
+  const int end = static_cast<int>(std::min<rlim_t>(limit.rlim_cur, 1 << 16));
+  for (int fd = first; fd < end; ++fd) ::close(fd);
+}
+
+pid_t fork_or_throw() {
+  const pid_t pid = ::fork();
+  if (pid < 0) throw base::errno_error(errno, "cannot start a process in a new PID namespace");
+  return pid;
+}
+
+// PID 1 of the namespace. It holds nothing open, so that pipes end with the payload.
+[[noreturn]] void reap_until_killed() {
+  ::prctl(PR_SET_NAME, "sifrun-init", 0, 0, 0);
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // it keeps capabilities: nobody may trace it
+  [[maybe_unused]] const int ignored = ::chdir("/");
+  close_from(0);
+  sigset_t children;
+  ::sigemptyset(&children);
+  ::sigaddset(&children, SIGCHLD);
+  for (;;) {
+    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    ::sigwaitinfo(&children, nullptr);
+  }
+}
+
+[[noreturn]] void end_like(int wait_status) {
+  if (!WIFSIGNALED(wait_status)) ::_exit(WEXITSTATUS(wait_status));
+  const int number = WTERMSIG(wait_status);
+  const rlimit no_core{0, 0};  // the payload has left its own, if any
+  ::setrlimit(RLIMIT_CORE, &no_core);
+  ::signal(number, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::raise(number);
+  ::_exit(128 + number);
+}
+
+[[noreturn]] void stand_in_for(pid_t payload, const sigset_t& waited) {
+  close_from(STDERR_FILENO + 1);
+  for (;;) {
+    siginfo_t info{};
+    if (::sigwaitinfo(&waited, &info) < 0) continue;
+    if (info.si_signo == SIGCHLD) {
+      int status = 0;
+      if (::waitpid(payload, &status, WNOHANG) == payload) end_like(status);
+    } else if (info.si_code <= 0) {
+      // Sent by a process. What the terminal sends reaches the payload by itself.
+      ::kill(payload, info.si_signo);
+    }
+  }
+}
+
+}  // namespace
+
+void enter_pid_namespace(bool with_init) {
+  if (::unshare(CLONE_NEWPID) != 0) throw base::errno_error(errno, "cannot make a PID namespace");
+  sigset_t waited, original;
+  ::sigfillset(&waited);
+  for (const int number : kNotPassedOn) ::sigdelset(&waited, number);
+  ::sigprocmask(SIG_SETMASK, &waited, &original);
+  // A caller that ignores SIGCHLD would have children vanish unseen.
+  struct sigaction original_child {};
+  struct sigaction default_child {};
+  default_child.sa_handler = SIG_DFL;
+  ::sigaction(SIGCHLD, &default_child, &original_child);
+  if (with_init) {
+    if (fork_or_throw() == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      reap_until_killed();
+    }
+  }
+  const pid_t payload = fork_or_throw();
+  if (payload != 0) stand_in_for(payload, waited);
+  if (!with_init) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  ::sigaction(SIGCHLD, &original_child, nullptr);
+  ::sigprocmask(SIG_SETMASK, &original, nullptr);
+}
+
+}  // namespace runtime

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// The processes around a payload in a PID namespace of its own (--pid): the process that the user
+// started stays outside as its stand-in, and a small init reaps orphans inside.
+#pragma once
+
+namespace runtime {
+
+// Returns in the payload's process only, which still has all of the set-up before it. The caller's
+// process passes signals on, and ends as the payload ends: same exit status, same signal. The
+// payload is its child, not init's: nothing stands between them, and the init can be as simple as
+// waiting. Whatever kills the caller's process, the namespace dies with it. Without init, the
+// payload is PID 1 itself. The process must be single-threaded.
+void enter_pid_namespace(bool with_init);
+
+}  // namespace runtime

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/rootfs.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/log.h"
+#include "base/syscalls.h"
+#include "base/text.h"
+#include "runtime/device_files.h"
+#include "runtime/path_in_root.h"
+#include "runtime/target_maker.h"
+
+namespace runtime {
+namespace {
+
+constexpr std::size_t kMaxAccountFile = 1 << 20;
+
+// The one place where a failure may be survived: what a run can do without is told, not fatal.
+template <typename Step>
+void attempt(const MountEntry& entry, Step step) {
+  try {
+    step();
+  } catch (const base::Error& error) {
+    if (entry.importance == Importance::required) throw;
+    if (entry.importance == Importance::expected) {
+      base::log_warning("skipping mount: ", error.what());
+    } else {
+      base::log_verbose("skipping mount: ", error.what());
+    }
+  }
+}
+
+// mkdir -p on the host, for the directories of --workdir.
+void make_host_directory(const std::string& path, mode_t mode) {
+  for (std::size_t slash = path.find('/', 1);; slash = path.find('/', slash + 1)) {
+    const std::string part = path.substr(0, slash);
+    const bool last = slash == std::string::npos;
+    if (::mkdir(part.c_str(), last ? mode : 0755) != 0 && errno != EEXIST)
+      throw base::errno_error(errno, "cannot make the directory ", base::printable(part));
+    if (last) return;
+  }
+}
+
+bool shows_same(int first, int second, const std::string& name) {
+  const struct stat a = base::file_status(first, name), b = base::file_status(second, name);
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+bool lies_below(const std::string& path, const std::string& directory) {
+  return path.size() > directory.size() && path.starts_with(directory) &&
+         path[directory.size()] == '/';
+}
+
+bool makes_directory(const MountEntry& entry, const std::optional<MountSource>& source) {
+  return entry.kind == MountKind::bind ? source->is_directory() : true;
+}
+
+}  // namespace
+
+MountSources open_mount_sources(std::span<const MountEntry> mounts) {
+  MountSources sources(mounts.size());
+  for (std::size_t i = 0; i < mounts.size(); ++i) {
+    if (mounts[i].kind != MountKind::bind) continue;
+    attempt(mounts[i], [&] {
+      if (mounts[i].make_source) make_host_directory(mounts[i].source, mounts[i].mode);
+      sources[i] = MountSource::open(mounts[i].source);
+    });
+  }
+  return sources;
+}
+
+Rootfs::Rootfs(SessionDirectory& session, std::string image_path)
+    : session_(session), root_path_(std::move(image_path)) {
+  reopen_root();
+  image_ = base::open_file_at(root_.get(), ".", O_PATH | O_DIRECTORY);
+}
+
+void Rootfs::reopen_root() { root_ = base::open_file(root_path_, O_PATH | O_DIRECTORY); }
+
+void Rootfs::make_writable() {
+  upper_ = session_.make_directory("upper", 0755);
+  const base::UniqueFd work = session_.make_directory("work", 0700);
+  const std::string layers = base::cat("lowerdir=", descriptor_path(image_.get()),
+                                       ",upperdir=", descriptor_path(upper_.get()),
+                                       ",workdir=", descriptor_path(work.get()));
+  // userxattr is what a user namespace needs for whiteouts that survive; kernels before 5.11 know
+  // neither the word nor overlays in user namespaces.
+  for (const std::string& options : {layers + ",userxattr", layers}) {
+    if (::mount("overlay", descriptor_path(root_.get()).c_str(), "overlay", MS_NOSUID | MS_NODEV,
+                options.c_str()) == 0) {
+      return reopen_root();
+    }
+  }
+  throw base::errno_error(errno, "cannot mount the writable layer (--writable-tmpfs)")
+      .with_hint("overlays in user namespaces need Linux 5.11 or later");
+}
+
+void Rootfs::make_targets(const RunPlan& plan, const MountSources& sources) {
+  MissingTargets missing;
+  for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
+    const MountEntry& entry = plan.mounts[i];
+    if (entry.kind == MountKind::bind ? !sources[i] : entry.kind > MountKind::message_queues)
+      continue;
+    // Below an earlier mount the image no longer matters.
+    bool covered = false;
+    for (std::size_t j = 0; j < i; ++j)
+      covered = covered || lies_below(entry.target, plan.mounts[j].target);
+    if (covered) continue;
+    attempt(entry, [&] {
+      if (find_in_root(image_.get(), entry.target)) return;
+      PathInRoot path = walk_in_root(image_.get(), entry.target);
+      if (!path.missing.empty()) {
+        missing[path.canonical].push_back(
+            {std::move(path.missing), makes_directory(entry, sources[i])});
+      }
+    });
+  }
+  for (const auto& [name, targets] : missing) {
+    if (upper_) {
+      const std::vector<std::string> parents = base::split(name.substr(1), '/');
+      const base::UniqueFd top =
+          make_path(upper_.get(), name == "/" ? std::span<const std::string>() : parents, true);
+      for (const MissingTarget& target : targets)
+        make_path(top.get(), target.components, target.is_directory);
+      continue;
+    }
+    const base::UniqueFd original = walk_in_root(image_.get(), name).deepest;
+    const base::UniqueFd directory = walk_in_root(root_.get(), name).deepest;
+    cover_with_targets(session_, original.get(), directory.get(), name, targets);
+    if (name == "/") {
+      reopen_root();
+      covers_.push_back(base::open_file(root_path_, O_PATH | O_DIRECTORY));
+    } else {
+      covers_.push_back(walk_in_root(root_.get(), name).deepest);
+    }
+  }
+}
+
+// True for directories that end with the run: mount points may be made in them.
+bool Rootfs::is_ours(int fd, const std::string& name) const {
+  const dev_t device = base::file_status(fd, name).st_dev;
+  return device == session_.device() ||
+         (upper_ && device == base::file_status(root_.get(), "/").st_dev);
+}
+
+base::UniqueFd Rootfs::open_target(const MountEntry& entry, bool is_directory) {
+  if (auto found = find_in_root(root_.get(), entry.target)) return std::move(*found);
+  const PathInRoot path = walk_in_root(root_.get(), entry.target);
+  if (path.missing.empty() || is_ours(path.deepest.get(), path.canonical))
+    return make_path(path.deepest.get(), path.missing, is_directory);
+  throw base::error("mount point ", base::printable(entry.target),
+                    " does not exist in the container, and ", base::printable(path.canonical),
+                    " is a directory of the host")
+      .with_hint(base::cat("make it on the host, or bind to a path outside of ",
+                           base::printable(path.canonical)));
+}
+
+void Rootfs::mount_bind(const MountEntry& entry, MountSource source) {
+  const base::UniqueFd target = open_target(entry, source.is_directory());
+  if (entry.unless_visible && shows_same(source.fd(), target.get(), entry.target)) return;
+  std::move(source).attach(target.get(), entry.flags, entry.target);
+}
+
+void Rootfs::mount_account_file(const RunPlan& plan, const MountEntry& entry) {
+  const std::optional<base::UniqueFd> present = find_in_root(root_.get(), entry.target);
+  // An image without the file keeps none, and what is no file is not read.
+  if (!present || !S_ISREG(base::file_status(present->get(), entry.target).st_mode)) return;
+  std::string text;
+  if (entry.kind == MountKind::hostname_file) {
+    text = plan.hostname + "\n";
+  } else {
+    const std::string image_text =
+        base::read_small_file(descriptor_path(present->get()), kMaxAccountFile);
+    text = entry.kind == MountKind::passwd_file
+               ? passwd_with(image_text, plan.caller, plan.caller.home)
+               : group_with(image_text, plan.groups, plan.caller.name);
+  }
+  const base::UniqueFd file = session_.make_file(kind_name(entry.kind), text);
+  MountSource::open_at(file.get(), entry.target).attach(present->get(), entry.flags, entry.target);
+}
+
+void Rootfs::mount_proc(const MountEntry& entry) {
+  const base::UniqueFd target = open_target(entry, true);
+  if (::mount("proc", descriptor_path(target.get()).c_str(), "proc",
+              MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0)
+    return;
+  // Where an outer container masks parts of /proc the kernel refuses a new, unmasked one.
+  base::log_warning("cannot mount a new /proc (", base::errno_text(errno),
+                    "), using the host's: it shows the host's processes");
+  MountSource::open(entry.source).attach(target.get(), entry.flags, entry.target);
+}
+
+void Rootfs::mount(const RunPlan& plan, const MountEntry& entry,
+                   std::optional<MountSource>& source) {
+  switch (entry.kind) {
+    case MountKind::bind:
+      if (source) mount_bind(entry, std::move(*source));
+      return;
+    case MountKind::directory:
+      return mount_bind(
+          entry,
+          MountSource::open_at(session_.make_directory("made", entry.mode).get(), entry.target));
+    case MountKind::proc:
+      return mount_proc(entry);
+    case MountKind::device_files:
+      return mount_bind(entry,
+                        MountSource::open_at(make_device_directory(session_).get(), entry.target));
+    case MountKind::message_queues:
+      return mount_new("mqueue", open_target(entry, true).get(), MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                       "", entry.target);
+    case MountKind::passwd_file:
+    case MountKind::group_file:
+    case MountKind::hostname_file:
+      return mount_account_file(plan, entry);
+  }
+}
+
+void Rootfs::mount_all(const RunPlan& plan, MountSources sources) {
+  for (std::size_t i = 0; i < plan.mounts.size(); ++i)
+    attempt(plan.mounts[i], [&] { mount(plan, plan.mounts[i], sources[i]); });
+}
+
+void Rootfs::seal() {
+  for (const base::UniqueFd& cover : covers_) make_read_only(cover.get(), "the container's root");
+}
+
+void Rootfs::switch_root() {
+  if (::fchdir(root_.get()) != 0)
+    throw base::errno_error(errno, "cannot enter the container's root");
+  // Both arguments ".": the host's root lands on top of the new one and is detached from there, no
+  // directory for it is needed (pivot_root(2), NOTES).
+  if (::syscall(SYS_pivot_root, ".", ".") == 0) {
+    if (::umount2(".", MNT_DETACH) != 0)
+      throw base::errno_error(errno, "cannot detach the host's root");
+  } else if (errno == EINVAL) {
+    // The host runs from its initial ramfs, which cannot be pivoted away (diskless nodes).
+    if (::mount(".", "/", nullptr, MS_MOVE, nullptr) != 0 || ::chroot(".") != 0)
+      throw base::errno_error(errno, "cannot move to the container's root");
+  } else {
+    throw base::errno_error(errno, "cannot switch to the container's root");
+  }
+  if (::chdir("/") != 0) throw base::errno_error(errno, "cannot enter the container's root");
+}
+
+}  // namespace runtime

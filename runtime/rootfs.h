@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// The container's root, put together on a mounted image inside the private mount namespace: missing
+// mount points, the plan's mounts in order, seal, switch. Every path of the container is resolved
+// against the root's descriptor; the image itself is never changed.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+#include "runtime/mount_api.h"
+#include "runtime/mount_table.h"
+#include "runtime/run_plan.h"
+#include "runtime/session_directory.h"
+
+namespace runtime {
+
+// Sources of the plan's binds, in its order; nullopt for entries without one and for those that
+// could not be opened and may be missing. Opened before the session directory covers host paths.
+using MountSources = std::vector<std::optional<MountSource>>;
+MountSources open_mount_sources(std::span<const MountEntry> mounts);
+
+class Rootfs {
+ public:
+  // `image_path`: where the image is mounted, a mount point inside the session directory.
+  Rootfs(SessionDirectory& session, std::string image_path);
+
+  // A throwaway upper layer over the image, lost at exit. Call before make_targets.
+  void make_writable();
+  void make_targets(const RunPlan& plan, const MountSources& sources);
+  void mount_all(const RunPlan& plan, MountSources sources);
+  // Makes everything that stands in for a directory of the image read-only.
+  void seal();
+  // pivot_root(2); the host's tree is gone from the mount namespace afterwards.
+  void switch_root();
+
+ private:
+  bool is_ours(int fd, const std::string& name) const;
+  base::UniqueFd open_target(const MountEntry& entry, bool is_directory);
+  void mount(const RunPlan& plan, const MountEntry& entry, std::optional<MountSource>& source);
+  void mount_bind(const MountEntry& entry, MountSource source);
+  void mount_account_file(const RunPlan& plan, const MountEntry& entry);
+  void mount_proc(const MountEntry& entry);
+  void reopen_root();
+
+  SessionDirectory& session_;
+  std::string root_path_;
+  base::UniqueFd image_;  // the image alone, as it was mounted
+  base::UniqueFd root_;   // what the payload will see as "/"
+  base::UniqueFd upper_;  // throwaway upper layer; empty for a read-only root
+  std::vector<base::UniqueFd> covers_;
+};
+
+}  // namespace runtime

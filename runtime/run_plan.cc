@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/run_plan.h"
+
+#include <algorithm>
+#include <array>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace runtime {
+namespace {
+
+constexpr MountFlags kPlain = MountFlags::no_setuid | MountFlags::no_devices;
+constexpr std::array<std::string_view, 9> kNoMountWords = {
+    "proc", "sys", "dev", "devpts", "home", "tmp", "hostfs", "cwd", "bind-paths"};
+
+bool lies_in(std::string_view path, std::string_view directory) {
+  return path == directory ||
+         (path.starts_with(directory) && (directory == "/" || path[directory.size()] == '/'));
+}
+
+struct HomeChoice {
+  std::string source, destination;
+  bool chosen = false;  // by --home
+};
+
+class PlanBuilder {
+ public:
+  PlanBuilder(const RunOptions& options, const HostFacts& facts, RunPlan& plan)
+      : options_(options), facts_(facts), plan_(plan) {
+    if (options.workdir) workdir_ = absolute_path(*options.workdir, directory());
+  }
+
+  void check_no_mount_words();
+  HomeChoice choose_home() const;
+  void add_table_rows();
+  void add_home(const HomeChoice& home);
+  void add_scratch();
+  void add_user_binds();
+  void add_working_directory();
+
+ private:
+  std::string directory() const { return facts_.directory ? facts_.directory->physical : "/"; }
+  bool switched_off(std::string_view word) const {
+    return std::ranges::find(options_.no_mount, word) != options_.no_mount.end();
+  }
+  bool applies(MountWhen when) const;
+  // A directory of --workdir if there is one, else an empty one of the session.
+  MountEntry throwaway(MountStage stage, const std::string& name, const std::string& target,
+                       mode_t mode) const;
+  void add(MountEntry entry) { plan_.mounts.push_back(std::move(entry)); }
+
+  const RunOptions& options_;
+  const HostFacts& facts_;
+  RunPlan& plan_;
+  std::string workdir_;
+};
+
+void PlanBuilder::check_no_mount_words() {
+  for (const std::string& word : options_.no_mount) {
+    if (!word.starts_with('/') && std::ranges::find(kNoMountWords, word) == kNoMountWords.end())
+      plan_.warnings.push_back(base::cat("--no-mount: unknown word ", base::printable(word)));
+  }
+}
+
+bool PlanBuilder::applies(MountWhen when) const {
+  switch (when) {
+    case MountWhen::always:
+      return true;
+    case MountWhen::uncontained:
+      return !options_.contain;
+    case MountWhen::contained:
+      return options_.contain;
+    case MountWhen::host_pids:
+      return !options_.pid_namespace;
+    case MountWhen::own_pids:
+      return options_.pid_namespace;
+    case MountWhen::own_ipc:
+      return options_.ipc_namespace && options_.contain;
+    case MountWhen::own_hostname:
+      return options_.hostname.has_value();
+  }
+  return false;
+}
+
+MountEntry PlanBuilder::throwaway(MountStage stage, const std::string& name,
+                                  const std::string& target, mode_t mode) const {
+  MountEntry entry{stage, MountKind::directory, "", target, kPlain, Importance::required, mode};
+  if (!workdir_.empty()) {
+    entry.kind = MountKind::bind;
+    entry.source = workdir_ + "/" + name;
+    entry.make_source = true;
+  }
+  return entry;
+}
+
+void PlanBuilder::add_table_rows() {
+  for (const MountRow& row : mount_table()) {
+    if (!applies(row.when) || (!row.word.empty() && switched_off(row.word)) ||
+        switched_off(row.target))
+      continue;
+    if (row.target == "/var/tmp" && !options_.contain && facts_.one_temporary) continue;
+    if (row.kind == MountKind::directory) {
+      add(throwaway(row.stage, std::string(row.source), std::string(row.target), row.mode));
+    } else {
+      add({row.stage, row.kind, std::string(row.source), std::string(row.target), row.flags,
+           row.importance, row.mode});
+    }
+  }
+}
+
+HomeChoice PlanBuilder::choose_home() const {
+  if (!options_.home) return {facts_.caller.home, facts_.caller.home, false};
+  const std::string& text = *options_.home;
+  const std::size_t colon = text.find(':');
+  const std::string source = text.substr(0, colon);
+  const std::string destination = colon == std::string::npos ? "" : text.substr(colon + 1);
+  if (source.empty() || destination.find(':') != std::string::npos)
+    throw base::error("--home ", base::printable(text), ": expected SRC[:DST]");
+  HomeChoice home{absolute_path(source, directory()), destination, true};
+  if (destination.empty()) home.destination = home.source;
+  if (!home.destination.starts_with('/')) {
+    throw base::error("--home ", base::printable(text), ": the destination ",
+                      base::printable(destination), " must be an absolute path");
+  }
+  home.destination = absolute_path(home.destination, "/");
+  return home;
+}
+
+void PlanBuilder::add_home(const HomeChoice& home) {
+  if (options_.no_home || switched_off("home") || home.destination == "/" ||
+      home.destination.empty() || switched_off(home.destination))
+    return;
+  if (home.chosen) {
+    add({MountStage::home, MountKind::bind, home.source, home.destination, kPlain,
+         Importance::required});
+  } else if (options_.contain) {
+    add(throwaway(MountStage::home, "home", home.destination, 0750));
+  } else if (!facts_.home_exists) {
+    add({MountStage::home, MountKind::directory, "", home.destination, kPlain, Importance::expected,
+         0750});
+  } else {
+    add({MountStage::home, MountKind::bind, home.source, home.destination, kPlain,
+         Importance::expected});
+  }
+}
+
+void PlanBuilder::add_scratch() {
+  for (const std::string& scratch : options_.scratch) {
+    if (scratch.empty()) continue;
+    const std::string target = absolute_path(scratch, "/");
+    if (target == "/") throw base::error("--scratch /: the container's root cannot be covered");
+    add(throwaway(MountStage::scratch, "scratch" + target, target, 01777));
+  }
+}
+
+void PlanBuilder::add_user_binds() {
+  std::vector<MountEntry> binds;
+  for (const BindSpec& bind : options_.binds) {
+    MountEntry entry{MountStage::user, MountKind::bind, bind.source,
+                     bind.destination, kPlain,          Importance::required};
+    if (bind.read_only) entry.flags = entry.flags | MountFlags::read_only;
+    // Device files bound into a contained /dev must stay usable.
+    if (lies_in(bind.destination, "/dev")) {
+      entry.flags =
+          bind.read_only ? MountFlags::no_setuid | MountFlags::read_only : MountFlags::no_setuid;
+    }
+    if (std::ranges::find(binds, entry) != binds.end()) {
+      plan_.warnings.push_back(base::cat("bind ", base::printable(bind.source), ":",
+                                         base::printable(bind.destination),
+                                         " is given more than once"));
+      continue;
+    }
+    binds.push_back(std::move(entry));
+    // Destinations: an inner run finds there what this one bound.
+    if (bind.nested) plan_.action.environment.bind_destinations.push_back(bind.destination);
+  }
+  // Shallow destinations first: a bind of /data must not cover one of /data/set.
+  std::ranges::stable_sort(
+      binds, {}, [](const MountEntry& entry) { return std::ranges::count(entry.target, '/'); });
+  for (MountEntry& entry : binds) add(std::move(entry));
+}
+
+void PlanBuilder::add_working_directory() {
+  if (options_.contain || switched_off("cwd") || !facts_.directory) return;
+  // The logical name too, where it differs: scripts say `cd $PWD`.
+  for (const std::string& path : {facts_.directory->physical, facts_.directory->logical}) {
+    if (!is_bindable(path) || switched_off(path)) continue;
+    const bool settled = std::ranges::any_of(plan_.mounts, [&](const MountEntry& entry) {
+      const bool same_tree = entry.kind == MountKind::bind && entry.source == entry.target;
+      return entry.target == path || (same_tree && lies_in(path, entry.target));
+    });
+    if (settled) continue;
+    MountEntry entry{MountStage::cwd, MountKind::bind,     facts_.directory->physical, path,
+                     kPlain,          Importance::optional};
+    entry.unless_visible = true;
+    add(std::move(entry));
+  }
+}
+
+void append_flags(std::string& line, MountFlags flags) {
+  if (has(flags, MountFlags::read_only)) line += " ro";
+  if (has(flags, MountFlags::no_setuid)) line += " nosuid";
+  if (has(flags, MountFlags::no_devices)) line += " nodev";
+}
+
+}  // namespace
+
+RunPlan make_run_plan(RunOptions options, HostFacts facts) {
+  RunPlan plan;
+  plan.image = absolute_path(options.image, facts.directory ? facts.directory->logical : "/");
+  plan.driver = options.driver;
+  plan.writable_tmpfs = options.writable_tmpfs;
+  plan.pid_namespace = options.pid_namespace;
+  plan.ipc_namespace = options.ipc_namespace;
+  plan.uts_namespace = options.uts_namespace || options.hostname.has_value();
+  plan.empty_network = options.empty_network;
+  plan.init = options.init;
+  plan.hostname = options.hostname.value_or("");
+  plan.reset_umask = options.reset_umask;
+  plan.action = std::move(options.action);
+
+  PlanBuilder builder(options, facts, plan);
+  builder.check_no_mount_words();
+  const HomeChoice home = builder.choose_home();
+  builder.add_table_rows();
+  builder.add_home(home);
+  builder.add_scratch();
+  builder.add_user_binds();
+  std::ranges::stable_sort(plan.mounts, {}, &MountEntry::stage);
+  builder.add_working_directory();
+
+  plan.start = {options.start_directory, options.contain, facts.directory, home.destination};
+  plan.action.environment.container_home = home.destination;
+  plan.action.environment.image_path = plan.image;
+  plan.action.environment.image_name = plan.image.substr(plan.image.rfind('/') + 1);
+  plan.caller = std::move(facts.caller);
+  plan.caller.home = home.destination;
+  plan.groups = std::move(facts.groups);
+  return plan;
+}
+
+std::string describe(const RunPlan& plan) {
+  std::string out = base::cat("image       ", base::printable(plan.image), "\n");
+  out += base::cat("root        ", plan.writable_tmpfs ? "writable until exit" : "read-only", "\n");
+  out += base::cat("namespaces  user mount", plan.pid_namespace ? " pid" : "",
+                   plan.ipc_namespace ? " ipc" : "", plan.uts_namespace ? " uts" : "",
+                   plan.empty_network ? " net" : "", "\n");
+  out += base::cat("home        ", base::printable(plan.caller.home), "\n");
+  for (const MountEntry& entry : plan.mounts) {
+    std::string line = base::cat("mount       ", kind_name(entry.kind), " ");
+    if (entry.kind == MountKind::bind && entry.source != entry.target)
+      line += base::printable(entry.source) + " on ";
+    line += base::printable(entry.target);
+    append_flags(line, entry.flags);
+    out += line + "\n";
+  }
+  return out;
+}
+
+}  // namespace runtime

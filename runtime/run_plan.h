@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run will do, as a value: made from the options and facts of the host without privilege or
+// effect, checked, printable (--dry-run), and only then acted upon by runtime/launch.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/actions.h"
+#include "runtime/bind_spec.h"
+#include "runtime/mount_table.h"
+#include "runtime/passwd_file.h"
+#include "runtime/working_directory.h"
+
+namespace runtime {
+
+enum class ImageDriver { fuse, kernel };
+
+// The command line, its values parsed but not yet judged.
+struct RunOptions {
+  std::string image;
+  ActionRequest action;
+  std::vector<BindSpec> binds;
+  std::optional<std::string> home;  // SRC[:DST]
+  bool no_home = false;
+  std::optional<std::string> start_directory;
+  bool contain = false;
+  std::optional<std::string> workdir;
+  std::vector<std::string> scratch;
+  bool writable_tmpfs = false;
+  std::vector<std::string> no_mount;
+  bool pid_namespace = false, ipc_namespace = false, uts_namespace = false;
+  bool empty_network = false;
+  bool init = true;
+  std::optional<std::string> hostname;
+  bool reset_umask = false;
+  ImageDriver driver = ImageDriver::fuse;
+};
+
+struct HostFacts {
+  Account caller;
+  std::vector<Group> groups;
+  std::optional<HostDirectory> directory;
+  bool home_exists = true;
+  bool one_temporary = false;  // /tmp and /var/tmp are the same directory
+};
+
+struct RunPlan {
+  std::string image;  // absolute
+  ImageDriver driver = ImageDriver::fuse;
+  bool writable_tmpfs = false;
+  bool pid_namespace = false, ipc_namespace = false, uts_namespace = false;
+  bool empty_network = false;
+  bool init = true;
+  std::string hostname;
+  bool reset_umask = false;
+  std::vector<MountEntry> mounts;  // in the order to be made
+  Account caller;                  // home is the container's
+  std::vector<Group> groups;
+  StartRequest start;
+  ActionRequest action;
+  std::vector<std::string> warnings;
+};
+
+// Throws Error for what can be known to fail: a relative destination, --workdir that is no
+// directory...
+RunPlan make_run_plan(RunOptions options, HostFacts facts);
+
+// One line for each decision and mount.
+std::string describe(const RunPlan& plan);
+
+}  // namespace runtime
