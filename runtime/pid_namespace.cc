@@ -67,14 +67,18 @@ pid_t fork_or_throw() {
   ::_exit(128 + number);
 }
 
-[[noreturn]] void stand_in_for(pid_t payload, const sigset_t& waited) {
+// `init` is 0 if there is none.
+[[noreturn]] void stand_in_for(pid_t payload, pid_t init, const sigset_t& waited) {
   close_from(STDERR_FILENO + 1);
   for (;;) {
     siginfo_t info{};
     if (::sigwaitinfo(&waited, &info) < 0) continue;
     if (info.si_signo == SIGCHLD) {
       int status = 0;
-      if (::waitpid(payload, &status, WNOHANG) == payload) end_like(status);
+      if (::waitpid(payload, &status, WNOHANG) != payload) continue;
+      // Ends all that is left inside; waiting for it means that nothing outlives us.
+      if (init != 0 && ::kill(init, SIGKILL) == 0) ::waitpid(init, nullptr, 0);
+      end_like(status);
     } else if (info.si_code <= 0) {
       // Sent by a process. What the terminal sends reaches the payload by itself.
       ::kill(payload, info.si_signo);
@@ -95,14 +99,13 @@ void enter_pid_namespace(bool with_init) {
   struct sigaction default_child {};
   default_child.sa_handler = SIG_DFL;
   ::sigaction(SIGCHLD, &default_child, &original_child);
-  if (with_init) {
-    if (fork_or_throw() == 0) {
-      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      reap_until_killed();
-    }
+  const pid_t init = with_init ? fork_or_throw() : 0;
+  if (with_init && init == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    reap_until_killed();
   }
   const pid_t payload = fork_or_throw();
-  if (payload != 0) stand_in_for(payload, waited);
+  if (payload != 0) stand_in_for(payload, init, waited);
   if (!with_init) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   ::sigaction(SIGCHLD, &original_child, nullptr);
   ::sigprocmask(SIG_SETMASK, &original, nullptr);

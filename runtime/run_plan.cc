@@ -210,6 +210,7 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   RunPlan plan;
   plan.image = absolute_path(options.image, facts.directory ? facts.directory->logical : "/");
   plan.driver = options.driver;
+  plan.unsquash = options.unsquash;
   plan.writable_tmpfs = options.writable_tmpfs;
   plan.pid_namespace = options.pid_namespace;
   plan.ipc_namespace = options.ipc_namespace;

@@ -36,6 +36,7 @@ struct RunOptions {
   bool init = true;
   std::optional<std::string> hostname;
   bool reset_umask = false;
+  bool unsquash = false;
   ImageDriver driver = ImageDriver::fuse;
 };
 
@@ -50,6 +51,7 @@ struct HostFacts {
 struct RunPlan {
   std::string image;  // absolute
   ImageDriver driver = ImageDriver::fuse;
+  bool unsquash = false;
   bool writable_tmpfs = false;
   bool pid_namespace = false, ipc_namespace = false, uts_namespace = false;
   bool empty_network = false;

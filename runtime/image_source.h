@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// The image of a run, whatever it is: a file served through FUSE, a loop mount, or a directory. Its
+// steps happen at different points of the launch, since each needs a different namespace.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "runtime/image_mount.h"
+#include "runtime/mount_api.h"
+#include "runtime/run_plan.h"
+#include "runtime/session_directory.h"
+#include "sif/sif_reader.h"
+
+namespace runtime {
+
+class ImageSource {
+ public:
+  // With the caller's own rights. A directory is taken as an unpacked image; a file without a
+  // usable /dev/fuse is unpacked once into the caller's cache. Throws for what is no image, or one
+  // of another architecture.
+  static ImageSource open(const std::string& path, ImageDriver driver);
+
+  // Inside the user namespace, outside the mount namespace; nothing to do for directories.
+  void start_server();
+  // Inside the mount namespace, before the session directory.
+  void open_in_namespace();
+  // Gives the mount point's path: read-only, nosuid, nodev.
+  std::string mount_in(SessionDirectory& session);
+
+ private:
+  std::string directory_;  // an unpacked image; empty for a file
+  std::optional<sif::ImageFile> file_;
+  std::optional<ImageServer> server_;
+  std::optional<MountSource> tree_;
+};
+
+}  // namespace runtime

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/launch.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "base/log.h"
+#include "base/syscalls.h"
+#include "base/text.h"
+#include "runtime/host_check.h"
+#include "runtime/image_source.h"
+#include "runtime/pid_namespace.h"
+#include "runtime/rootfs.h"
+#include "runtime/session_directory.h"
+#include "runtime/user_namespace.h"
+
+namespace runtime {
+namespace {
+
+// Sets the mask while modes of new directories must be taken as given.
+class Umask {
+ public:
+  explicit Umask(mode_t mask) : original_(::umask(mask)) {}
+  ~Umask() { ::umask(original_); }
+  Umask(const Umask&) = delete;
+  Umask& operator=(const Umask&) = delete;
+
+ private:
+  mode_t original_;
+};
+
+// Standard streams that the caller closed must not become files of ours, least of all the one that
+// messages go to. The placeholders vanish on exec, so the payload finds them closed.
+void reserve_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) < 0) {
+      // The lowest free number is this one. The placeholder stays open for the life of the process.
+      [[maybe_unused]] const int placeholder = ::open("/", O_PATH | O_CLOEXEC);
+    }
+  }
+}
+
+int namespace_flags(const RunPlan& plan) {
+  return (plan.ipc_namespace ? CLONE_NEWIPC : 0) | (plan.uts_namespace ? CLONE_NEWUTS : 0) |
+         (plan.empty_network ? CLONE_NEWNET : 0);
+}
+
+void name_host(const std::string& hostname) {
+  if (!hostname.empty() && ::sethostname(hostname.data(), hostname.size()) != 0)
+    throw base::errno_error(errno, "cannot set the host name ", base::printable(hostname));
+}
+
+void assemble(const RunPlan& plan, ImageSource& image) {
+  const Umask exact(0);
+  // Opened first: the session directory may cover host paths.
+  MountSources sources = open_mount_sources(plan.mounts);
+  image.open_in_namespace();
+  SessionDirectory session = SessionDirectory::mount();
+  Rootfs root(session, image.mount_in(session));
+  if (plan.writable_tmpfs) root.make_writable();
+  root.make_targets(plan, sources);
+  root.mount_all(plan, std::move(sources));
+  root.seal();
+  root.switch_root();
+}
+
+void set_variable(std::vector<std::string>& variables, const std::string& name,
+                  const std::string& value) {
+  std::erase_if(variables, [&](const std::string& entry) { return entry.starts_with(name + "="); });
+  variables.push_back(name + "=" + value);
+}
+
+}  // namespace
+
+HostFacts gather_host_facts(const char* pwd_variable) {
+  HostFacts facts;
+  const uid_t uid = ::getuid();
+  if (auto account = find_host_account(uid)) {
+    facts.caller = std::move(*account);
+  } else {
+    // Unknown to every database: what the environment says must do.
+    const char* home = std::getenv("HOME");
+    const char* name = std::getenv("USER");
+    facts.caller = {name != nullptr && *name != '\0' ? name : "user",
+                    uid,
+                    ::getgid(),
+                    "",
+                    home != nullptr && *home == '/' ? absolute_path(home, "/") : "/",
+                    "/bin/sh"};
+    base::log_warning("user id ", uid, " has no entry in the host's passwd database, using ",
+                      base::printable(facts.caller.home), " as its home");
+  }
+  std::vector<gid_t> gids(static_cast<std::size_t>(std::max(::getgroups(0, nullptr), 0)));
+  const int count = ::getgroups(static_cast<int>(gids.size()), gids.data());
+  gids.resize(static_cast<std::size_t>(std::max(count, 0)));
+  std::erase(gids, ::getgid());
+  gids.insert(gids.begin(), ::getgid());
+  facts.groups = find_host_groups(gids);
+  facts.directory = find_host_directory(pwd_variable);
+  struct stat status {};
+  facts.home_exists = ::stat(facts.caller.home.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+  struct stat other {};
+  facts.one_temporary = ::stat("/tmp", &status) == 0 && ::stat("/var/tmp", &other) == 0 &&
+                        status.st_dev == other.st_dev && status.st_ino == other.st_ino;
+  return facts;
+}
+
+void launch(RunPlan plan) {
+  // No descriptor of ours may land on a standard stream that the caller closed.
+  reserve_standard_streams();
+  // As the caller, before any namespace: what it may not read stays unread.
+  ImageSource image = ImageSource::open(plan.image, plan.driver);
+  // Grants the capabilities that mounting takes, within these namespaces only.
+  enter_user_namespace();
+  // Between the two namespaces: the FUSE device must be opened inside the user namespace, and the
+  // server must live outside the mount namespace, which would never end otherwise.
+  image.start_server();
+  // Forks: only the payload's process goes on. Before the mount namespace, so that no helper
+  // process holds the container's mounts.
+  if (plan.pid_namespace) enter_pid_namespace(plan.init);
+  enter_mount_namespace(namespace_flags(plan));
+  name_host(plan.hostname);
+  if (plan.empty_network) raise_loopback();
+  // Every path of the container is resolved by descriptors; ends with the host's tree detached.
+  assemble(plan, image);
+  // All privilege is gone from here on; what follows runs on the image's content.
+  drop_privileges();
+  const std::string directory = enter_start_directory(plan.start);
+  set_variable(plan.action.environment.host, "PWD", directory);
+  if (plan.reset_umask) ::umask(0022);
+  run_action(plan.action);
+}
+
+}  // namespace runtime
