@@ -16,7 +16,7 @@
 namespace cmd {
 namespace {
 
-constexpr std::chrono::milliseconds kRedraw{150};
+constexpr std::chrono::milliseconds kSampling{150};
 constexpr std::chrono::seconds kLineInterval{5};
 constexpr unsigned kDefaultWidth = 80;
 constexpr unsigned kMinBarWidth = 10;
@@ -51,7 +51,7 @@ std::string clock_text(double seconds) {
 }
 
 double rate_of(const ProgressSample& sample) {
-  return sample.seconds > 0.2 ? static_cast<double>(sample.done) / sample.seconds : 0;
+  return sample.seconds > 0.05 ? static_cast<double>(sample.done) / sample.seconds : 0;
 }
 
 std::string rate_text(const ProgressSample& sample) {
@@ -106,6 +106,7 @@ ProgressDisplay::ProgressDisplay(const oci::ConvertProgress& progress)
     : progress_(progress), terminal_(draws_on_terminal()) {}
 
 void ProgressDisplay::start() {
+  phase_start_ = last_line_ = Clock::now();
   thread_ = std::thread([this] { run(); });
 }
 
@@ -132,6 +133,8 @@ void ProgressDisplay::show() {
   // Plain layers are only indexed, which takes no time worth a bar.
   if (now.done == 0 && now.total == 0) return;
   if (!terminal_) {
+    if (Clock::now() - last_line_ < kLineInterval) return;
+    last_line_ = Clock::now();
     base::log_info(progress_line(now));
     return;
   }
@@ -143,8 +146,7 @@ void ProgressDisplay::show() {
 
 void ProgressDisplay::run() {
   std::unique_lock lock(mutex_);
-  const std::chrono::milliseconds interval = terminal_ ? kRedraw : kLineInterval;
-  while (!wake_.wait_for(lock, interval, [this] { return finished_; })) show();
+  while (!wake_.wait_for(lock, kSampling, [this] { return finished_; })) show();
 }
 
 void ProgressDisplay::clear() {

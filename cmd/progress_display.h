@@ -6,7 +6,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <thread>
 
@@ -48,8 +47,8 @@ class ProgressDisplay {
 
   const oci::ConvertProgress& progress_;
   bool terminal_;
-  std::optional<oci::Phase> phase_;
-  Clock::time_point phase_start_;
+  oci::Phase phase_ = oci::Phase::reading;
+  Clock::time_point phase_start_, last_line_;
   std::mutex mutex_;  // guards what follows and the terminal
   std::condition_variable wake_;
   bool finished_ = false;

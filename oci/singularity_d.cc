@@ -134,6 +134,8 @@ class TreeBuilder {
 std::vector<std::unique_ptr<sif::DataSource>> add_singularity_d(
     Tree& tree, const std::vector<SingularityFile>& files, std::int64_t mtime) {
   TreeBuilder builder(tree, mtime);
+  // Layers seldom have an entry for the root itself.
+  if (tree.root().mtime == 0) tree.root().mtime = mtime;
   std::vector<std::unique_ptr<sif::DataSource>> contents;
   for (const SingularityFile& file : files) {
     std::vector<std::string> parts = base::split(file.path.substr(1), '/');

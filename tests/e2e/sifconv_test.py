@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sifconv on archives made here: layouts, compressions, selection, determinism, atomicity, messages. Flattening has tests of its own."""
+import bz2
+import gzip
+import json
+import lzma
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import tarfile
+import time
+
+import pytest
+
+from beds.archive import Archive, OciArchive, one_file_layer, tar_bytes
+from beds.images import CREATED, Layer, sha256, write_docker20, write_docker25
+
+CONFIG = {"Env": ["PATH=/usr/bin:/bin", "GREETING=hello $USER `id` \"you\" \\ '}", "not a name=1", "EMPTY="],
+          "Entrypoint": ["/bin/echo", "it's"], "Cmd": ["a b", "$HOME"], "WorkingDir": "/srv", "Labels": {"maintainer": "me"}}
+
+
+def offset_of(sif):
+    data = sif.read_bytes()
+    position = data.index(b"hsqs", 32176)
+    assert position % 4096 == 0
+    return position
+
+
+def squashfs(sif):
+    return sif.read_bytes()[offset_of(sif):]
+
+
+def unpack(sif, target):
+    subprocess.run(["unsquashfs", "-no-progress", "-quiet", "-o", str(offset_of(sif)), "-d", str(target), str(sif)], check=True,
+                   stdout=subprocess.DEVNULL)
+    return target
+
+
+@pytest.fixture
+def convert(user, sifconv, tmp_path):
+    def run(source, *options, name="out.sif", **more):
+        done = user.run([sifconv, *options, source, tmp_path / name], cwd=tmp_path, **more)
+        assert done.returncode == 0, done.stderr
+        return tmp_path / name
+
+    return run
+
+
+@pytest.fixture
+def layers():
+    first = Layer().folder("srv").file("srv/a", "a\n" * 5000).file("srv/b", os.urandom(300000)).folder("usr").folder("usr/bin")
+    return [first.bytes(), Layer().file("srv/c", "c\n").file("srv/.wh.a", "").bytes()]
+
+
+def test_default_name(user, sifconv, tmp_path):
+    for name in ("cuda_image.tar", "other.tar.gz", "third.tgz", "fourth.tar.zst", "fifth", ".tar"):
+        Archive().write(tmp_path / name)
+        done = user.run([sifconv, tmp_path / name], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.glob("*.sif")) == [
+        ".tar.sif", "cuda_image.sif", "fifth.sif", "fourth.sif", "other.sif", "third.sif"]
+
+
+def test_file(convert, tmp_path, layers):
+    sif = convert(write_docker20(tmp_path / "in.tar", layers))
+    assert stat.S_IMODE(sif.stat().st_mode) == 0o755
+    assert sif.read_bytes().startswith(b"#!/usr/bin/env run-singularity\n")
+    tree = unpack(sif, tmp_path / "tree")
+    assert (tree / "srv/c").read_text() == "c\n" and not (tree / "srv/a").exists()
+
+
+def test_umask_is_respected(user, sifconv, tmp_path):
+    Archive().write(tmp_path / "in.tar")
+    user.run(["sh", "-c", f"umask 077; {sifconv} in.tar x.sif"], cwd=tmp_path)
+    assert stat.S_IMODE((tmp_path / "x.sif").stat().st_mode) == 0o700
+
+
+def test_same_bytes_from_everywhere(user, sifconv, tmp_path, convert, layers):
+    source = write_docker20(tmp_path / "in.tar", layers, **CONFIG)
+    expected = convert(source, name="file.sif").read_bytes()
+    for threads in (1, 3, 8):
+        assert convert(source, "--threads", threads, name=f"t{threads}.sif").read_bytes() == expected
+    assert convert("-", name="stdin.sif", stdin=source.open("rb")).read_bytes() == expected
+    assert convert("-", name="pipe.sif", input=source.read_bytes(), text=False).read_bytes() == expected
+    (tmp_path / "in.tar.gz").write_bytes(gzip.compress(source.read_bytes()))
+    assert convert(tmp_path / "in.tar.gz", name="gz.sif").read_bytes() == expected
+    other = write_docker25(tmp_path / "new.tar", layers, **CONFIG)
+    assert convert(other, name="layout.sif").read_bytes() == expected
+    os.utime(source, (1, 1))
+    assert convert(source, name="later.sif").read_bytes() == expected
+    assert str(tmp_path).encode() not in expected
+
+
+def test_oci_layout_alone(convert, tmp_path, layers):
+    old = convert(write_docker20(tmp_path / "in.tar", layers, **CONFIG), name="old.sif")
+    new = convert(OciArchive(layers, **CONFIG).write(tmp_path / "oci.tar"), name="new.sif")
+    assert old.read_bytes() == new.read_bytes()
+
+
+def zstd(data):
+    return subprocess.run(["zstd", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, zstd], ids=lambda f: f.__module__ + f.__name__)
+def test_compressed_layers_and_archives(convert, tmp_path, compress, layers):
+    plain = Archive(layers)
+    expected = convert(plain.write(tmp_path / "plain.tar"), name="plain.sif").read_bytes()
+    packed = Archive(layers)
+    packed.members = [(name, compress(layer)) for name, layer in packed.members]
+    assert convert(packed.write(tmp_path / "layers.tar"), name="layers.sif").read_bytes() == expected
+    (tmp_path / "whole").write_bytes(compress(plain.bytes()))
+    assert convert(tmp_path / "whole", name="whole.sif").read_bytes() == expected
+    assert convert("-", name="stdin.sif", input=compress(packed.bytes()), text=False).read_bytes() == expected
+
+
+def test_several_gzip_members(convert, tmp_path):
+    data = Archive().bytes()
+    (tmp_path / "in.tgz").write_bytes(gzip.compress(data[:1000]) + gzip.compress(b"") + gzip.compress(data[1000:]))
+    convert(tmp_path / "in.tgz")
+
+
+def test_layer_that_is_a_link(convert, tmp_path):
+    archive = Archive([one_file_layer(), one_file_layer()])
+    archive.members[1] = (archive.members[1][0], tarfile.SYMTYPE, "../" + archive.members[0][0])
+    convert(archive.write(tmp_path / "in.tar"))
+
+
+def test_layer_named_by_digest_as_podman_does(convert, tmp_path):
+    archive = Archive()
+    name = sha256(archive.layers[0]) + ".tar"
+    archive.members = [("./" + name, archive.layers[0])]
+    archive.manifest[0]["Layers"] = [name]
+    convert(archive.write(tmp_path / "in.tar"))
+
+
+def test_quirks_of_configurations(convert, tmp_path):
+    archive = Archive(tags=[])
+    archive.manifest[0]["RepoTags"] = None
+    archive.config = {"config": {"Cmd": None, "Env": None, "Labels": None, "Entrypoint": "/init"}, "created": None,
+                      "rootfs": archive.config["rootfs"], "history": None}
+    sif = convert(archive.write(tmp_path / "in.tar"))
+    assert b"from: sha256:" in sif.read_bytes()
+    archive = Archive(layers=[])
+    archive.config = {"config": None, "architecture": "amd64", "os": "linux"}
+    convert(archive.write(tmp_path / "in2.tar"), name="empty.sif")
+
+
+def test_selection(convert, tmp_path, user, sifconv):
+    archive = Archive(tags=["docker.io/library/one:1", "one:latest"])
+    other = Archive([one_file_layer("srv/b")])
+    archive.finished()
+    body, other_body = json.dumps(archive.config).encode(), json.dumps(other.config).encode()
+    archive.members += [(sha256(body) + ".json", body), ("b/layer.tar", other.layers[0]), (sha256(other_body) + ".json", other_body)]
+    archive.manifest.append({"Config": sha256(other_body) + ".json", "RepoTags": ["bed/two:2"], "Layers": ["b/layer.tar"]})
+    source = archive.write(tmp_path / "in.tar")
+    for number, (reference, said) in enumerate([("one:1", "one:1"), ("one", "one:latest"), ("docker.io/library/one", "one:latest"),
+                                                ("bed/two:2", "bed/two:2"), (sha256(other_body)[:12], "bed/two:2")]):
+        sif = convert(source, "--ref", reference, name=f"{number}.sif")
+        assert f"from: {said}\n".encode() in sif.read_bytes()
+    assert b"from: bed/two:2\n" in convert(f"docker-archive:{source}:bed/two:2", name="a.sif").read_bytes()
+    assert b"from: one:1\n" in convert(f"docker-archive://{source}:one:1", name="b.sif").read_bytes()
+
+
+def test_oci_index_with_attestation_and_other_platforms(convert, tmp_path):
+    archive = OciArchive()
+    other = OciArchive([one_file_layer("srv/arm")])
+    archive.blobs.update(other.blobs)
+    note = {"mediaType": archive.entry["mediaType"], "digest": archive.entry["digest"], "size": 1,
+            "platform": {"os": "unknown", "architecture": "unknown"}, "annotations": {"vnd.docker.reference.type": "attestation-manifest"}}
+    del archive.entry["annotations"], other.entry["annotations"]
+    missing = {"mediaType": archive.entry["mediaType"], "digest": "sha256:" + "0" * 64, "size": 5, "platform": {"os": "linux", "architecture": "s390x"}}
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    nested = {"schemaVersion": 2, "manifests": [
+        note, missing, {**other.entry, "platform": {"os": "linux", "architecture": "mips"}},
+        {**archive.entry, "platform": {"os": "linux", "architecture": machine}}]}
+    archive.index["manifests"] = [archive.blob(json.dumps(nested).encode(), "application/vnd.oci.image.index.v1+json")]
+    archive.index["manifests"][0]["annotations"] = {"io.containerd.image.name": "docker.io/library/multi:1"}
+    tree = unpack(convert(archive.write(tmp_path / "in.tar")), tmp_path / "tree")
+    assert (tree / "srv/file").exists()
+
+
+def test_foreign_architecture_is_noted(user, sifconv, tmp_path):
+    archive = Archive()
+    archive.config["architecture"] = "s390x"
+    done = user.run([sifconv, archive.write(tmp_path / "in.tar")], cwd=tmp_path)
+    assert done.returncode == 0
+    assert "INFO:    the image is for s390x" in done.stderr
+
+
+def test_singularity_d(convert, tmp_path):
+    tree = unpack(convert(Archive(**CONFIG).write(tmp_path / "in.tar")), tmp_path / "tree")
+    for name in ("dev", "proc", "sys", "tmp", "root", "home", "var/tmp", "etc", ".singularity.d/libs"):
+        assert (tree / name).is_dir()
+    assert (tree / "etc/hosts").read_text() == "" and (tree / "etc/resolv.conf").read_text() == ""
+    assert os.readlink(tree / "singularity") == ".singularity.d/runscript"
+    assert os.readlink(tree / ".run") == ".singularity.d/actions/run"
+    for script in [*(tree / ".singularity.d/env").iterdir(), *(tree / ".singularity.d/actions").iterdir(), tree / ".singularity.d/runscript"]:
+        assert os.access(script, os.X_OK)
+        subprocess.run(["dash", "-n", script], check=True)
+    labels = json.loads((tree / ".singularity.d/labels.json").read_text())
+    assert labels["maintainer"] == "me" and labels["org.label-schema.build-date"] == CREATED
+    done = subprocess.run(["dash", "-c", '. "$0"; printf "%s|%s|%s" "$GREETING" "$PATH" "${EMPTY-unset}"',
+                           tree / ".singularity.d/env/10-docker2singularity.sh"], capture_output=True, text=True, env={}, check=True)
+    assert done.stdout == "hello $USER `id` \"you\" \\ '}|/usr/bin:/bin|"
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
+@pytest.mark.parametrize("entrypoint, cmd, arguments, no_eval, said", [
+    (["echo", "it's"], ["a b", "$HOME"], [], False, "it's a b $HOME\n"), (["echo", "e"], ["c"], ["x", "y"], False, "e x y\n"),
+    (None, ["echo", "c"], [], False, "c\n"), (None, ["echo", "c"], ["echo", "x"], False, "x\n"), (["echo"], None, ["$V"], False, "value\n"),
+    (["echo"], None, ["$V"], True, "$V\n"), (None, None, ["sh", "-c", 'echo "hello there"'], False, "hello\n"),
+    (None, None, ["sh", "-c", 'echo "hello there"'], True, "hello there\n"), (["-n"], None, [], False, None)])
+def test_runscript(convert, tmp_path, shell, entrypoint, cmd, arguments, no_eval, said):
+    tree = unpack(convert(Archive(Entrypoint=entrypoint, Cmd=cmd).write(tmp_path / "in.tar")), tmp_path / "tree")
+    env = {"PATH": os.environ["PATH"], "V": "value", **({"SINGULARITY_NO_EVAL": "1"} if no_eval else {})}
+    done = subprocess.run([*shell.split(), tree / ".singularity.d/runscript", *arguments], capture_output=True, text=True, env=env)
+    if said is None:
+        assert done.returncode != 0
+    else:
+        assert (done.stdout, done.stderr) == (said, "")
+
+
+def test_hostile_trees_get_their_singularity_d(convert, tmp_path):
+    layer = tar_bytes([(".singularity.d", tarfile.SYMTYPE, "/etc"), ("dev", b"a file"), ("home", tarfile.SYMTYPE, "srv/home"),
+                       ("tmp", tarfile.SYMTYPE, "tmp"), ("etc", tarfile.SYMTYPE, "usr/etc"), ("usr/etc/passwd", b"p"), ("singularity", b"mine")])
+    tree = unpack(convert(Archive([layer]).write(tmp_path / "in.tar")), tmp_path / "tree")
+    assert (tree / ".singularity.d/runscript").is_file() and not (tree / ".singularity.d").is_symlink()
+    assert (tree / "dev").is_dir() and os.readlink(tree / "home") == "srv/home" and os.readlink(tree / "tmp") == "tmp"
+    assert sorted(path.name for path in (tree / "usr/etc").iterdir()) == ["hosts", "passwd", "resolv.conf"]
+    assert (tree / "singularity").read_text() == "mine"
+
+
+def test_existing_destination(user, sifconv, tmp_path):
+    source = Archive().write(tmp_path / "in.tar")
+    (tmp_path / "x.sif").write_text("old")
+    done = user.run([sifconv, source, "x.sif"], cwd=tmp_path)
+    assert done.returncode == 255
+    assert done.stderr == "FATAL:   cannot write x.sif: it exists already\nhint:    use --force to replace it\n"
+    assert (tmp_path / "x.sif").read_text() == "old"
+    bad = tmp_path / "bad.tar"
+    bad.write_bytes(source.read_bytes()[:-700])
+    assert user.run([sifconv, "--force", bad, "x.sif"], cwd=tmp_path).returncode == 255
+    assert (tmp_path / "x.sif").read_text() == "old"
+    assert user.run([sifconv, source, "x.sif", "--force"], cwd=tmp_path).returncode == 0
+    assert (tmp_path / "x.sif").read_bytes().startswith(b"#!")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tar", "in.tar", "x.sif"]
+
+
+@pytest.mark.parametrize("destination, said", [
+    (".", "is a folder"), ("sub/", "is a folder"), ("no/x.sif", "No such file or directory"), ("/dev/null", "not a regular file"),
+    ("in.tar", "the same file"), ("link.tar", "the same file"), ("/proc/x.sif", "cannot write")])
+def test_bad_destinations(user, sifconv, tmp_path, destination, said):
+    Archive().write(tmp_path / "in.tar")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "link.tar").hardlink_to(tmp_path / "in.tar")
+    done = user.run([sifconv, "--force", "in.tar", destination], cwd=tmp_path)
+    assert done.returncode == 255 and said in done.stderr, done.stderr
+    assert tarfile.is_tarfile(tmp_path / "in.tar")
+
+
+@pytest.mark.parametrize("options", [["--compression", "gzip"], ["--compression", "gzip:12"], ["--compression", "lz4"], ["--compression", "xz:1"],
+                                     ["--compression", "zstd:19"], ["--block-size", "4096"], ["--block-size", "1M"]])
+def test_compression_options(convert, tmp_path, layers, options):
+    tree = unpack(convert(write_docker20(tmp_path / "in.tar", layers), *options), tmp_path / "tree")
+    assert (tree / "srv/b").stat().st_size == 300000
+
+
+def test_json(user, sifconv, tmp_path, layers):
+    source = write_docker20(tmp_path / "in.tar", layers)
+    done = user.run([sifconv, "--json", "--quiet", source, "x.sif"], cwd=tmp_path)
+    record = json.loads(done.stdout)
+    assert done.stderr == ""
+    sif = (tmp_path / "x.sif").read_bytes()
+    assert record["digest"] == "sha256:" + sha256(sif) and record["size"] == len(sif) and record["dest"] == "x.sif"
+    assert record["reference"] == "bed/test:1" and record["layers"] == 2 and record["source_size"] == source.stat().st_size
+    assert record["image_id"].startswith("sha256:") and record["files"] > 20 and record["seconds"] >= 0
+
+
+def test_help_and_version(user, sifconv):
+    done = user.run([sifconv, "--help"])
+    assert done.returncode == 0 and done.stderr == ""
+    assert "docker save my_image -o my_image.tar\n  sifconv my_image.tar" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+    assert re.fullmatch(r"sifconv version \d+\.\d+\.\d+\n", user.run([sifconv, "--version"]).stdout)
+
+
+def test_no_temporary_file_and_no_tree_for_plain_layers(user, sifconv, tmp_path, layers):
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    source = write_docker20(tmp_path / "in.tar", layers)
+    done = user.run(["strace", "-f", "-qq", "-e", "trace=open,openat,creat,mkdir,mkdirat,memfd_create,rename,renameat,renameat2,link,linkat,mknod,"
+                     "mknodat,symlink,symlinkat", "-o", tmp_path / "trace", sifconv, source, "out.sif"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    trace = (tmp_path / "trace").read_text()
+    assert not re.search(r"mkdir|memfd|mknod|symlink", trace)
+    written = [line for line in trace.splitlines() if re.search(r"O_WRONLY|O_RDWR|O_CREAT|O_TMPFILE", line) and "/dev/null" not in line]
+    assert len(written) == 1, written
+
+
+def big_archive(path, megabytes, slow=False):
+    """Random bytes, or such as take a compressor long."""
+    layer = Layer()
+    for number in range(megabytes):
+        layer.file(f"srv/{number}", os.urandom(1 << 19).hex() if slow else os.urandom(1 << 20))
+    return write_docker20(path, [layer.bytes()])
+
+
+def expect_signals():
+    """A test session in the background has some of them ignored, and children inherit that."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+def test_ignored_signals_stay_ignored(user, sifconv, tmp_path):
+    source = big_archive(tmp_path / "in.tar", 5, slow=True)
+    process = user.popen(["nohup", sifconv, "--compression", "xz:9", "--threads", "1", source, "x.sif"], cwd=tmp_path, stderr=subprocess.DEVNULL)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=120) == 0
+    assert (tmp_path / "x.sif").exists()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
+def test_signals(user, sifconv, tmp_path, name):
+    source = big_archive(tmp_path / "in.tar", 30, slow=True)
+    (tmp_path / "x.sif").write_text("old")
+    process = user.popen([sifconv, "--force", "--compression", "xz:9", "--threads", "1", source, "x.sif"], cwd=tmp_path,
+                         preexec_fn=expect_signals)
+    time.sleep(0.7)
+    process.send_signal(getattr(signal, name))
+    assert process.wait(timeout=5) == -getattr(signal, name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tar", "x.sif"]
+    assert (tmp_path / "x.sif").read_text() == "old"
+
+
+def test_interrupt_while_standard_input_is_silent(user, sifconv, tmp_path):
+    process = user.popen([sifconv, "-", "x.sif"], cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                         preexec_fn=expect_signals)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=5) == -signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_file_size_limit(user, sifconv, tmp_path):
+    source = big_archive(tmp_path / "in.tar", 4)
+    done = user.run(["sh", "-c", f"ulimit -f 1000; {sifconv} {source} x.sif"], cwd=tmp_path)
+    assert done.returncode == 255 and "File too large" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.tar"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_full_disk(root, sifconv, tmp_path, packed):
+    source = big_archive(tmp_path / "in.tar", 4)
+    if packed:
+        source.write_bytes(gzip.compress(source.read_bytes(), 1))
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", small], check=True)
+    try:
+        (small / "x.sif").write_text("old")
+        done = root.run([sifconv, "--force", source, small / "x.sif"])
+        assert done.returncode == 255 and "No space left on device" in done.stderr
+        assert [path.name for path in small.iterdir()] == ["x.sif"] and (small / "x.sif").read_text() == "old"
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+def test_progress_in_a_log_and_on_a_terminal(user, sifconv, tmp_path):
+    source = big_archive(tmp_path / "in.tar", 5, slow=True)
+    done = user.run(["script", "-qec", f"{sifconv} --compression xz:9 --threads 1 {source} {tmp_path}/x.sif", "/dev/null"], env={"TERM": "xterm"}, cwd=tmp_path)
+    assert re.search(r"Compressing \[=*>? *\] +\d+%", done.stdout)
+    assert "left" in done.stdout
+    last = done.stdout.split("\x1b[K")[-1]
+    assert "INFO:" in last.replace("\x1b[34m", "").replace("\x1b[0m", "")
+    quiet = user.run([sifconv, "--quiet", source, "y.sif"], cwd=tmp_path)
+    assert (quiet.returncode, quiet.stderr, quiet.stdout) == (0, "", "")
