@@ -2,13 +2,20 @@
 #include "runtime/image_source.h"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
 
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "runtime/host_check.h"
+#include "runtime/image_extract.h"
+#include "runtime/loop_mount.h"
 #include "sif/sif_format.h"
 
 namespace runtime {
@@ -29,18 +36,51 @@ void check_architecture(const sif::ImageFile& image) {
       .with_hint("use an image of this architecture, or register an emulator (qemu-user-static)");
 }
 
+// The kernel mounts squashfs for root of the first user namespace only, so this happens before ours
+// is made: in a mount namespace of its own, out of which the mount is carried as a detached tree.
+MountSource kernel_mount(const sif::ImageFile& image) {
+  if (::geteuid() != 0) throw base::error("--image-driver kernel is for root only");
+  if (!has_mount_setattr()) throw base::error("--image-driver kernel needs Linux 5.12 or later");
+  if (::unshare(CLONE_NEWNS) != 0 || ::mount("", "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+    throw base::errno_error(errno, "cannot make a mount namespace");
+  constexpr const char* kPlace = "/mnt";
+  mount_with_kernel(image, kPlace);
+  MountSource tree = MountSource::open(kPlace);
+  if (::umount2(kPlace, MNT_DETACH) != 0) throw base::errno_error(errno, "cannot detach ", kPlace);
+  return tree;
+}
+
 }  // namespace
 
-ImageSource ImageSource::open(const std::string& path, ImageDriver) {
+ImageSource ImageSource::open(const RunPlan& plan) {
   ImageSource source;
-  const std::optional<struct stat> status = base::find_status(path);
+  const std::optional<struct stat> status = base::find_status(plan.image);
   if (status && S_ISDIR(status->st_mode)) {
-    source.directory_ = path;
-    return source;
+    source.directory_ = plan.image;
+  } else {
+    source.open_file(plan);
   }
-  source.file_ = sif::open_image(path);
-  check_architecture(*source.file_);
   return source;
+}
+
+void ImageSource::open_file(const RunPlan& plan) {
+  file_ = sif::open_image(plan.image);
+  check_architecture(*file_);
+  if (plan.driver == ImageDriver::kernel) {
+    tree_ = kernel_mount(*file_);
+    file_.reset();
+    return;
+  }
+  const std::optional<FuseProblem> problem = plan.unsquash ? std::nullopt : find_fuse_problem();
+  if (!plan.unsquash && !problem) return;
+  const std::string cache = extraction_cache_folder(
+      [](const char* name) -> const char* { return std::getenv(name); }, plan.host_home);
+  if (problem) {
+    base::log_info(problem->cause, "; running from an unpacked copy in ", base::printable(cache),
+                   ". To run without unpacking, ", problem->cure);
+  }
+  directory_ = open_extracted_image(*file_, cache);
+  file_.reset();
 }
 
 void ImageSource::start_server() {

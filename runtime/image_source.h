@@ -19,7 +19,7 @@ class ImageSource {
   // With the caller's own rights. A directory is taken as an unpacked image; a file without a
   // usable /dev/fuse is unpacked once into the caller's cache. Throws for what is no image, or one
   // of another architecture.
-  static ImageSource open(const std::string& path, ImageDriver driver);
+  static ImageSource open(const RunPlan& plan);
 
   // Inside the user namespace, outside the mount namespace; nothing to do for directories.
   void start_server();
@@ -29,6 +29,8 @@ class ImageSource {
   std::string mount_in(SessionDirectory& session);
 
  private:
+  void open_file(const RunPlan& plan);
+
   std::string directory_;  // an unpacked image; empty for a file
   std::optional<sif::ImageFile> file_;
   std::optional<ImageServer> server_;

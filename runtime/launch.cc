@@ -2,11 +2,11 @@
 #include "runtime/launch.h"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
@@ -115,7 +115,7 @@ void launch(RunPlan plan) {
   // No descriptor of ours may land on a standard stream that the caller closed.
   reserve_standard_streams();
   // As the caller, before any namespace: what it may not read stays unread.
-  ImageSource image = ImageSource::open(plan.image, plan.driver);
+  ImageSource image = ImageSource::open(plan);
   // Grants the capabilities that mounting takes, within these namespaces only.
   enter_user_namespace();
   // Between the two namespaces: the FUSE device must be opened inside the user namespace, and the

@@ -236,6 +236,7 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   plan.action.environment.image_path = plan.image;
   plan.action.environment.image_name = plan.image.substr(plan.image.rfind('/') + 1);
   plan.caller = std::move(facts.caller);
+  plan.host_home = plan.caller.home;
   plan.caller.home = home.destination;
   plan.groups = std::move(facts.groups);
   return plan;

@@ -60,6 +60,7 @@ struct RunPlan {
   bool reset_umask = false;
   std::vector<MountEntry> mounts;  // in the order to be made
   Account caller;                  // home is the container's
+  std::string host_home;
   std::vector<Group> groups;
   StartRequest start;
   ActionRequest action;
