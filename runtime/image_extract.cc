@@ -231,7 +231,7 @@ std::string open_extracted_image(const sif::ImageFile& image, const std::string&
   if (base::find_status(tree)) return tree;
   if (is_locked) remove_leftovers(cache_folder, key + ".part");
 
-  base::log_info("FUSE is not available: extracting the image once to ", base::printable(tree));
+  base::log_info("Extracting the image once to ", base::printable(tree));
   const sif::SquashfsReader reader(image.fd.get(), image.offset, image.size, image.path);
   std::string part = tree + ".partXXXXXX";
   if (::mkdtemp(part.data()) == nullptr)

@@ -75,10 +75,8 @@ void ImageSource::open_file(const RunPlan& plan) {
   if (!plan.unsquash && !problem) return;
   const std::string cache = extraction_cache_folder(
       [](const char* name) -> const char* { return std::getenv(name); }, plan.host_home);
-  if (problem) {
-    base::log_info(problem->cause, "; running from an unpacked copy in ", base::printable(cache),
-                   ". To run without unpacking, ", problem->cure);
-  }
+  if (problem)
+    base::log_info(problem->cause, "; ", problem->cure, ". Running from an unpacked copy");
   directory_ = open_extracted_image(*file_, cache);
   file_.reset();
 }
