@@ -122,9 +122,9 @@ MemoryTree& fill_with_a_bit_of_everything(MemoryTree& t) {
   Inode& linked = t.file(bin, "linked", text(300, 3));
   usr.children["linked too"] = &linked;
   Inode& lib = t.directory(usr, "lib");
-  for (unsigned i = 0; i < 300; ++i) t.file(lib, base::cat("file", i), text(i * 97, i));
+  for (unsigned i = 0; i < 100; ++i) t.file(lib, base::cat("file", i), text(i * 97, i));
   t.file(lib, "copy of packed", noise(400'000, 2));
-  t.file(lib, "copy of file299", text(299 * 97, 299));
+  t.file(lib, "copy of file99", text(99 * 97, 99));
   t.file(lib, "zeros", std::string(1'000'000, '\0'));
   t.file(lib, "empty", "");
   t.file(lib, "a block", text(131072, 9));
@@ -178,7 +178,7 @@ class SquashfsWriterCodecTest : public SquashfsWriterTest,
 TEST_P(SquashfsWriterCodecTest, TheTreeComesBackForEveryBlockSize) {
   MemoryTree t;
   fill_with_a_bit_of_everything(t);
-  for (const std::uint32_t block_size : {4096U, 65536U, 131072U, 1048576U}) {
+  for (const std::uint32_t block_size : {4096U, 131072U, 1048576U}) {
     const Image image = write_image(
         t.tree, {.codec = GetParam().codec, .level = GetParam().level, .block_size = block_size});
     compare_with_unpacked(t.root(), unpack(image));
@@ -191,10 +191,9 @@ TEST_P(SquashfsWriterCodecTest, TheSameBytesForAnyNumberOfThreads) {
   SquashfsOptions options{.codec = GetParam().codec, .level = GetParam().level};
   options.block_size = 16384;
   const Image one = write_image(t.tree, options);
-  for (const unsigned threads : {2U, 4U, 8U, 33U}) {
+  for (const unsigned threads : {2U, 4U, 8U}) {
     options.threads = threads;
-    for (int repetition = 0; repetition < 3; ++repetition)
-      EXPECT_TRUE(write_image(t.tree, options).bytes == one.bytes) << threads;
+    EXPECT_TRUE(write_image(t.tree, options).bytes == one.bytes) << threads;
   }
 }
 
