@@ -90,6 +90,7 @@ LayerTree::LayerTree(sif::Tree& lower, std::string layer_name, const sif::DataSo
 }
 
 void LayerTree::add(TarEntry entry) {
+  ++members_;
   const TarPosition position{layer_name_, entry.header_offset, entry.path};
   const CleanPath path = clean_path(entry.path);
   if (path.escapes) throw position.error("the name leads out of the image's root");
@@ -239,9 +240,9 @@ sif::Inode* LayerTree::find_in_lower(std::string_view path) {
 
 // The folder that a cleaned path names in this layer; nullptr with Missing::stop if there is none.
 sif::Inode* LayerTree::walk(std::string_view path, Missing missing, const TarPosition& position) {
-  std::size_t common = 0;
-  const std::size_t shorter = std::min(path.size(), last_path_.size());
-  while (common < shorter && path[common] == last_path_[common]) ++common;
+  const auto difference =
+      std::mismatch(path.begin(), path.end(), last_path_.begin(), last_path_.end());
+  const auto common = static_cast<std::size_t>(difference.first - path.begin());
   // A mark counts if its whole last name is common to both paths.
   while (!last_marks_.empty()) {
     const std::size_t end = last_marks_.back().path_end;
@@ -315,7 +316,9 @@ sif::Inode* LayerTree::enter(sif::Inode& directory, std::string_view name, Missi
   }
   std::reverse(pending.begin() + static_cast<std::ptrdiff_t>(before), pending.end());
   link_steps_ += pending.size() - before;
-  if (link_steps_ > kMaxLinkSteps) throw position.error("the layer's symbolic links are a maze");
+  if (link_steps_ > kMaxLinkSteps + kMaxLinkStepsPerMember * members_) {
+    throw position.error("the layer's symbolic links are a maze");
+  }
   return inode.symlink_target.starts_with('/') ? &root_ : &directory;
 }
 

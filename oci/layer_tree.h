@@ -20,8 +20,9 @@ inline constexpr std::size_t kMaxPath = 4095;  // PATH_MAX without its NUL
 inline constexpr std::size_t kMaxName = 255;
 inline constexpr std::uint32_t kMaxDepth = 2048;  // folders in each other; what PATH_MAX can name
 inline constexpr int kMaxLinksInPath = 40;        // the kernel's
-inline constexpr std::uint64_t kMaxLinkSteps =
-    100'000'000;  // names walked through links, per layer
+// Names walked through symbolic links, per layer: so many, and some more for each member.
+inline constexpr std::uint64_t kMaxLinkSteps = 1'000'000;
+inline constexpr std::uint64_t kMaxLinkStepsPerMember = 16;
 
 class LayerTree {
  public:
@@ -79,6 +80,7 @@ class LayerTree {
   std::string last_path_;
   std::vector<Mark> last_marks_;
   std::uint64_t link_steps_ = 0;
+  std::uint64_t members_ = 0;
 };
 
 }  // namespace oci

@@ -24,7 +24,6 @@ void drop_whiteouts(sif::Inode& top) {
   }
 }
 
-// Metadata come from the uppermost layer that has the folder, even if only as a parent.
 void take_metadata(sif::Inode& lower, const sif::Inode& upper) {
   lower.mode = upper.mode;
   lower.uid = upper.uid;
@@ -51,6 +50,9 @@ void apply_layer(sif::Tree& tree, Layer layer) {
       sif::Inode*& place = lower->children[name];
       const bool both_directories = place != nullptr && place->type == sif::FileType::directory &&
                                     child->type == sif::FileType::directory;
+      // A folder that the layer has only as a parent gets Docker's 0755 root:root, whatever it is
+      // below; but Docker's time of unpacking is no property of the image, so the old one stays.
+      if (both_directories && upper_tree.is_implied(*child)) child->mtime = place->mtime;
       if (both_directories && !upper_tree.is_opaque(*child)) {
         take_metadata(*place, *child);
         pending.emplace_back(place, child);
