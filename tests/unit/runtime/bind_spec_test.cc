@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/bind_spec.h"
+
+#include <gmock/gmock.h>
+
+#include "base/error.h"
+
+namespace runtime {
+namespace {
+
+using testing::ElementsAre;
+
+std::string failure(std::string_view text) {
+  try {
+    parse_bind_list(text, "/work");
+  } catch (const base::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+std::string mount_failure(std::string_view text) {
+  try {
+    parse_mount_spec(text, "/work");
+  } catch (const base::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(BindList, SourceAloneIsItsOwnDestination) {
+  EXPECT_THAT(parse_bind_list("/a", "/work"), ElementsAre(BindSpec{"/a", "/a"}));
+  EXPECT_THAT(parse_bind_list("/a:", "/work"), ElementsAre(BindSpec{"/a", "/a"}));
+}
+
+TEST(BindList, SplitsAtCommasAndColons) {
+  EXPECT_THAT(parse_bind_list("/a:/b:ro,/c:/d,/e,", "/work"),
+              ElementsAre(BindSpec{"/a", "/b", true}, BindSpec{"/c", "/d"}, BindSpec{"/e", "/e"}));
+}
+
+TEST(BindList, OptionsMayFollowInTheirOwnFields) {
+  EXPECT_THAT(parse_bind_list("/a:/b:ro,nonested,/c", "/work"),
+              ElementsAre(BindSpec{"/a", "/b", true, false}, BindSpec{"/c", "/c"}));
+}
+
+TEST(BindList, EscapedSeparatorsStandForThemselves) {
+  EXPECT_THAT(parse_bind_list("/a\\,b:/c\\:d", "/work"), ElementsAre(BindSpec{"/a,b", "/c:d"}));
+  EXPECT_THAT(parse_bind_list("/a\\b", "/work"), ElementsAre(BindSpec{"/a\\b", "/a\\b"}));
+}
+
+TEST(BindList, SourcesMayBeRelativeAndPathsAreCleaned) {
+  EXPECT_THAT(parse_bind_list("data/../x:/m//n/./o/..", "/work"),
+              ElementsAre(BindSpec{"/work/x", "/m/n"}));
+  EXPECT_THAT(parse_bind_list("../../../..:/m", "/work"), ElementsAre(BindSpec{"/", "/m"}));
+}
+
+TEST(BindList, ErrorsNameTheSpecification) {
+  EXPECT_EQ(failure("/a:b"), "bind /a:b: the destination b must be an absolute path");
+  EXPECT_EQ(failure("/a:/b:rx"), "bind /a:/b:rx: unknown option rx, expected ro, rw or nonested");
+  EXPECT_EQ(failure("/a:/b:ro:x"),
+            "bind /a:/b:ro:x: more than three fields, expected SRC[:DST[:OPTIONS]]");
+  EXPECT_EQ(failure(":/b"), "bind :/b: the source is empty");
+  EXPECT_EQ(failure("/a:/"), "bind /a:/: the container's root cannot be bound over");
+  EXPECT_EQ(failure("/a:/x/.."), "bind /a:/x/..: the container's root cannot be bound over");
+  EXPECT_EQ(failure("/a:/b:image-src=/x"),
+            "bind /a:/b:image-src=/x: binding from inside another image (image-src=/x) is not "
+            "supported");
+}
+
+TEST(MountSpec, KnowsApptainersSynonyms) {
+  EXPECT_EQ(parse_mount_spec("type=bind,source=/a:b,destination=/c,readonly", "/work"),
+            (BindSpec{"/a:b", "/c", true}));
+  EXPECT_EQ(parse_mount_spec("type=bind,src=/a,target=/c", "/work"), (BindSpec{"/a", "/c"}));
+  EXPECT_EQ(parse_mount_spec("type=bind,\"src=/a,b\",dst=/c,nonested", "/work"),
+            (BindSpec{"/a,b", "/c", false, false}));
+}
+
+TEST(MountSpec, ErrorsNameTheSpecification) {
+  EXPECT_EQ(mount_failure("type=tmpfs,dst=/a"),
+            "mount type=tmpfs,dst=/a: type tmpfs is not supported, only bind is");
+  EXPECT_EQ(mount_failure("type=bind,src=/a"),
+            "mount type=bind,src=/a: expected type=bind,source=SRC,destination=DST[,ro]");
+  EXPECT_EQ(mount_failure("type=bind,what=/a"), "mount type=bind,what=/a: unknown key what");
+}
+
+}  // namespace
+}  // namespace runtime

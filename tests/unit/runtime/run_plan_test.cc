@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/run_plan.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace runtime {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+HostFacts facts(const std::string& directory = "/home/ada/project") {
+  HostFacts facts;
+  facts.caller = {"ada", 1000, 1000, "", "/home/ada", "/bin/sh"};
+  facts.directory = HostDirectory{directory, directory, 1, 2};
+  return facts;
+}
+
+std::vector<std::string> targets(const RunPlan& plan) {
+  std::vector<std::string> names;
+  for (const MountEntry& entry : plan.mounts) names.push_back(entry.target);
+  return names;
+}
+
+const MountEntry* find(const RunPlan& plan, const std::string& target) {
+  const auto found = std::ranges::find(plan.mounts, target, &MountEntry::target);
+  return found == plan.mounts.end() ? nullptr : &*found;
+}
+
+RunOptions options() {
+  RunOptions options;
+  options.image = "x.sif";
+  return options;
+}
+
+TEST(RunPlan, DefaultsInApptainersOrder) {
+  EXPECT_THAT(targets(make_run_plan(options(), facts())),
+              ElementsAre("/dev", "/etc/localtime", "/etc/hosts", "/proc", "/sys", "/home/ada",
+                          "/tmp", "/var/tmp", "/etc/resolv.conf", "/etc/passwd", "/etc/group"));
+}
+
+TEST(RunPlan, ImagePathIsAbsolute) {
+  const RunPlan plan = make_run_plan(options(), facts());
+  EXPECT_EQ(plan.image, "/home/ada/project/x.sif");
+  EXPECT_EQ(plan.action.environment.image_name, "x.sif");
+}
+
+TEST(RunPlan, WorkingDirectoryIsBoundOnlyWhereNothingShowsIt) {
+  EXPECT_EQ(find(make_run_plan(options(), facts("/home/ada")), "/home/ada")->stage,
+            MountStage::home);
+  const RunPlan plan = make_run_plan(options(), facts("/lustre/job"));
+  EXPECT_EQ(plan.mounts.back().target, "/lustre/job");
+  EXPECT_TRUE(plan.mounts.back().unless_visible);
+  for (const char* kept : {"/", "/usr", "/etc", "/proc/1", "/dev/shm", "/sys"})
+    EXPECT_NE(make_run_plan(options(), facts(kept)).mounts.back().stage, MountStage::cwd) << kept;
+}
+
+TEST(RunPlan, LogicalWorkingDirectoryIsBoundToo) {
+  HostFacts host = facts("/lustre/job");
+  host.directory->logical = "/data/job";
+  const RunPlan plan = make_run_plan(options(), host);
+  ASSERT_NE(find(plan, "/data/job"), nullptr);
+  EXPECT_EQ(find(plan, "/data/job")->source, "/lustre/job");
+}
+
+TEST(RunPlan, CustomHomeIsNotCoveredByTheWorkingDirectory) {
+  RunOptions custom = options();
+  custom.home = "/scratch:/home/ada";
+  const RunPlan plan = make_run_plan(custom, facts("/home/ada"));
+  EXPECT_EQ(std::ranges::count(plan.mounts, std::string("/home/ada"), &MountEntry::target), 1);
+  EXPECT_EQ(find(plan, "/home/ada")->source, "/scratch");
+  EXPECT_EQ(plan.caller.home, "/home/ada");
+}
+
+TEST(RunPlan, HomeCanBeLeftOutOrIsTheRoot) {
+  RunOptions none = options();
+  none.no_home = true;
+  EXPECT_EQ(find(make_run_plan(none, facts("/x")), "/home/ada"), nullptr);
+  HostFacts nobody = facts("/x");
+  nobody.caller.home = "/";
+  EXPECT_EQ(find(make_run_plan(options(), nobody), "/"), nullptr);
+  HostFacts homeless = facts("/x");
+  homeless.home_exists = false;
+  EXPECT_EQ(find(make_run_plan(options(), homeless), "/home/ada")->kind, MountKind::directory);
+}
+
+TEST(RunPlan, ContainEmptiesTheWritableDirectories) {
+  RunOptions contained = options();
+  contained.contain = true;
+  const RunPlan plan = make_run_plan(contained, facts("/lustre/job"));
+  EXPECT_EQ(find(plan, "/dev")->kind, MountKind::device_files);
+  for (const char* target : {"/tmp", "/var/tmp", "/home/ada"})
+    EXPECT_EQ(find(plan, target)->kind, MountKind::directory) << target;
+  EXPECT_EQ(find(plan, "/lustre/job"), nullptr);
+  EXPECT_TRUE(plan.start.contained);
+}
+
+TEST(RunPlan, WorkdirHoldsWhatContainAndScratchEmpty) {
+  RunOptions contained = options();
+  contained.contain = true;
+  contained.workdir = "w";
+  contained.scratch = {"/s/x"};
+  const RunPlan plan = make_run_plan(contained, facts("/lustre"));
+  EXPECT_EQ(find(plan, "/tmp")->source, "/lustre/w/tmp");
+  EXPECT_EQ(find(plan, "/var/tmp")->source, "/lustre/w/var_tmp");
+  EXPECT_EQ(find(plan, "/home/ada")->source, "/lustre/w/home");
+  EXPECT_EQ(find(plan, "/s/x")->source, "/lustre/w/scratch/s/x");
+  EXPECT_TRUE(find(plan, "/s/x")->make_source);
+}
+
+TEST(RunPlan, UserBindsComeLastAndShallowFirst) {
+  RunOptions bound = options();
+  bound.binds = {{"/a", "/data/set"}, {"/b", "/data", true}, {"/b", "/data", true}};
+  const RunPlan plan = make_run_plan(bound, facts());
+  const std::vector<std::string> names = targets(plan);
+  EXPECT_THAT(std::vector(names.end() - 2, names.end()), ElementsAre("/data", "/data/set"));
+  EXPECT_TRUE(has(find(plan, "/data")->flags, MountFlags::read_only));
+  EXPECT_TRUE(has(find(plan, "/data")->flags, MountFlags::no_devices));
+  EXPECT_THAT(plan.warnings, ElementsAre("bind /b:/data is given more than once"));
+  EXPECT_THAT(plan.action.environment.bind_destinations, ElementsAre("/data/set", "/data"));
+}
+
+TEST(RunPlan, NoMountTakesWordsAndPaths) {
+  RunOptions without = options();
+  without.no_mount = {"proc", "sys", "tmp", "bind-paths", "home", "/etc/resolv.conf", "nonsense"};
+  const RunPlan plan = make_run_plan(without, facts("/usr"));
+  EXPECT_THAT(targets(plan), ElementsAre("/dev", "/etc/passwd", "/etc/group"));
+  EXPECT_THAT(plan.warnings, ElementsAre("--no-mount: unknown word nonsense"));
+}
+
+TEST(RunPlan, PidNamespaceHasItsOwnProc) {
+  RunOptions own = options();
+  own.pid_namespace = true;
+  EXPECT_EQ(find(make_run_plan(own, facts()), "/proc")->kind, MountKind::proc);
+}
+
+TEST(RunPlan, BadHomesAreRefused) {
+  RunOptions bad = options();
+  bad.home = "/a:b";
+  EXPECT_THROW(make_run_plan(bad, facts()), base::Error);
+  bad.home = ":/b";
+  EXPECT_THROW(make_run_plan(bad, facts()), base::Error);
+}
+
+TEST(RunPlan, DescribesItself) {
+  RunOptions bound = options();
+  bound.binds = {{"/a", "/data", true}};
+  bound.pid_namespace = true;
+  const std::string text = describe(make_run_plan(bound, facts()));
+  EXPECT_THAT(text, HasSubstr("namespaces  user mount pid\n"));
+  EXPECT_THAT(text, HasSubstr("mount       bind /a on /data ro nosuid nodev\n"));
+}
+
+}  // namespace
+}  // namespace runtime
