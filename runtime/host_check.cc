@@ -35,6 +35,9 @@ constexpr std::string_view kContainer =
 constexpr std::string_view kChroot =
     "user namespaces cannot be made in a chroot; enter the tree by pivot_root, or start a "
     "container on it";
+constexpr std::string_view kRootWithout =
+    "root without capabilities (inside another container) may not map itself; run as an ordinary "
+    "user there";
 constexpr std::string_view kKernel =
     "the kernel was built without user namespaces (CONFIG_USER_NS)";
 
@@ -53,6 +56,7 @@ bool apparmor_restricts(const HostState& state) {
   return state.apparmor_restriction.value_or(0) > 0;
 }
 bool in_container(const HostState& state) { return state.inside_container; }
+bool is_root(const HostState& state) { return state.root; }
 bool filtered(const HostState& state) { return state.seccomp_filter; }
 
 // The first row that fits is the answer.
@@ -71,6 +75,7 @@ constexpr auto kRows = std::to_array<Row>({
     {make_user_namespace, EACCES, apparmor_restricts, kAppArmor},
     {map_user, EPERM, apparmor_restricts, kAppArmor},
     {map_user, EACCES, apparmor_restricts, kAppArmor},
+    {map_user, EPERM, is_root, kRootWithout},
     {map_user, EPERM, in_container, kContainer},
     {mount, EPERM, apparmor_restricts, kAppArmor},
     {mount, EACCES, apparmor_restricts, kAppArmor},
@@ -106,7 +111,9 @@ HostState read_host_state() {
   return {read_number("/proc/sys/user/max_user_namespaces"),
           read_number("/proc/sys/kernel/unprivileged_userns_clone"),
           read_number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns"),
-          has_seccomp_filter(), is_inside_container()};
+          has_seccomp_filter(),
+          is_inside_container(),
+          ::geteuid() == 0};
 }
 
 std::string_view host_hint(HostOperation operation, int errno_value, const HostState& state) {

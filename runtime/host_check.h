@@ -16,11 +16,12 @@ enum class HostOperation {
 };
 
 struct HostState {
-  std::optional<long> max_user_namespaces;   // user.max_user_namespaces
-  std::optional<long> unprivileged_clone;    // kernel.unprivileged_userns_clone (Debian)
-  std::optional<long> apparmor_restriction;  // kernel.apparmor_restrict_unprivileged_userns
-  bool seccomp_filter = false;               // this process runs under one
+  std::optional<long> max_user_namespaces{};   // user.max_user_namespaces
+  std::optional<long> unprivileged_clone{};    // kernel.unprivileged_userns_clone (Debian)
+  std::optional<long> apparmor_restriction{};  // kernel.apparmor_restrict_unprivileged_userns
+  bool seccomp_filter = false;                 // this process runs under one
   bool inside_container = false;
+  bool root = false;  // the caller is user 0
 };
 HostState read_host_state();
 

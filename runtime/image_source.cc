@@ -81,12 +81,12 @@ void ImageSource::open_file(const RunPlan& plan) {
   file_.reset();
 }
 
-void ImageSource::start_server() {
+void ImageSource::start_server(IdMap ids) {
   if (!file_) return;
   FuseOptions options;
   // With one mapped id every other owner would be nobody, and what only root may read would be
   // closed to the payload.
-  if (::geteuid() != 0) options.owner = {::geteuid(), ::getegid()};
+  if (ids == IdMap::own_id) options.owner = {::geteuid(), ::getegid()};
   server_ = ImageServer::start(std::move(*file_), options);
 }
 

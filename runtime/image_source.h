@@ -10,6 +10,7 @@
 #include "runtime/mount_api.h"
 #include "runtime/run_plan.h"
 #include "runtime/session_directory.h"
+#include "runtime/user_namespace.h"
 #include "sif/sif_reader.h"
 
 namespace runtime {
@@ -22,7 +23,7 @@ class ImageSource {
   static ImageSource open(const RunPlan& plan);
 
   // Inside the user namespace, outside the mount namespace; nothing to do for directories.
-  void start_server();
+  void start_server(IdMap ids);
   // Inside the mount namespace, before the session directory.
   void open_in_namespace();
   // Gives the mount point's path: read-only, nosuid, nodev.

@@ -117,10 +117,10 @@ void launch(RunPlan plan) {
   // As the caller, before any namespace: what it may not read stays unread.
   ImageSource image = ImageSource::open(plan);
   // Grants the capabilities that mounting takes, within these namespaces only.
-  enter_user_namespace();
+  const IdMap ids = enter_user_namespace();
   // Between the two namespaces: the FUSE device must be opened inside the user namespace, and the
   // server must live outside the mount namespace, which would never end otherwise.
-  image.start_server();
+  image.start_server(ids);
   // Forks: only the payload's process goes on. Before the mount namespace, so that no helper
   // process holds the container's mounts.
   if (plan.pid_namespace) enter_pid_namespace(plan.init);

@@ -24,8 +24,9 @@ enum class MountKind {
   hostname_file,
 };
 
-// Mounts happen in this order, so that what the user asks for covers what is default.
-enum class MountStage { devices, system_files, kernel, home, temporary, scratch, files, user, cwd };
+// Mounts happen in this order, so that what the user asks for covers what is default. The home
+// comes after /tmp and /var/tmp, since some keep it there.
+enum class MountStage { devices, system_files, kernel, temporary, home, scratch, files, user, cwd };
 
 enum class Importance {
   required,  // failure ends the run

@@ -141,8 +141,11 @@ void Rootfs::make_targets(const RunPlan& plan, const MountSources& sources) {
   }
 }
 
-// True for directories that end with the run: mount points may be made in them.
+// True for directories that end with the run or were made for it: mount points may be made in them.
 bool Rootfs::is_ours(int fd, const std::string& name) const {
+  for (const std::string& target : throwaway_) {
+    if (name == target || lies_below(name, target)) return true;
+  }
   const dev_t device = base::file_status(fd, name).st_dev;
   return device == session_.device() ||
          (upper_ && device == base::file_status(root_.get(), "/").st_dev);
@@ -164,6 +167,7 @@ void Rootfs::mount_bind(const MountEntry& entry, MountSource source) {
   const base::UniqueFd target = open_target(entry, source.is_directory());
   if (entry.unless_visible && shows_same(source.fd(), target.get(), entry.target)) return;
   std::move(source).attach(target.get(), entry.flags, entry.target);
+  if (entry.make_source) throwaway_.push_back(entry.target);
 }
 
 void Rootfs::mount_account_file(const RunPlan& plan, const MountEntry& entry) {

@@ -51,6 +51,7 @@ class Rootfs {
   base::UniqueFd root_;   // what the payload will see as "/"
   base::UniqueFd upper_;  // throwaway upper layer; empty for a read-only root
   std::vector<base::UniqueFd> covers_;
+  std::vector<std::string> throwaway_;  // targets whose host directory was made for this run
 };
 
 }  // namespace runtime

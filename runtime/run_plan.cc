@@ -85,7 +85,7 @@ bool PlanBuilder::applies(MountWhen when) const {
 
 MountEntry PlanBuilder::throwaway(MountStage stage, const std::string& name,
                                   const std::string& target, mode_t mode) const {
-  MountEntry entry{stage, MountKind::directory, "", target, kPlain, Importance::required, mode};
+  MountEntry entry{stage, MountKind::directory, "", target, kPlain, Importance::expected, mode};
   if (!workdir_.empty()) {
     entry.kind = MountKind::bind;
     entry.source = workdir_ + "/" + name;
@@ -150,7 +150,9 @@ void PlanBuilder::add_scratch() {
     if (scratch.empty()) continue;
     const std::string target = absolute_path(scratch, "/");
     if (target == "/") throw base::error("--scratch /: the container's root cannot be covered");
-    add(throwaway(MountStage::scratch, "scratch" + target, target, 01777));
+    MountEntry entry = throwaway(MountStage::scratch, "scratch" + target, target, 01777);
+    entry.importance = Importance::required;  // asked for by name
+    add(std::move(entry));
   }
 }
 

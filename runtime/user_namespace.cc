@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -35,36 +36,62 @@ std::string identity_map(const char* outer_map) {
   return map;
 }
 
-void write_once(const char* path, const std::string& text) {
+// One write(2): the kernel takes a map in a single piece.
+void write_once(const std::string& path, const std::string& text) {
   const base::UniqueFd file = base::open_file(path, O_WRONLY);
-  // One write(2): the kernel takes a map in a single piece.
   if (::write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
     throw base::errno_error(errno, "cannot write ", path);
 }
 
-bool try_write(const char* path, const std::string& text) {
-  const base::UniqueFd file = base::open_file(path, O_WRONLY);
-  return ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+void make_user_namespace() {
+  if (::unshare(CLONE_NEWUSER) == 0) return;
+  const int problem = errno;
+  throw base::errno_error(problem, "cannot make a user namespace")
+      .with_hint(
+          std::string(host_hint(HostOperation::make_user_namespace, problem, read_host_state())));
+}
+
+// Maps of more than the own id are written from outside, with root's capabilities there: by a child
+// that waits until the namespace is made. False if it could not, as in many a container.
+bool make_namespace_of_all_ids() {
+  base::Pipe go = base::make_pipe(), done = base::make_pipe();
+  const std::string process = "/proc/" + std::to_string(::getpid());
+  const pid_t writer = ::fork();
+  if (writer < 0) throw base::errno_error(errno, "cannot start a process");
+  char byte = 0;
+  if (writer == 0) {
+    go.write_end.reset();
+    try {
+      if (::read(go.read_end.get(), &byte, 1) == 1) {
+        write_once(process + "/gid_map", identity_map("/proc/self/gid_map"));
+        write_once(process + "/uid_map", identity_map("/proc/self/uid_map"));
+        base::write_all(done.write_end.get(), "y", "pipe");
+      }
+    } catch (const base::Error&) {
+      ::_exit(1);  // the parent goes on with its own id
+    }
+    ::_exit(0);
+  }
+  done.write_end.reset();
+  make_user_namespace();
+  base::write_all(go.write_end.get(), "y", "pipe");
+  const bool mapped = ::read(done.read_end.get(), &byte, 1) == 1;
+  while (::waitpid(writer, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  return mapped;
 }
 
 }  // namespace
 
-void enter_user_namespace() {
+IdMap enter_user_namespace() {
   const uid_t uid = ::geteuid();
   const gid_t gid = ::getegid();
-  const bool root = uid == 0;
-  const std::string uids = root ? identity_map("/proc/self/uid_map") : "";
-  const std::string gids = root ? identity_map("/proc/self/gid_map") : "";
-  if (::unshare(CLONE_NEWUSER) != 0) {
-    const int problem = errno;
-    throw base::errno_error(problem, "cannot make a user namespace")
-        .with_hint(
-            std::string(host_hint(HostOperation::make_user_namespace, problem, read_host_state())));
+  if (uid != 0) {
+    make_user_namespace();
+  } else if (make_namespace_of_all_ids()) {
+    return IdMap::all_ids;
   }
   try {
-    // Root of a container may lack the right to map more than itself.
-    if (root && try_write("/proc/self/gid_map", gids) && try_write("/proc/self/uid_map", uids))
-      return;
     write_once("/proc/self/setgroups", "deny");
     write_once("/proc/self/gid_map", base::cat(gid, " ", gid, " 1\n"));
     write_once("/proc/self/uid_map", base::cat(uid, " ", uid, " 1\n"));
@@ -73,6 +100,7 @@ void enter_user_namespace() {
         host_hint(HostOperation::map_user, error.errno_value(), read_host_state()));
     throw std::move(error).with_hint(hint);
   }
+  return IdMap::own_id;
 }
 
 void enter_mount_namespace(int more_flags) {

@@ -4,10 +4,15 @@
 
 namespace runtime {
 
-// Unshares and maps ids to themselves: all that the caller may map if it is root, else its own
-// user and group (setgroups denied, as the kernel demands). The process must be single-threaded.
-// Throws with a hint naming the setting that forbids it.
-void enter_user_namespace();
+enum class IdMap {
+  own_id,   // the caller's user and group only; all others appear as nobody
+  all_ids,  // all that the caller's own namespace knows
+};
+
+// Unshares and maps ids to themselves: all if the caller is root and may, else its own user and
+// group (setgroups denied, as the kernel demands). The process must be single-threaded. Throws with
+// a hint naming the setting that forbids it.
+IdMap enter_user_namespace();
 
 // The mount namespace, and those that the flags name besides (CLONE_NEWIPC...). Mounts of the host
 // made later still arrive (a less privileged mount namespace is made a slave by the kernel), ours

@@ -49,6 +49,12 @@ TEST(HostHint, TellsContainersSeccompAndChrootApart) {
             "the kernel was built without user namespaces (CONFIG_USER_NS)");
 }
 
+TEST(HostHint, RootInsideAnotherContainerIsTold) {
+  EXPECT_EQ(host_hint(map_user, EPERM, {.inside_container = true, .root = true}),
+            "root without capabilities (inside another container) may not map itself; run as an "
+            "ordinary user there");
+}
+
 TEST(HostHint, SaysNothingWhereItKnowsNothing) {
   EXPECT_EQ(host_hint(mount, EIO, kPlain), "");
   EXPECT_EQ(host_hint(map_user, EPERM, kPlain), "");

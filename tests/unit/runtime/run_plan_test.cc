@@ -39,9 +39,10 @@ RunOptions options() {
 }
 
 TEST(RunPlan, DefaultsInApptainersOrder) {
-  EXPECT_THAT(targets(make_run_plan(options(), facts())),
-              ElementsAre("/dev", "/etc/localtime", "/etc/hosts", "/proc", "/sys", "/home/ada",
-                          "/tmp", "/var/tmp", "/etc/resolv.conf", "/etc/passwd", "/etc/group"));
+  EXPECT_THAT(
+      targets(make_run_plan(options(), facts())),
+      ElementsAre("/dev", "/etc/localtime", "/etc/hosts", "/proc", "/sys", "/tmp", "/var/tmp",
+                  "/home/ada", "/etc/resolv.conf", "/etc/passwd", "/etc/group"));
 }
 
 TEST(RunPlan, ImagePathIsAbsolute) {

@@ -1,0 +1,435 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sifrun's confinement and defaults: what is mounted where, who the payload is, what it may not do, how it ends."""
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+APPLETS = ("sh ls cat id mount ps sleep touch echo true false env readlink grep pwd find wc kill test mkdir stat hostname head chmod "
+           "mknod umount ulimit tr tail sed").split()
+
+
+def make_tree(folder, parts=("etc", "tmp", "home", "proc", "sys", "dev", "var/tmp", "root", "usr/lib")):
+    for part in ("bin", *parts):
+        (folder / part).mkdir(parents=True)
+    shutil.copy("/bin/busybox", folder / "bin/busybox")
+    for applet in APPLETS:
+        (folder / "bin" / applet).symlink_to("busybox")
+    if "etc" in parts:
+        (folder / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+        (folder / "etc/group").write_text("root:x:0:\n")
+    return folder
+
+
+def squash(tree, image):
+    subprocess.run(["mksquashfs", tree, image, "-noappend", "-quiet", "-no-progress", "-all-root"], check=True,
+                   stdout=subprocess.DEVNULL)
+    image.chmod(0o644)
+    return image
+
+
+@pytest.fixture(scope="module")
+def busybox_tree(scratch):
+    tree = make_tree(scratch / "busybox-tree")
+    (tree / "setuid").mkdir()
+    shutil.copy("/bin/busybox", tree / "setuid/busybox")
+    (tree / "setuid/busybox").chmod(0o4755)
+    (tree / "usr/lib/many").mkdir()
+    for number in range(100):
+        (tree / f"usr/lib/many/{number}").write_text(str(number))
+    return tree
+
+
+@pytest.fixture(scope="module")
+def image(busybox_tree, scratch, fuse_device):
+    return squash(busybox_tree, scratch / "busybox.squashfs")
+
+
+@pytest.fixture
+def sh(identity, sifrun, image, tmp_path):
+    """sh(script, *options): the standard output of a shell script in the image."""
+    def run(script, *options, check=True, **more):
+        more.setdefault("cwd", tmp_path)
+        done = identity.run([sifrun, "exec", *options, image, "sh", "-c", script], **more)
+        if check:
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+        return done
+    return run
+
+
+# What is there by default
+
+def test_default_mounts(sh, identity, tmp_path):
+    assert sh("pwd; echo $PWD; echo $HOME").split() == [str(tmp_path), str(tmp_path), str(identity.home)]
+    for path in ("/proc/version", "/sys/kernel", "/dev/null", "/etc/hosts", "/etc/resolv.conf"):
+        assert sh(f"test -e {path} && echo yes") == "yes\n", path
+    for folder in ("/tmp", "/var/tmp", identity.home):
+        note = pathlib.Path(folder, f"sifrun-note-{os.getpid()}")
+        sh(f"echo here > {note}")
+        assert note.read_text() == "here\n"
+        note.unlink()
+
+
+def test_root_is_read_only_and_has_no_devices_or_setuid(sh):
+    for line in sh("cat /proc/self/mountinfo").splitlines():
+        fields = line.split()
+        point, flags = fields[4], fields[5].split(",")
+        assert "nosuid" in flags, line
+        if not point.startswith("/dev"):
+            assert "nodev" in flags, line
+    assert "Read-only" in sh("touch /x", check=False).stderr
+    assert "Read-only" in sh("touch /home/x", check=False).stderr
+
+
+def test_identity(sh, identity):
+    assert sh("id -u; id -g").split() == [str(identity.uid), str(identity.gid)]
+    assert sh("id -un") == f"{identity.name}\n"
+    assert f":{identity.home}:" in sh(f"grep ^{identity.name}: /etc/passwd")
+
+
+def test_home_is_of_passwd_not_of_the_environment(sh, identity):
+    assert sh("echo $HOME", env={"HOME": "/nowhere"}) == f"{identity.home}\n"
+
+
+def test_user_without_passwd_entry(sifrun, image, tmp_path, root):
+    tmp_path.chmod(0o777)
+    done = subprocess.run(["setpriv", "--reuid", "4321", "--regid", "4321", "--clear-groups", sifrun, "exec", image, "sh", "-c",
+                           "id -u; id -un; pwd"], cwd=tmp_path, env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "USER": "ghost"},
+                          capture_output=True, text=True)
+    assert done.stdout.split() == ["4321", "ghost", str(tmp_path)], done.stderr
+
+
+def test_image_without_etc(identity, sifrun, scratch, tmp_path, fuse_device):
+    tree = scratch / f"bare-{identity.name}"
+    tree.mkdir()
+    shutil.copy("/bin/busybox", tree / "busybox")
+    image = squash(tree, scratch / f"bare-{identity.name}.squashfs")
+    for source in (tree, image):
+        for options in ([], ["-C"], ["--writable-tmpfs"]):
+            done = identity.run([sifrun, "exec", *options, source, "/busybox", "sh", "-c", "exit 37"], cwd=tmp_path)
+            assert (done.returncode, done.stderr) == (37, ""), (source, options)
+        done = identity.run([sifrun, "exec", source, "/busybox", "ls", "/"], cwd=tmp_path)
+        assert {"busybox", "proc", "dev", "tmp", "etc"} <= set(done.stdout.split())
+    assert [entry.name for entry in tree.iterdir()] == ["busybox"]
+
+
+# Binds
+
+def test_binds(sh, tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source").chmod(0o777)
+    (tmp_path / "source/file").write_text("content\n")
+    (tmp_path / "a,b:c").write_text("odd\n")
+    source = tmp_path / "source"
+    assert sh("cat /new/place/file", "-B", f"{source}:/new/place") == "content\n"
+    assert sh("cat /usr/lib/x/file", "-B", "source:/usr/lib/x", cwd=tmp_path) == "content\n"
+    assert sh("cat /usr/lib/many/new/file; cat /usr/lib/many/7", "-B", f"{source}:/usr/lib/many/new") == "content\n7"
+    assert sh("cat /etc/new.conf", "-B", f"{source}/file:/etc/new.conf") == "content\n"
+    assert sh("cat /odd", "-B", f"{tmp_path}/a\\,b\\:c:/odd") == "odd\n"
+    assert sh("cat /odd", "--mount", f"type=bind,\"src={tmp_path}/a,b:c\",dst=/odd") == "odd\n"
+    assert "Read-only" in sh("touch /r/x", "-B", f"{source}:/r:ro", check=False).stderr
+    assert sh("touch /r/x; ls /r", "-B", f"{source}:/r") == "file\nx\n"
+    assert sh("cat /b/file /c/file", env={"SINGULARITY_BIND": f"{source}:/b", "APPTAINER_BINDPATH": f"{source}:/c"}) == "content\n" * 2
+    nested = sh("true", "-B", f"{source}:/deep/er,{source}:/deep/", check=False)
+    assert nested.returncode == 255 and "hint:    make it on the host" in nested.stderr
+    assert list(source.iterdir()) in ([source / "file"], [source / "x", source / "file"], [source / "file", source / "x"])
+
+
+def test_read_only_binds_are_recursive(sh, root, identity, tmp_path):
+    if identity.name != "root":
+        pytest.skip("mounts of the host are made by root")
+    (tmp_path / "inner").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "inner", tmp_path / "inner"], check=True)
+    try:
+        assert "Read-only" in sh("touch /r/inner/x", "-B", f"{tmp_path}:/r:ro", cwd="/", check=False).stderr
+    finally:
+        subprocess.run(["umount", tmp_path / "inner"], check=True)
+
+
+def test_bind_over_tmp_overrides_contain(sh, tmp_path):
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t/file").write_text("mine\n")
+    assert sh("cat /tmp/file", "-c", "-B", f"{tmp_path}/t:/tmp") == "mine\n"
+    assert sh("cat /tmp/sub/file", "-c", "-B", f"{tmp_path}/t:/tmp/sub") == "mine\n"
+
+
+@pytest.mark.parametrize("options, words", [
+    (["-B", "/nosuchpath"], "cannot open the mount source /nosuchpath"),
+    (["-B", "/etc:relative"], "the destination relative must be an absolute path"),
+    (["-B", "/etc:/"], "the container's root cannot be bound over"),
+    (["--cwd", "/nosuchpath"], "cannot set the working directory /nosuchpath"),
+    (["--home", "/etc:rel"], "must be an absolute path"),
+    (["--fakeroot"], "--fakeroot is not supported"),
+])
+def test_fatal_errors(sh, options, words):
+    done = sh("true", *options, check=False)
+    assert done.returncode == 255
+    assert words in done.stderr and done.stderr.startswith("FATAL:   ")
+
+
+@pytest.mark.parametrize("arguments", [["exec"], ["exec", "image"], ["exec", "--nosuch", "image", "true"], ["nosuch"], ["--nosuch"],
+                                       ["exec", "--bind"], ["exec", "--contain=maybe", "image", "true"]])
+def test_usage_errors(identity, sifrun, arguments):
+    done = identity.run([sifrun, *arguments])
+    assert done.returncode == 1
+    assert done.stderr.startswith("FATAL:   ") and "--help`" in done.stderr and done.stdout == ""
+
+
+def test_bad_images(identity, sifrun, image, tmp_path):
+    (tmp_path / "text").write_text("no image\n" * 1000)
+    (tmp_path / "cut").write_bytes(image.read_bytes()[:50000])
+    for name, word in (("absent", "not found"), ("text", "text"), ("cut", "cut")):
+        done = identity.run([sifrun, "exec", tmp_path / name, "true"])
+        assert done.returncode == 255
+        assert word in done.stderr and done.stderr.count("\n") <= 2, done.stderr
+
+
+# Directories of the caller
+
+def test_working_directory(sh, identity, tmp_path):
+    (tmp_path / "real/sub").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    assert sh("pwd", "--cwd", "/usr/lib") == "/usr/lib\n"
+    assert sh("pwd", "--pwd", "/usr/lib") == "/usr/lib\n"
+    assert sh("pwd", cwd="/usr") == "/usr\n"
+    assert sh("ls lib", cwd="/usr") == "many\n"
+    logical = tmp_path / "link/sub"
+    assert sh("pwd; echo $PWD", env={"PWD": str(logical)}, cwd=logical).split() == [str(logical)] * 2
+    assert sh("pwd", env={"PWD": "/usr"}, cwd=tmp_path) == f"{tmp_path}\n"
+    assert sh("pwd", "-c") == f"{identity.home}\n"
+
+
+def test_working_directory_that_is_gone_or_closed(sh, user, sifrun, image, tmp_path):
+    gone = tmp_path / "gone"
+    done = user.run(["sh", "-c", f"mkdir {gone} && cd {gone} && rmdir {gone} && exec {sifrun} exec {image} pwd"])
+    assert done.stdout == f"{user.home}\n", done.stderr
+    closed = tmp_path / "closed"
+    done = user.run(["sh", "-c", f"mkdir {closed} && cd {closed} && chmod 0 {closed} && exec {sifrun} exec {image} pwd"])
+    assert done.returncode == 0 and done.stdout.strip() in (str(user.home), str(closed)), done.stderr
+
+
+def test_contain(sh, identity, tmp_path):
+    (tmp_path / "mine").write_text("")
+    assert sh("ls -A $HOME /tmp | grep -v :", "-c").split() == []
+    assert sh(f"test -e {tmp_path} || echo hidden", "-c") == "hidden\n"
+    assert set(sh("ls /dev", "-c").split()) >= {"null", "zero", "random", "urandom", "pts", "shm", "fd", "stdin", "ptmx"}
+    assert "kmsg" not in sh("ls /dev", "-c")
+    sh("echo x > $HOME/x; echo x > /tmp/x; echo x > /dev/shm/x; echo x > /dev/null", "-c")
+    assert not (pathlib.Path(identity.home) / "x").exists()
+
+
+def test_workdir_and_scratch(sh, tmp_path):
+    work = tmp_path / "w"
+    assert sh("echo a > /tmp/a; echo b > /var/tmp/b; echo c > $HOME/c; echo d > /scr/d", "-c", "-W", work, "-S", "/scr") == ""
+    assert sorted(str(p.relative_to(work)) for p in work.rglob("*") if p.is_file()) == ["home/c", "scratch/scr/d", "tmp/a", "var_tmp/b"]
+    assert sh("echo x > /scr/x; echo y > /other/y; ls /scr; ls /other", "-S", "/scr,/other").split() == ["x", "y"]
+
+
+def test_home_options(sh, identity, tmp_path):
+    (tmp_path / "h").mkdir()
+    (tmp_path / "h/file").write_text("own\n")
+    assert sh("echo $HOME; cat ~/file", "-H", f"{tmp_path}/h:/ho/me") == "/ho/me\nown\n"
+    assert sh("cat ~/file", "-c", "-H", f"{tmp_path}/h") == "own\n"
+    if identity.name == "user":  # the image has root's
+        assert sh("test -e $HOME || echo none", "--no-home", "--no-mount", "tmp", cwd="/") == "none\n"
+
+
+def test_writable_tmpfs(sh, image):
+    before = image.stat().st_mtime_ns
+    assert sh("echo x > /usr/lib/x && cat /usr/lib/x && mkdir /usr/lib/new && echo > /home/y", "--writable-tmpfs") == "x\n"
+    assert sh("test -e /usr/lib/x || echo gone") == "gone\n"
+    assert image.stat().st_mtime_ns == before
+
+
+def test_no_mount(sh):
+    assert sh("ls /proc /sys", "--no-mount", "proc,sys") == "/proc:\n\n/sys:\n"
+
+
+def test_host_name(sh):
+    assert sh("hostname", "--hostname", "elsewhere") == "elsewhere\n"
+    assert sh("hostname") != "elsewhere\n"
+
+
+# Privilege
+
+def test_no_privileges(sh):
+    status = dict(line.split(":\t") for line in sh("cat /proc/self/status").splitlines() if ":\t" in line)
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(status[name], 16) == 0, name
+    assert status["NoNewPrivs"] == "1"
+    for command in ("mount -t tmpfs x /tmp", "umount /proc", "umount /", "mount -o remount,rw /", "mknod /tmp/null c 1 3"):
+        assert sh(command, check=False).returncode != 0, command
+
+
+def test_setuid_is_inert(sh, identity):
+    assert sh("test -u /setuid/busybox && /setuid/busybox id -u") == f"{identity.uid}\n"
+
+
+# Processes
+
+@pytest.mark.parametrize("options", [[], ["-p"], ["-C"], ["-p", "--no-init"]], ids=str)
+def test_exit_status(sh, options):
+    for status in (0, 1, 37, 255):
+        assert sh(f"exit {status}", *options, check=False).returncode == status
+    if "--no-init" in options:  # PID 1 cannot kill itself
+        return
+    for number in (signal.SIGKILL, signal.SIGABRT, signal.SIGTERM):
+        assert sh(f"kill -{int(number)} $$", *options, check=False).returncode == -number
+
+
+def test_payload_is_the_process_that_was_started(identity, sifrun, image):
+    process = identity.popen([sifrun, "exec", image, "sh", "-c", "echo $$; sleep 60"], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == f"{process.pid}\n"
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("options", [[], ["-p"]], ids=str)
+def test_signals_arrive(identity, sifrun, image, options):
+    process = identity.popen([sifrun, "exec", *options, image, "sh", "-c",
+                              "trap 'echo term; exit 5' TERM; trap 'echo usr1' USR1; echo ready; while :; do sleep 0.05; done"],
+                             stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGUSR1)
+    assert process.stdout.readline() == "usr1\n"
+    process.terminate()
+    assert process.stdout.readline() == "term\n"
+    assert process.wait(10) == 5
+
+
+def test_pid_namespace(sh):
+    assert sh("cat /proc/1/comm; ls -d /proc/[0-9]* | wc -l", "-p").split() == ["sifrun-init", "4"]
+    assert sh("echo $$", "-p", "--no-init") == "1\n"
+    assert sh("echo $$", "-C", "--no-pid") != "1\n"
+    # An orphan is reaped by PID 1.
+    assert sh("(sleep 0.1 & ) ; sleep 0.4; grep -l '^State:.Z' /proc/[0-9]*/status | wc -l", "-p") == "0\n"
+
+
+def leftovers(marker):
+    found = []
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            if marker in (process / "cmdline").read_bytes() and (process / "stat").read_text().split(") ")[1][0] != "Z":
+                found.append(process.name)
+        except OSError:
+            pass
+    return found
+
+
+@pytest.mark.parametrize("options", [[], ["-p"], ["-C"]], ids=str)
+def test_kill_leaves_nothing(identity, sifrun, image, options):
+    marker = f"5{os.getpid()}{time.monotonic_ns() % 1000}"
+    process = identity.popen([sifrun, "exec", *options, image, "sh", "-c", f"echo go; sleep {marker}"], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    process.kill()
+    process.wait()
+    if not options:  # the payload's own child is the caller's affair, as with any program
+        subprocess.run(["pkill", "-f", f"sleep {marker}"])
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and (leftovers(marker.encode()) or leftovers(str(image).encode())):
+        time.sleep(0.05)
+    assert leftovers(marker.encode()) == [] and leftovers(str(image).encode()) == []
+
+
+def test_descriptors(identity, sifrun, image):
+    read_end, write_end = os.pipe()
+    process = identity.popen([sifrun, "exec", image, "sh", "-c", f"echo through >&{write_end}; ls /proc/self/fd"], stdout=subprocess.PIPE,
+                             pass_fds=[write_end])
+    os.close(write_end)
+    assert os.read(read_end, 100) == b"through\n"
+    assert set(process.communicate()[0].split()) == {"0", "1", "2", "3", str(write_end)} | ({"3"} if write_end != 3 else {"4"})
+
+
+def test_closed_standard_streams(identity, sifrun, image):
+    done = identity.run(["sh", "-c", f"{sifrun} exec {image} sh -c 'ls /proc/self/fd | wc -l' <&-"])
+    assert (done.returncode, done.stderr) == (0, "")
+    done = identity.run(["sh", "-c", f"{sifrun} exec {image} true <&- >&- 2>&-; echo $?"])
+    assert done.stdout == "0\n"
+    done = identity.run(["sh", "-c", f"{sifrun} exec {image} nosuch <&- >&- 2>&-; echo $?"])
+    assert done.stdout == "255\n"
+
+
+def test_umask_and_limits_are_kept(identity, sifrun, image):
+    done = identity.run(["sh", "-c", f"umask 0027; ulimit -n 321; {sifrun} exec {image} sh -c 'umask; ulimit -n'; "
+                         f"{sifrun} exec --no-umask {image} sh -c umask"])
+    assert done.stdout.split() == ["0027", "321", "0022"]
+
+
+def test_streams_are_transparent(identity, sifrun, image):
+    data = bytes(range(256)) * 4000
+    assert identity.run([sifrun, "exec", image, "cat"], input=data, text=False).stdout == data
+
+
+def test_huge_environment(sh):
+    many = {f"VARIABLE_{number}": "x" * 1000 for number in range(1000)}
+    assert sh("echo $VARIABLE_999 | wc -c", env=many) == "1001\n"
+
+
+def test_concurrency(identity, sifrun, image):
+    running = [identity.popen([sifrun, "exec", image, "sh", "-c", "cat /usr/lib/many/*"], stdout=subprocess.PIPE) for _ in range(50)]
+    expected = "".join(str(n) for n in sorted(range(100), key=str))
+    for process in running:
+        assert process.communicate()[0] == expected
+        assert process.returncode == 0
+
+
+def test_nested(user, sifrun, image, tmp_path):
+    """Root cannot: without capabilities the kernel lets it map no namespace. The dynamic loader's libraries come from the host: the program under test need not be static here."""
+    binds = ",".join(path for path in ("/lib", "/lib64", "/usr/lib") if os.path.exists(path))
+    done = user.run([sifrun, "exec", "-B", f"{binds},{sifrun.parent}", image, sifrun, "exec", image, "sh", "-c", "id -u; exit 7"],
+                        cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (7, f"{user.uid}\n"), done.stderr
+
+
+def test_version(identity, sifrun, tmp_path):
+    version = identity.run([sifrun, "version"]).stdout
+    assert identity.run([sifrun, "--version"]).stdout == f"sifrun version {version}"
+    (tmp_path / "singularity").symlink_to(sifrun)
+    assert identity.run([tmp_path / "singularity", "--version"]).stdout.startswith("apptainer version 1.")
+
+
+def test_dry_run_touches_nothing(sh):
+    out = sh("false", "--dry-run", "-B", "/usr:/x:ro")
+    assert "mount       bind /usr on /x ro nosuid nodev" in out
+
+
+# Images that mean harm: no mount of ours may land outside the image, no file of the host may be touched.
+
+HOSTILE = {
+    "etc": "../../../../../../../../etc",
+    "tmp": "/proc/self/root/etc",
+    "home": "home",
+    "var": "/../../../../var",
+    "sys": "/dev",
+}
+
+
+@pytest.mark.parametrize("options", [[], ["-c"], ["--writable-tmpfs"], ["-C", "-B", "/usr:/data/x"]], ids=str)
+def test_hostile_links(identity, sifrun, tmp_path, fuse_device, options):
+    tree = make_tree(tmp_path / "tree", parts=("dev",))
+    for link, target in HOSTILE.items():
+        (tree / link).symlink_to(target)
+    (tree / "proc").write_text("a file")
+    (tree / "data").symlink_to("../../../../../../../../../root")
+    before = pathlib.Path("/proc/self/mountinfo").read_text(), sorted(os.listdir("/etc")), sorted(os.listdir("/root"))
+    for source in (tree, squash(tree, tmp_path / "hostile.squashfs")):
+        done = identity.run([sifrun, "exec", *options, source, "sh", "-c", "echo inside"], cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (0, "inside\n"), done.stderr
+    assert before == (pathlib.Path("/proc/self/mountinfo").read_text(), sorted(os.listdir("/etc")), sorted(os.listdir("/root")))
+
+
+def test_without_fuse(user, root, sifrun, image, tmp_path):
+    """No usable /dev/fuse: unpacked once, and told how to get it."""
+    script = f"mknod -m 600 {tmp_path}/fuse c 10 229 && mount --bind {tmp_path}/fuse /dev/fuse && exec setpriv --reuid {user.uid} " \
+             f"--regid {user.gid} --clear-groups env SIFRUN_CACHEDIR={tmp_path}/cache {sifrun} exec {image} cat /usr/lib/many/7"
+    for first in (True, False):
+        done = subprocess.run(["unshare", "-m", "sh", "-c", script.partition(" && ")[2] if not first else script],
+                              capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, "7"), done.stderr
+        assert "chmod 666 /dev/fuse" in done.stderr
+        assert ("Extracting" in done.stderr) == first
