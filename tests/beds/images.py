@@ -134,7 +134,7 @@ def busybox_layers():
         first.symlink(f"bin/{name}", "busybox")
     first.folder("etc").file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n").file("etc/group", "root:x:0:\n")
     first.folder("tmp", mode=0o1777).folder("root", mode=0o700).folder("srv").file("srv/replaced", "old\n").file("srv/gone", "gone\n")
-    second = Layer().file("srv/.wh.gone", "").file("srv/replaced", "new\n").symlink("srv/link", "replaced")
+    second = Layer().folder("srv").file("srv/.wh.gone", "").file("srv/replaced", "new\n").symlink("srv/link", "replaced")
     second.hardlink("srv/hard", "srv/replaced").folder("srv/private", mode=0o700).file("srv/private/key", "secret\n", mode=0o600)
     second.file("srv/owned", "owned\n", uid=1234, gid=70000)
     return [first.bytes(), second.bytes()]
