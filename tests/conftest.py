@@ -235,8 +235,12 @@ def docker():
 
 
 @pytest.fixture(scope="session")
-def user_tar(docker):
-    return images.user_archive(docker)
+def user_tar(docker, scratch):
+    path = scratch / "user.tar"
+    path.touch()
+    kernel.bind(images.user_archive(docker), path)  # the cache is in a home that the ordinary user may not enter
+    yield path
+    kernel.unmount(path)
 
 
 @pytest.fixture(scope="session")

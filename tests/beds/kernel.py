@@ -29,6 +29,10 @@ def bind(source, target):
     mount(source, target, flags=MS_BIND | MS_REC)
 
 
+def unmount(target):
+    _check(_libc.umount2(os.fsencode(target), MNT_DETACH), "umount2", target)
+
+
 def private_mounts():
     """From here on, what this process mounts is seen by it and its children only and ends with them."""
     _check(_libc.unshare(CLONE_NEWNS), "unshare")
@@ -39,7 +43,7 @@ def pivot_root(root):
     """Makes the mount point `root` the root and lets go of the old one; put_old = new_root stacks the old on top."""
     os.chdir(root)
     _check(_libc.syscall(SYS_PIVOT_ROOT, b".", b"."), "pivot_root", root)
-    _check(_libc.umount2(b".", MNT_DETACH), "umount2", "old root")
+    unmount(".")
     os.chdir("/")
 
 
@@ -59,4 +63,4 @@ def open_fuse_to_users(fuse="/dev/fuse"):
     os.mknod(node, stat.S_IFCHR | 0o666, os.makedev(10, 229))
     os.chmod(node, 0o666)
     bind(node, fuse)
-    _check(_libc.umount2(os.fsencode(hidden), MNT_DETACH), "umount2", hidden)
+    unmount(hidden)
