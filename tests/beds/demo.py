@@ -64,6 +64,10 @@ def make_account(folder):
     others = [line for line in open("/etc/passwd") if line.split(":")[2] != str(USER)]
     passwd.write_text("".join(others) + f"researcher:x:{USER}:{USER}::{home}:/bin/sh\n")
     kernel.bind(passwd, "/etc/passwd")
+    group = folder / "group"
+    others = [line for line in open("/etc/group") if line.split(":")[2] != str(USER)]
+    group.write_text("".join(others) + f"researcher:x:{USER}:\n")
+    kernel.bind(group, "/etc/group")
     (folder / "bin").mkdir()
     for program in ("sifconv", "sifrun"):
         shutil.copy(REPOSITORY / "build/release/bin" / program, folder / "bin")
