@@ -2,7 +2,7 @@
 #include "sif/directory_reader.h"
 
 #include <algorithm>
-#include <limits>
+#include <cstring>
 #include <utility>
 
 namespace sif {
@@ -20,13 +20,18 @@ constexpr FileType kFileTypes[] = {FileType::directory,    FileType::regular,   
                                    FileType::block_device, FileType::char_device, FileType::fifo,
                                    FileType::socket};
 
+std::uint16_t little_endian16(std::span<const std::byte> raw, std::size_t at) {
+  return static_cast<std::uint16_t>(std::to_integer<unsigned>(raw[at]) |
+                                    std::to_integer<unsigned>(raw[at + 1]) << 8);
+}
+
 std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 bool is_valid_name(std::string_view name) {
-  return name != "." && name != ".." && name.find('/') == std::string_view::npos &&
-         name.find('\0') == std::string_view::npos;
+  return name != "." && name != ".." && std::memchr(name.data(), '/', name.size()) == nullptr &&
+         std::memchr(name.data(), '\0', name.size()) == nullptr;
 }
 
 }  // namespace
@@ -66,10 +71,11 @@ void DirectoryReader::walk(const InodeRecord& directory, RunPosition from,
     offset += kRunHeaderBytes;
     if (on_run) on_run(run);
     for (std::uint32_t i = 0; i < count; ++i) {
-      const auto inode_offset = in.read<std::uint16_t>();
-      const auto inode_delta = in.read<std::int16_t>();
-      const auto type = in.read<std::uint16_t>();
-      const std::uint32_t name_size = std::uint32_t{in.read<std::uint16_t>()} + 1;
+      const std::span<const std::byte> header = in.take(kEntryHeaderBytes);
+      const std::uint16_t inode_offset = little_endian16(header, 0);
+      const auto inode_delta = static_cast<std::int16_t>(little_endian16(header, 2));
+      const std::uint16_t type = little_endian16(header, 4);
+      const std::uint32_t name_size = std::uint32_t{little_endian16(header, 6)} + 1;
       if (name_size > kMaxNameLength)
         throw corrupt("name of ", name_size, " bytes, allowed are ", kMaxNameLength);
       offset += kEntryHeaderBytes + name_size;

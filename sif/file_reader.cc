@@ -59,7 +59,7 @@ std::size_t FileReader::load(std::uint64_t position, std::uint32_t size_word,
   }
   const std::span<std::byte> stored = thread_input_buffer(size);
   tables_.image.read(position, stored, "data block");
-  return thread_decompressor(tables_.super.codec).decompress(stored, out);
+  return inflate_block(tables_.image, tables_.super.codec, position, stored, out);
 }
 
 BlockCache::BlockPointer FileReader::cached_block(std::uint64_t position, std::uint32_t size_word,

@@ -90,7 +90,7 @@ std::unique_ptr<MetadataBlock> MetadataCache::inflate(std::uint64_t position, st
   std::array<std::byte, kMetadataBlockSize> inflated;
   std::span<const std::byte> content = stored;
   if ((header & kMetadataStoredBit) == 0) {
-    content = std::span(inflated).first(thread_decompressor(codec_).decompress(stored, inflated));
+    content = std::span(inflated).first(inflate_block(image_, codec_, position, stored, inflated));
     if (content.empty())
       throw image_.corrupt(structure, ": metadata block at ", position, " inflates to nothing");
   }

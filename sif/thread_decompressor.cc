@@ -14,6 +14,16 @@ Decompressor& thread_decompressor(Codec codec) {
   return *decompressor;
 }
 
+std::size_t inflate_block(const ImageBytes& image, Codec codec, std::uint64_t position,
+                          std::span<const std::byte> stored, std::span<std::byte> out) {
+  try {
+    return thread_decompressor(codec).decompress(stored, out);
+  } catch (const base::Error& error) {
+    throw image.corrupt("block at offset ", position, " of ", stored.size(),
+                        " bytes: ", error.what());
+  }
+}
+
 std::span<std::byte> thread_input_buffer(std::size_t size) {
   thread_local std::vector<std::byte> buffer;
   if (buffer.size() < size) buffer.resize(size);

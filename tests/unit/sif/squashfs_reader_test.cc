@@ -97,7 +97,9 @@ TEST_P(ReaderTest, GivesAttributesLinksAndXattrs) {
   EXPECT_EQ(image_->symlink_target(at("dir/inner/link")), "../small");
   EXPECT_EQ(image_->attributes(at("dir/fifo")).type, FileType::fifo);
   const InodeAttributes sparse = image_->attributes(at("dir/sparse"));
-  EXPECT_LT(sparse.allocated_size, sparse.size);
+  if (GetParam().find("-no-sparse") == std::string::npos) {
+    EXPECT_LT(sparse.allocated_size, sparse.size);
+  }
   EXPECT_EQ(image_->attributes(at("dir/inner")).parent_inode_number,
             image_->attributes(at("dir")).inode_number);
   EXPECT_TRUE(find_path(*image_,
@@ -142,7 +144,7 @@ TEST(Reader, KnowsDevicesAndForeignOwners) {
 class HugeDirectoryTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(HugeDirectoryTest, ListsOnceAndFindsEveryName) {
-  constexpr int kFiles = 30000;
+  constexpr int kFiles = 8000;
   const TemporaryFolder output;
   // A tar made in memory is quicker than so many files.
   ASSERT_TRUE(run_command(
@@ -170,7 +172,7 @@ TEST_P(HugeDirectoryTest, ListsOnceAndFindsEveryName) {
   }
   EXPECT_EQ(names.size(), static_cast<std::size_t>(kFiles));
   for (const std::string& name : names) ASSERT_TRUE(image->find_entry(directory, name)) << name;
-  for (const char* name : {"", "a", "file-000000a", "file-015000 ", "zzz"})
+  for (const char* name : {"", "a", "file-000000a", "file-004000 ", "zzz"})
     EXPECT_FALSE(image->find_entry(directory, name)) << name;
 }
 
@@ -182,7 +184,7 @@ TEST(Reader, FindsBlocksOfBigSparseFilesWithoutReadingAll) {
   const TemporaryFolder tree;
   const TemporaryFolder output;
   write_text(tree / "big", "begin");
-  constexpr std::uint64_t kSize = 9ULL << 30;
+  constexpr std::uint64_t kSize = 100ULL << 20;
   std::filesystem::resize_file(tree / "big", kSize);
   {
     std::fstream out(tree / "big", std::ios::in | std::ios::out | std::ios::binary);
@@ -191,7 +193,7 @@ TEST(Reader, FindsBlocksOfBigSparseFilesWithoutReadingAll) {
     out.seekp(static_cast<std::streamoff>(kSize - 3));
     out << "end";
   }
-  ASSERT_TRUE(make_image(tree.path(), output / "i", "-comp gzip"));
+  ASSERT_TRUE(make_image(tree.path(), output / "i", "-comp gzip -b 4096"));  // 25,600 blocks
   const OpenImage image = open_made_image(output / "i");
   const InodeRef big = find_path(*image, "big").value();
   std::vector<std::byte> buffer(8);
@@ -208,7 +210,11 @@ TEST(Reader, FindsBlocksOfBigSparseFilesWithoutReadingAll) {
 TEST(Reader, ServesManyThreadsAtOnce) {
   const TemporaryFolder tree;
   const TemporaryFolder output;
-  for (unsigned i = 0; i < 200; ++i) write_text(tree / base::cat("f", i), noise(i * 1500, i));
+  std::vector<std::string> contents;
+  for (unsigned i = 0; i < 200; ++i) {
+    contents.push_back(noise(i * 1500, i));
+    write_text(tree / base::cat("f", i), contents.back());
+  }
   ASSERT_TRUE(make_image(tree.path(), output / "i", "-comp zstd"));
   const OpenImage image = open_made_image(output / "i");
   std::vector<std::thread> threads;
@@ -218,7 +224,7 @@ TEST(Reader, ServesManyThreadsAtOnce) {
         const unsigned i = t % 2 == 0 ? n : 199 - n;
         const auto ref = image->find_entry(image->root(), base::cat("f", i));
         ASSERT_TRUE(ref);
-        ASSERT_TRUE(read_all(*image, *ref, 30000 + t * 10000) == noise(i * 1500, i)) << i;
+        ASSERT_TRUE(read_all(*image, *ref, 30000 + t * 10000) == contents[i]) << i;
       }
     });
   }
