@@ -88,6 +88,11 @@ std::optional<std::int64_t> parse_integer(std::string_view text) {
 }
 
 std::string quoted(std::string_view text) {
+  const bool plain = !text.empty() && std::all_of(text.begin(), text.end(), [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) ||
+           std::string_view("_-./:=+,@%").find(c) != std::string_view::npos;
+  });
+  if (plain) return std::string(text);
   std::string result = "'";
   for (const char c : text) {
     if (c == '\'') {

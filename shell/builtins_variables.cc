@@ -200,7 +200,10 @@ int readonly(Interpreter& shell, const Arguments& arguments) {
 }
 
 int local(Interpreter& shell, const Arguments& arguments) {
-  if (shell.state().functions_entered == 0) shell.fatal("local: not in a function");
+  if (shell.state().functions_entered == 0) {
+    shell.warn("local: not in a function");
+    return 1;
+  }
   return declare_variables(shell, arguments, true);
 }
 
