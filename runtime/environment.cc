@@ -107,7 +107,12 @@ InjectedEnvironment injected_environment(const EnvironmentRequest& request,
     for (const std::string& entry : request.host) {
       const std::optional<EnvironmentVariable> variable = split_entry(entry);
       if (!variable || !variable->name.starts_with(prefix)) continue;
-      inject(&result, {variable->name.substr(prefix.size()), variable->value}, variable->name);
+      const std::string name = variable->name.substr(prefix.size());
+      for (const EnvironmentVariable& earlier : result.variables)
+        if (earlier.name == name && earlier.value != variable->value)
+          base::log_warning("SINGULARITYENV_", name, " and APPTAINERENV_", name,
+                            " have different values, using the latter");
+      inject(&result, {name, variable->value}, variable->name);
     }
   }
   for (const EnvironmentVariable& variable : from_files)
@@ -128,7 +133,9 @@ std::vector<EnvironmentVariable> container_variables(const EnvironmentRequest& r
       {"NO_EVAL", request.no_eval ? "1" : ""}};
   std::vector<EnvironmentVariable> result;
   for (const EnvironmentVariable& variable : values) {
-    // The list of binds is set even if it is empty; the rest only if there is something to say.
+    // Apptainer sets these two even if they are empty.
+    if (variable.value.empty() && variable.name == "APPNAME")
+      result.push_back({"APPTAINER_APPNAME", ""});
     if (variable.value.empty() && variable.name != "BIND") continue;
     for (const std::string_view prefix : kOwnPrefixes)
       result.push_back({std::string(prefix) + variable.name, variable.value});

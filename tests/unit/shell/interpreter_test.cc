@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// Limits and refusals; what scripts compute is compared with real shells in
+// tests/e2e/shell_test.py.
+#include "shell/interpreter.h"
+
+#include <gtest/gtest.h>
+
+namespace shell {
+namespace {
+
+std::string value_after(const std::string& script, const std::string& name, Options options = {}) {
+  Interpreter interpreter(std::move(options));
+  interpreter.run_text(script, "script");
+  return interpreter.variables().value_or(name, "(unset)");
+}
+
+std::string error_of(const std::string& script, Options options = {}) {
+  Interpreter interpreter(std::move(options));
+  try {
+    interpreter.run_text(script, "script");
+  } catch (const base::Error& error) {
+    return error.what();
+  } catch (const ExitRequest& request) {
+    return "exit " + std::to_string(request.status);
+  }
+  return "";
+}
+
+Options without_programs() {
+  Options options;
+  options.programs = Options::Programs::refuse;
+  options.files = false;
+  return options;
+}
+
+std::string repeated(const std::string& text, int count) {
+  std::string result;
+  for (int i = 0; i < count; ++i) result += text;
+  return result;
+}
+
+TEST(Interpreter, EvaluatesTheScriptsOfADockerImage) {
+  EXPECT_EQ(value_after("export PATH=\"/opt/bin:/usr/bin\"\n"
+                        "export LANG=\"${LANG:-\"C.UTF-8\"}\"\n"
+                        "export Q=\"${Q:-\"a \\\"b\\\" \\$c \\\\ \\`d\\`\"}\"\n",
+                        "Q"),
+            "a \"b\" $c \\ `d`");
+}
+
+TEST(Interpreter, ExportsOnlyWhatIsMarked) {
+  Interpreter interpreter;
+  interpreter.run_text("A=1; export B=2 C; C=3; export D; set -a; E=5", "script");
+  EXPECT_EQ(interpreter.variables().environment(), (std::vector<std::string>{"B=2", "C=3", "E=5"}));
+}
+
+TEST(Interpreter, DropsVariablesThatAreNoIdentifiers) {
+  Interpreter interpreter;
+  interpreter.variables().import_environment({"OK=1", "BASH_FUNC_x%%=() { :; }", "=C", "1=2"});
+  EXPECT_EQ(interpreter.variables().environment(), std::vector<std::string>{"OK=1"});
+}
+
+TEST(Interpreter, NamesFileAndLineOfBadSyntax) {
+  EXPECT_EQ(error_of("echo a\n\nif x; then\nfi\n"), "script:4: syntax error: unexpected \"fi\"");
+  EXPECT_EQ(error_of("x='a\nb"), "script:1: unterminated quoted string");
+  EXPECT_EQ(error_of("A=1\ncat <(true)"), "script:2: process substitution is not supported");
+}
+
+TEST(Interpreter, RefusesProgramsAndFilesWhereTheyAreDisabled) {
+  EXPECT_EQ(error_of("id -u", without_programs()),
+            "could not execute \"id -u\": execution is disabled");
+  EXPECT_EQ(error_of("x=$(id)", without_programs()),
+            "could not execute \"id\": execution is disabled");
+  EXPECT_EQ(error_of(". /etc/profile", without_programs()),
+            "/etc/profile: reading of files is disabled");
+  EXPECT_EQ(value_after("x=$(echo a; echo b >&1); y=$(echo *)", "y", without_programs()), "*");
+}
+
+TEST(Interpreter, BoundsNestingOfText) {
+  const std::string limit = "constructs are nested deeper than";
+  for (const char* opening : {"(", "$(", "{ ", "if ", "while ", "\"$(", "${x:-", "`", "! ("}) {
+    EXPECT_FALSE(error_of(": ;" + repeated(opening, 20'001)).empty()) << opening;
+  }
+  EXPECT_NE(error_of("x=" + repeated("$(", 500) + repeated(")", 500)).find(limit),
+            std::string::npos);
+  EXPECT_NE(error_of(repeated("( ", 500) + ":" + repeated(" )", 500)).find(limit),
+            std::string::npos);
+}
+
+TEST(Interpreter, BoundsRecursionAtRunTime) {
+  EXPECT_EQ(error_of("f() { f; }; f"),
+            "script: line 1: functions or commands are nested too deeply");
+  EXPECT_EQ(error_of("f() { x=$(f); }; f"),
+            "script: line 1: functions or commands are nested too deeply");
+  EXPECT_EQ(error_of("x='eval \"$x\"'; eval \"$x\""),
+            "script: line 1: functions or commands are nested too deeply");
+}
+
+TEST(Interpreter, BoundsStepsAndMemory) {
+  Options options = without_programs();
+  options.max_steps = 1000;
+  options.max_value_bytes = 1 << 16;
+  EXPECT_EQ(error_of("while :; do :; done", options), "script: the script runs for too many steps");
+  EXPECT_EQ(error_of("x=aaaa; while :; do x=$x$x; done", options),
+            "script: x: the value grows too large");
+}
+
+TEST(Interpreter, ArithmeticHasNoExponentialCost) {
+  EXPECT_EQ(error_of("a=a+a; echo $((a))"), "exit 2");
+  EXPECT_EQ(value_after("x=$((-9223372036854775807 - 1)); y=$((x / -1)); z=$((x % -1))", "z"), "0");
+}
+
+TEST(Interpreter, PatternsHaveNoExponentialCost) {
+  const std::string text(3000, 'a');
+  EXPECT_EQ(
+      value_after("x=" + text + "; case $x in *a*a*a*a*a*a*a*a*a*b) y=1;; *) y=2;; esac", "y"),
+      "2");
+}
+
+TEST(Interpreter, SubshellsLeaveNoTrace) {
+  EXPECT_EQ(value_after("x=1; y=$(x=2; echo $x); (x=3); echo $y >/dev/null", "x"), "1");
+  EXPECT_EQ(value_after("f() { echo a; }; x=$(f() { echo b; }; f)$(f)", "x"), "ba");
+}
+
+TEST(Interpreter, LocalVariablesEndWithTheirFunction) {
+  EXPECT_EQ(value_after("x=1; f() { local x=2; g; }; g() { y=$x; x=3; }; f", "y"), "2");
+  EXPECT_EQ(value_after("x=1; f() { local x=2; return; }; f", "x"), "1");
+}
+
+TEST(Interpreter, ExitOfAScriptEndsTheShell) { EXPECT_EQ(error_of("exit 7"), "exit 7"); }
+
+TEST(Interpreter, UnsupportedFilesGoToTheCaller) {
+  Options options;
+  std::string asked;
+  options.on_unsupported = [&](Interpreter&, const std::string& path, const SyntaxError& error) {
+    asked = path + "|" + error.what();
+    return 5;
+  };
+  Interpreter interpreter(options);
+  const std::string path = testing::TempDir() + "/unsupported.sh";
+  FILE* file = std::fopen(path.c_str(), "w");
+  std::fputs("A=1\ncoproc x\n", file);
+  std::fclose(file);
+  EXPECT_EQ(interpreter.run_file(path), 5);
+  EXPECT_EQ(asked, path + "|" + path + ":2: coproc is not supported");
+  EXPECT_EQ(interpreter.variables().value("A"), nullptr);
+}
+
+}  // namespace
+}  // namespace shell
