@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-BUILD = pathlib.Path(os.environ.get("SIFCONV_BUILD", "build/dev"))
+BUILD = pathlib.Path(os.environ.get("SIFCONV_BUILD", "build/release")).resolve()
 PROBE = BUILD / "bin" / "shell_probe"
 SNIPPETS = pathlib.Path(__file__).parent / "shell_snippets"
 ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/home/someone", "LC_ALL": "C"}
