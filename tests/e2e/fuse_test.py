@@ -97,7 +97,7 @@ def tree(scratch):
     os.truncate(root / "sparse", 3_000_000)
     (root / "odd \n\udcff").write_text("odd")
     (root / "many").mkdir()
-    for number in range(3000):
+    for number in range(1500):
         (root / "many" / f"entry-{number:05}").touch()
     os.mkfifo(root / "fifo")
     if os.geteuid() == 0:
@@ -157,7 +157,7 @@ def test_user_reads_everything_and_owns_it(user, fuse_device, probe, tree, targe
     done = user.run([probe, "--owner", image, target, "sh", "-c",
                      f"cksum < {target}/big; stat -c '%u %g' {target}/sparse; ls {target}/many | wc -l; touch {target}/new"])
     expected = user.run(["sh", "-c", f"cksum < {tree}/big"])
-    assert done.stdout.splitlines() == [expected.stdout.strip(), f"{user.uid} {user.gid}", "3000"]
+    assert done.stdout.splitlines() == [expected.stdout.strip(), f"{user.uid} {user.gid}", "1500"]
     assert "Read-only file system" in done.stderr
 
 
@@ -171,7 +171,6 @@ def test_server_ends_with_the_last_user_of_the_mount(user, fuse_device, probe, t
     payload.wait()
     time.sleep(0.3)
     assert len(servers(image)) == 1
-    assert (pathlib.Path(f"/proc/{background}/root") / str(target)[1:] / "many").is_dir() or os.geteuid() != 0
     os.kill(background, signal.SIGKILL) if os.geteuid() == 0 else user.run(["kill", "-9", background])
     wait_until(lambda: not servers(image))
     assert str(target) not in pathlib.Path("/proc/self/mountinfo").read_text()
@@ -208,10 +207,10 @@ def test_launcher_leaves_no_zombie_and_dies_with_its_server(user, fuse_device, p
 def test_damage_is_an_input_output_error_and_not_an_absent_file(user, fuse_device, probe, tree, target, tmp_path):
     image = make_image(tree, tmp_path / "image", "-comp", "zstd", "-no-fragments")
     with open(image, "r+b") as file:
-        file.seek(4096)
+        file.seek((tree / "big").stat().st_size + 200_000)  # behind the incompressible file, whose damage nobody could notice
         file.write(b"\xa5" * 200_000)
     with open(tmp_path / "log", "w+") as log:
-        done = user.run([probe, image, target, "sh", "-c", f"ls {target} | wc -l; cat {target}/big > /dev/null"],
+        done = user.run([probe, image, target, "sh", "-c", f"ls {target} | wc -l; find {target} -type f -exec cat {{}} + > /dev/null"],
                         capture_output=False, stdout=subprocess.PIPE, stderr=log)
         log.seek(0)
         messages = log.read()

@@ -211,7 +211,7 @@ TEST(Reader, ServesManyThreadsAtOnce) {
   const TemporaryFolder tree;
   const TemporaryFolder output;
   std::vector<std::string> contents;
-  for (unsigned i = 0; i < 200; ++i) {
+  for (unsigned i = 0; i < 100; ++i) {
     contents.push_back(noise(i * 1500, i));
     write_text(tree / base::cat("f", i), contents.back());
   }
@@ -220,8 +220,8 @@ TEST(Reader, ServesManyThreadsAtOnce) {
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
-      for (unsigned n = 0; n < 200; ++n) {
-        const unsigned i = t % 2 == 0 ? n : 199 - n;
+      for (unsigned n = 0; n < 100; ++n) {
+        const unsigned i = t % 2 == 0 ? n : 99 - n;
         const auto ref = image->find_entry(image->root(), base::cat("f", i));
         ASSERT_TRUE(ref);
         ASSERT_TRUE(read_all(*image, *ref, 30000 + t * 10000) == contents[i]) << i;
