@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/image_source.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/oci/archive_builder.h"
+
+namespace oci {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ParseSource, TakesPathsAsTheyAre) {
+  EXPECT_EQ(parse_source("a:b.tar").path, "a:b.tar");
+  EXPECT_EQ(parse_source("-").path, "-");
+}
+
+TEST(ParseSource, SplitsTransports) {
+  for (const char* text : {"docker-archive:/no/x.tar:name:1", "docker-archive:///no/x.tar:name:1",
+                           "oci-archive:/no/x.tar:name:1"}) {
+    EXPECT_EQ(parse_source(text).path, "/no/x.tar") << text;
+    EXPECT_EQ(parse_source(text).reference, "name:1") << text;
+  }
+  EXPECT_EQ(parse_source("docker-archive:x.tar").reference, "");
+}
+
+TEST(ParseSource, RefusesOtherTransports) {
+  EXPECT_THAT(message_of([] { parse_source("docker://debian"); }),
+              HasSubstr("docker:// is not supported\nhint: docker save"));
+  EXPECT_THAT(message_of([] { parse_source("docker-archive:"); }), HasSubstr("names no file"));
+  EXPECT_THAT(message_of([] { parse_source(""); }), HasSubstr("SOURCE is empty"));
+}
+
+TEST(DefaultDestination, ReplacesTheEnding) {
+  const auto name = [](const std::string& path) { return default_destination({path, ""}); };
+  EXPECT_EQ(name("cuda_image.tar"), "cuda_image.sif");
+  EXPECT_EQ(name("/a/b.c/image.v1.tar.gz"), "image.v1.sif");
+  EXPECT_EQ(name("x.tgz"), "x.sif");
+  EXPECT_EQ(name("x.tar.zst"), "x.sif");
+  EXPECT_EQ(name("x"), "x.sif");
+  EXPECT_EQ(name(".tar"), ".tar.sif");
+  EXPECT_THAT(message_of([&] { name("-"); }), HasSubstr("DEST is needed"));
+}
+
+TEST(Spool, CopiesAndHashes) {
+  std::string data = "some data";
+  const ReadStream input = [&](std::span<std::byte> out) {
+    const std::size_t count = std::min(out.size(), data.size());
+    std::copy_n(reinterpret_cast<const std::byte*>(data.data()), count, out.begin());
+    data.erase(0, count);
+    return count;
+  };
+  Sha256 hash;
+  const FileSource copy = spool(Compression::none, input, "/tmp", "copy", &hash);
+  EXPECT_EQ(read_text(copy, 100), "some data");
+  EXPECT_EQ(hash.digest(), sha256_digest("some data"));
+}
+
+}  // namespace
+}  // namespace oci
