@@ -174,6 +174,7 @@ void Interpreter::assign(const Assignment& assignment) {
 // array among them is assigned once its name is declared.
 std::vector<std::string> Interpreter::command_arguments(const SimpleCommand& simple) {
   std::vector<std::string> arguments;
+  std::size_t counted = 0, size = 0;
   for (std::size_t i = 0; i < simple.words.size(); ++i) {
     const std::optional<Assignment>* assignment =
         simple.declarations.empty() ? nullptr : &simple.declarations[i];
@@ -186,6 +187,10 @@ std::vector<std::string> Interpreter::command_arguments(const SimpleCommand& sim
       arguments.push_back((*assignment)->name + op +
                           expand_text(*this, (*assignment)->value, true));
     }
+    // A function that calls itself with its arguments doubled would fill memory in a few levels.
+    for (; counted < arguments.size(); ++counted) size += arguments[counted].size() + 1;
+    if (size > options_.max_value_bytes)
+      throw base::error(script_, ": line ", line_, ": the arguments of a command grow too large");
   }
   return arguments;
 }

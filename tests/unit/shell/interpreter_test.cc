@@ -102,6 +102,8 @@ TEST(Interpreter, BoundsStepsAndMemory) {
   EXPECT_EQ(error_of("while :; do :; done", options), "script: the script runs for too many steps");
   EXPECT_EQ(error_of("x=aaaa; while :; do x=$x$x; done", options),
             "script: x: the value grows too large");
+  EXPECT_EQ(error_of("f() { f \"$*$*\" \"$@\" \"$@\"; }; f a", options),
+            "script: line 1: the arguments of a command grow too large");
 }
 
 TEST(Interpreter, ArithmeticHasNoExponentialCost) {
