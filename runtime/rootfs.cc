@@ -156,9 +156,17 @@ base::UniqueFd Rootfs::open_target(const MountEntry& entry, bool is_directory) {
   const PathInRoot path = walk_in_root(root_.get(), entry.target);
   if (path.missing.empty() || is_ours(path.deepest.get(), path.canonical))
     return make_path(path.deepest.get(), path.missing, is_directory);
+  // Below a bound directory of the host: what the user asks for by name is made there, for good.
+  std::string cause;
+  try {
+    if (entry.importance == Importance::required)
+      return make_path(path.deepest.get(), path.missing, is_directory);
+  } catch (const base::Error& error) {
+    cause = base::cat(" (", base::errno_text(error.errno_value()), ")");
+  }
   throw base::error("mount point ", base::printable(entry.target),
                     " does not exist in the container, and ", base::printable(path.canonical),
-                    " is a directory of the host")
+                    " is a directory of the host", cause)
       .with_hint(base::cat("make it on the host, or bind to a path outside of ",
                            base::printable(path.canonical)));
 }

@@ -167,10 +167,11 @@ void PlanBuilder::add_user_binds() {
       entry.flags =
           bind.read_only ? MountFlags::no_setuid | MountFlags::read_only : MountFlags::no_setuid;
     }
-    if (std::ranges::find(binds, entry) != binds.end()) {
-      plan_.warnings.push_back(base::cat("bind ", base::printable(bind.source), ":",
-                                         base::printable(bind.destination),
-                                         " is given more than once"));
+    const auto earlier = std::ranges::find(binds, entry.target, &MountEntry::target);
+    if (earlier != binds.end()) {
+      plan_.warnings.push_back(
+          base::cat("bind ", base::printable(bind.source), ":", base::printable(bind.destination),
+                    " is ignored: ", base::printable(earlier->source), " is bound there already"));
       continue;
     }
     binds.push_back(std::move(entry));

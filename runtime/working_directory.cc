@@ -57,21 +57,22 @@ std::string enter_start_directory(const StartRequest& request) {
     }
     return *request.wanted;
   }
-  std::vector<std::string> candidates;
   if (!request.contained && request.host) {
     // The name that the user knows, if it still means the same directory in here.
-    if (names(request.host->logical, *request.host)) candidates.push_back(request.host->logical);
-    candidates.push_back(request.host->physical);
+    const std::string& logical = request.host->logical;
+    if (names(logical, *request.host) && ::chdir(logical.c_str()) == 0) return logical;
+    const std::string& physical = request.host->physical;
+    if (::chdir(physical.c_str()) == 0) return physical;
   }
-  candidates.push_back(request.home);
-  for (const std::string& candidate : candidates) {
-    if (!candidate.empty() && ::chdir(candidate.c_str()) == 0) return candidate;
+  const bool at_home = !request.home.empty() && ::chdir(request.home.c_str()) == 0;
+  const std::string directory = at_home ? request.home : "/";
+  if (!at_home && ::chdir("/") != 0)
+    throw base::errno_error(errno, "cannot enter the container's root");
+  if (!request.contained && request.host) {
+    base::log_warning("the working directory ", base::printable(request.host->physical),
+                      " is not in the container, starting in ", base::printable(directory));
   }
-  if (::chdir("/") != 0) throw base::errno_error(errno, "cannot enter the container's root");
-  if (!request.contained)
-    base::log_warning(
-        "neither the working directory nor the home is in the container, starting in /");
-  return "/";
+  return directory;
 }
 
 }  // namespace runtime

@@ -32,8 +32,8 @@ struct StartRequest {
   std::string home;
 };
 // Changes the process's directory in the container's root and gives its path. Throws if --cwd
-// cannot be entered; else tries the host's directory, the home and "/", with a warning for the
-// last.
+// cannot be entered; else tries the host's directory, the home and "/", with a warning if the
+// host's is expected in the container and is not there.
 std::string enter_start_directory(const StartRequest& request);
 
 }  // namespace runtime

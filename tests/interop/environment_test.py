@@ -73,9 +73,6 @@ def test_environment(name, image, apptainer, user, sifrun, tmp_path):
 @pytest.mark.parametrize("arguments", [[], ["x y", "$PLAIN", "$(echo e)"], ["a  b", "*", "'q'"]], ids=["none", "shell", "blanks"])
 def test_run(arguments, options, image, apptainer, user, sifrun, tmp_path):
     line = ["run", *options, str(image), *arguments]
-    reference = apptainer.run(*line, cwd=tmp_path, env={"HOME": "/"})
-    done = user.run([sifrun, "--silent", *line], cwd=tmp_path, env={"HOME": "/"})
-    if not arguments and not options:  # CMD names $HOME, and the users' homes differ
-        assert done.stdout.startswith("ep one two cmd a /") and reference.stdout.startswith("ep one two cmd a /")
-        return
+    reference = apptainer.run(*line, cwd=tmp_path)
+    done = user.run([sifrun, "--silent", *line], cwd=tmp_path)
     assert (done.returncode, done.stdout) == (reference.returncode, reference.stdout), (done.stderr, reference.stderr)

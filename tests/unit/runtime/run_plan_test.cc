@@ -122,7 +122,7 @@ TEST(RunPlan, UserBindsComeLastAndShallowFirst) {
   EXPECT_THAT(std::vector(names.end() - 2, names.end()), ElementsAre("/data", "/data/set"));
   EXPECT_TRUE(has(find(plan, "/data")->flags, MountFlags::read_only));
   EXPECT_TRUE(has(find(plan, "/data")->flags, MountFlags::no_devices));
-  EXPECT_THAT(plan.warnings, ElementsAre("bind /b:/data is given more than once"));
+  EXPECT_THAT(plan.warnings, ElementsAre("bind /b:/data is ignored: /b is bound there already"));
   EXPECT_THAT(plan.action.environment.bind_destinations, ElementsAre("/data/set", "/data"));
 }
 
