@@ -193,7 +193,9 @@ runtime::RunOptions make_run_options(const ParsedOptions& parsed,
     options.binds.push_back(runtime::parse_mount_spec(text, working_directory));
   options.home = parsed.text("home");
   options.no_home = parsed.flag("no-home");
-  options.start_directory = parsed.text("cwd");
+  // --cwd "$DIR" with an empty variable: as if not given.
+  if (const auto& directory = parsed.text("cwd"); directory && !directory->empty())
+    options.start_directory = directory;
   options.contain = contain_all || parsed.flag("contain");
   options.workdir = parsed.text("workdir");
   options.scratch = parsed.values("scratch");

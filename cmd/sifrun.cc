@@ -135,9 +135,9 @@ int run_verb(const VerbRow& verb, std::span<const char* const> arguments,
     throw_usage("no command given", command);
   outcome.failure_code = kExitFatal;
   for (const std::string& warning : parsed.warnings()) base::log_warning(warning);
-  if (verb.verb == runtime::Verb::shell && words.size() > 1)
-    base::log_warning("shell takes no arguments besides the image, ignoring them");
-  return launch_verb(verb, parsed, words, program);
+  const bool too_many = verb.verb == runtime::Verb::shell && words.size() > 1;
+  if (too_many) base::log_warning("shell takes no arguments besides the image, ignoring them");
+  return launch_verb(verb, parsed, too_many ? std::vector{words[0]} : words, program);
 }
 
 int run_program(const std::string& program, std::vector<const char*> arguments, Outcome& outcome) {
