@@ -13,8 +13,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
+#include <string>
 
 #include "base/error.h"
+#include "base/syscalls.h"
 
 namespace runtime {
 namespace {
@@ -36,6 +39,15 @@ pid_t fork_or_throw() {
   const pid_t pid = ::fork();
   if (pid < 0) throw base::errno_error(errno, "cannot start a process in a new PID namespace");
   return pid;
+}
+
+// `parent` is its number in /proc. The parent may have ended before it was known that we end with
+// it; getppid() tells nothing about a process outside of the namespace.
+void end_with(const std::string& parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  const auto status = base::find_small_file("/proc/self/status");
+  if (!parent.empty() && status && status->find("\nPPid:\t" + parent + "\n") == std::string::npos)
+    ::_exit(EXIT_FAILURE);
 }
 
 // PID 1 of the namespace. It holds nothing open, so that pipes end with the payload.
@@ -99,14 +111,15 @@ void enter_pid_namespace(bool with_init) {
   struct sigaction default_child {};
   default_child.sa_handler = SIG_DFL;
   ::sigaction(SIGCHLD, &default_child, &original_child);
+  const std::string self = base::find_link_target("/proc/self").value_or("");
   const pid_t init = with_init ? fork_or_throw() : 0;
   if (with_init && init == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    end_with(self);
     reap_until_killed();
   }
   const pid_t payload = fork_or_throw();
   if (payload != 0) stand_in_for(payload, init, waited);
-  if (!with_init) ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (!with_init) end_with(self);
   ::sigaction(SIGCHLD, &original_child, nullptr);
   ::sigprocmask(SIG_SETMASK, &original, nullptr);
 }
