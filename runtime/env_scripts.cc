@@ -55,6 +55,7 @@ int run_with_image_shell(shell::Interpreter& interpreter, const std::string& pat
   if (pid < 0) throw base::errno_error(errno, "cannot fork");
   if (pid == 0) {
     ::dup2(pipe.write_end.get(), 9);
+    ::fcntl(9, F_SETFD, 0);  // it may have been 9 before
     const std::array<const char*, 5> arguments = {program.c_str(), "-c", ". \"$0\"; export -p >&9",
                                                   path.c_str(), nullptr};
     std::vector<char*> entries;
