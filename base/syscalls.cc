@@ -148,4 +148,13 @@ Pipe make_pipe() {
   return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
+void reserve_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) >= 0) continue;
+    // The lowest free number is this one. A device, because who can duplicate a folder's descriptor
+    // has all below the folder, in a container too.
+    [[maybe_unused]] const int placeholder = open_file("/dev/null", O_PATH).release();
+  }
+}
+
 }  // namespace base

@@ -50,4 +50,9 @@ struct Pipe {
 };
 Pipe make_pipe();
 
+// Call first of all: standard streams that the caller closed must not become files of ours, to
+// which messages or results would be written. The placeholders can be neither read nor written, and
+// vanish on exec, so that programs find the streams closed.
+void reserve_standard_streams();
+
 }  // namespace base

@@ -117,6 +117,7 @@ void run(const SifconvRequest& request) {
 int sifconv_main(int argc, char** argv) {
   int failure_status = kExitUsage;
   try {
+    base::reserve_standard_streams();
     const std::span<const char* const> arguments(argv + 1, argv + (argc > 0 ? argc : 1));
     const SifconvRequest request = parse_sifconv_arguments(arguments);
     failure_status = kExitFatal;

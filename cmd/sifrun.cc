@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <exception>
 #include <iostream>
 #include <span>
 #include <string>
@@ -14,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/syscalls.h"
 #include "base/text.h"
 #include "cmd/exit_codes.h"
 #include "cmd/options.h"
@@ -171,13 +173,16 @@ int run_program(const std::string& program, std::vector<const char*> arguments, 
 int sifrun_main(int argc, char** argv) {
   Outcome outcome;
   try {
+    base::reserve_standard_streams();
     const std::string path = argc > 0 ? argv[0] : "sifrun";
     const std::vector<const char*> arguments(argv + std::min(argc, 1), argv + argc);
     return run_program(path.substr(path.rfind('/') + 1), arguments, outcome);
   } catch (const base::Error& error) {
     base::log_fatal(error);
-    return outcome.failure_code;
+  } catch (const std::exception& problem) {
+    base::log_fatal(base::error("unexpected failure: ", problem.what()));
   }
+  return outcome.failure_code;
 }
 
 }  // namespace cmd

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/launch.h"
 
-#include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,16 +35,23 @@ class Umask {
   mode_t original_;
 };
 
-// Standard streams that the caller closed must not become files of ours, least of all the one that
-// messages go to. The placeholders vanish on exec, so the payload finds them closed.
-void reserve_standard_streams() {
-  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
-    if (::fcntl(fd, F_GETFD) < 0) {
-      // The lowest free number is this one. The placeholder stays open for the life of the process.
-      [[maybe_unused]] const int placeholder = ::open("/", O_PATH | O_CLOEXEC);
-    }
+// While it lives, a limit of the caller (`ulimit -f`) makes writes fail, which have messages,
+// instead of killing us without one.
+class IgnoredSignal {
+ public:
+  explicit IgnoredSignal(int number) : number_(number) {
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    ::sigaction(number, &ignore, &original_);
   }
-}
+  ~IgnoredSignal() { ::sigaction(number_, &original_, nullptr); }
+  IgnoredSignal(const IgnoredSignal&) = delete;
+  IgnoredSignal& operator=(const IgnoredSignal&) = delete;
+
+ private:
+  int number_;
+  struct sigaction original_ {};
+};
 
 int namespace_flags(const RunPlan& plan) {
   return (plan.ipc_namespace ? CLONE_NEWIPC : 0) | (plan.uts_namespace ? CLONE_NEWUTS : 0) |
@@ -74,6 +81,30 @@ void set_variable(std::vector<std::string>& variables, const std::string& name,
                   const std::string& value) {
   std::erase_if(variables, [&](const std::string& entry) { return entry.starts_with(name + "="); });
   variables.push_back(name + "=" + value);
+}
+
+void confine(RunPlan& plan) {
+  const IgnoredSignal size_limit(SIGXFSZ);
+  // As the caller, before any namespace: what it may not read stays unread.
+  ImageSource image = ImageSource::open(plan);
+  // Grants the capabilities that mounting takes, within these namespaces only.
+  const IdMap ids = enter_user_namespace();
+  // Between the two namespaces: the FUSE device must be opened inside the user namespace, and the
+  // server must live outside the mount namespace, which would never end otherwise.
+  image.start_server(ids);
+  // Forks: only the payload's process goes on. Before the mount namespace, so that no helper
+  // process holds the container's mounts.
+  if (plan.pid_namespace) enter_pid_namespace(plan.init);
+  enter_mount_namespace(namespace_flags(plan));
+  name_host(plan.hostname);
+  if (plan.empty_network) raise_loopback();
+  // Every path of the container is resolved by descriptors; ends with the host's tree detached.
+  assemble(plan, image);
+  // All privilege is gone from here on; what follows runs on the image's content.
+  drop_privileges();
+  const std::string directory = enter_start_directory(plan.start);
+  set_variable(plan.action.environment.host, "PWD", directory);
+  if (plan.reset_umask) ::umask(0022);
 }
 
 }  // namespace
@@ -112,28 +143,7 @@ HostFacts gather_host_facts(const char* pwd_variable) {
 }
 
 void launch(RunPlan plan) {
-  // No descriptor of ours may land on a standard stream that the caller closed.
-  reserve_standard_streams();
-  // As the caller, before any namespace: what it may not read stays unread.
-  ImageSource image = ImageSource::open(plan);
-  // Grants the capabilities that mounting takes, within these namespaces only.
-  const IdMap ids = enter_user_namespace();
-  // Between the two namespaces: the FUSE device must be opened inside the user namespace, and the
-  // server must live outside the mount namespace, which would never end otherwise.
-  image.start_server(ids);
-  // Forks: only the payload's process goes on. Before the mount namespace, so that no helper
-  // process holds the container's mounts.
-  if (plan.pid_namespace) enter_pid_namespace(plan.init);
-  enter_mount_namespace(namespace_flags(plan));
-  name_host(plan.hostname);
-  if (plan.empty_network) raise_loopback();
-  // Every path of the container is resolved by descriptors; ends with the host's tree detached.
-  assemble(plan, image);
-  // All privilege is gone from here on; what follows runs on the image's content.
-  drop_privileges();
-  const std::string directory = enter_start_directory(plan.start);
-  set_variable(plan.action.environment.host, "PWD", directory);
-  if (plan.reset_umask) ::umask(0022);
+  confine(plan);
   run_action(plan.action);
 }
 

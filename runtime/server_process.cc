@@ -57,7 +57,7 @@ void close_all_but(std::vector<int> kept) {
 // find its files while it saves its work. We end with the mount, not by a signal.
 void ignore_signals() {
   for (const int number : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGPIPE,
-                           SIGTSTP, SIGTTIN, SIGTTOU, SIGXCPU, SIGCONT})
+                           SIGTSTP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGCONT})
     ::signal(number, SIG_IGN);
   ::signal(SIGCHLD, SIG_DFL);
   sigset_t none;
