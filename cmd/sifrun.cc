@@ -102,11 +102,27 @@ void print_help(const std::string& program) {
             << " VERB --help` for the options of a verb.\n";
 }
 
+// The program that this one stands in for fetches and builds images from addresses; these are
+// files.
+void refuse_address(const std::string& image) {
+  static constexpr auto kArchives =
+      std::to_array<std::string_view>({"docker-archive:", "oci-archive:"});
+  const bool archive = std::ranges::any_of(
+      kArchives, [&](std::string_view prefix) { return image.starts_with(prefix); });
+  const bool address = archive || image.find("://") != std::string::npos ||
+                       image.starts_with("docker-daemon:") || image.starts_with("oci:");
+  if (!address || ::access(image.c_str(), F_OK) == 0) return;
+  throw base::error("the image must be a file or a folder, not ", base::printable(image))
+      .with_hint(archive ? base::cat("convert it first: sifconv ", image)
+                         : "where you have Docker: docker save IMAGE | sifconv - image.sif");
+}
+
 int launch_verb(const VerbRow& verb, const ParsedOptions& parsed, std::vector<std::string> words,
                 const std::string& program) {
   runtime::HostFacts facts = runtime::gather_host_facts(std::getenv("PWD"));
   runtime::RunOptions options = make_run_options(
       parsed, environ, facts.directory ? facts.directory->physical : std::string("/"));
+  refuse_address(words[0]);
   options.image = words[0];
   options.action.verb = verb.verb;
   words.erase(words.begin());

@@ -90,6 +90,7 @@ MountEntry PlanBuilder::throwaway(MountStage stage, const std::string& name,
     entry.kind = MountKind::bind;
     entry.source = workdir_ + "/" + name;
     entry.make_source = true;
+    entry.importance = Importance::required;  // what was to be kept must not be lost
   }
   return entry;
 }

@@ -56,6 +56,7 @@ LINES = {
     "working folder, missing": (["--pwd", "/no/such"], WHERE),
     "working folder, a file": (["--cwd", "/srv/replaced"], WHERE),
     "workdir": (["-c", "-W", f"{W}/two"], "touch /tmp/a /var/tmp/b ~/c; ls -A ~ /tmp /var/tmp"),
+    "workdir that cannot be": (["-c", "-W", "/no/such"], "echo started"),
     "scratch": (["-S", "/scr,/a/b"], "touch /scr/x /a/b/y; ls -A /scr /a/b"),
     "scratch, relative": (["-S", "rel"], "ls -d /rel"),
     "writable": (["--writable-tmpfs"], "touch /x /etc/z; echo new > /srv/replaced; cat /srv/replaced; ls -d /x /etc/z"),
