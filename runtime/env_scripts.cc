@@ -106,7 +106,8 @@ class Evaluation {
       variables.set_exported(variable.name, variable.value);
     set_working_directory();
     for (const std::string& entry : request.host)
-      if (entry.starts_with("PATH=")) variables.set_exported("USER_PATH", entry.substr(5));
+      if (entry.starts_with("PATH=") && !request.clean)
+        variables.set_exported("USER_PATH", entry.substr(5));
   }
 
   std::vector<std::string> run() {

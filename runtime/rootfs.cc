@@ -156,10 +156,11 @@ base::UniqueFd Rootfs::open_target(const MountEntry& entry, bool is_directory) {
   const PathInRoot path = walk_in_root(root_.get(), entry.target);
   if (path.missing.empty() || is_ours(path.deepest.get(), path.canonical))
     return make_path(path.deepest.get(), path.missing, is_directory);
-  // Below a bound directory of the host: what the user asks for by name is made there, for good.
+  // Below a bound directory of the host: what the user asks for by name, or stands in, is made
+  // there, for good.
   std::string cause;
   try {
-    if (entry.importance == Importance::required)
+    if (entry.importance == Importance::required || entry.stage == MountStage::cwd)
       return make_path(path.deepest.get(), path.missing, is_directory);
   } catch (const base::Error& error) {
     cause = base::cat(" (", base::errno_text(error.errno_value()), ")");

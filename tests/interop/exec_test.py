@@ -47,6 +47,8 @@ LINES = {
     "home": (["-H", f"{W}/one:/hh"], WHERE + "; ls -A /hh; cat /etc/passwd"),
     "home, one path": (["-H", f"{W}/one"], WHERE),
     "home, contained": (["-c", "-H", f"{W}/one:/hh"], WHERE),
+    "home over the working folder": (["-H", f"{W}/one:/home/user"], WHERE),
+    "home that is not there": (["-H", "/no/such"], WHERE),
     "no home": (["--no-home"], WHERE),
     "contained": (["-c"], WHERE + "; ls -A /tmp /var/tmp; touch /tmp/x /var/tmp/x ~/x && ls /tmp"),
     "containall": (["-C"], WHERE + "; ls -A /tmp /var/tmp"),
@@ -72,6 +74,8 @@ LINES = {
     "env of both prefixes": ([], SHOW, {"SINGULARITYENV_A": "s", "APPTAINERENV_A": "a", "SINGULARITYENV_B": "b"}),
     "env of the host": ([], SHOW, {"A": "h", "GREETING": "host", "LD_LIBRARY_PATH": "/h"}),
     "env clean": (["-e"], SHOW + "; echo $LANG $TERM", {"A": "h", "SINGULARITYENV_B": "b", "TERM": "t"}),
+    "path of the host": ([], "echo ${USER_PATH%%:*}", {"PATH": "/first:/usr/bin"}),
+    "path of the host, clean": (["-e"], "echo ${USER_PATH-none}", {"PATH": "/first:/usr/bin"}),
     "path": ([], SHOW, {"SINGULARITYENV_PREPEND_PATH": "/pre", "APPTAINERENV_APPEND_PATH": "/app"}),
     "option by environment": ([], WHERE, {"SINGULARITY_CONTAIN": "true"}),
     "flag with a value": (["--contain=false"], WHERE),
@@ -95,6 +99,7 @@ LINES = {
 DIFFERENT = {
     "bind on nothing within a read-only bind": "Apptainer makes a folder in what is bound read-only; sifrun says that it is missing",
     "bind over the root": "Apptainer ignores it without a word; sifrun says that it cannot be",
+    "home that is not there": "Apptainer starts without it; sifrun says what is missing",
     "scratch, relative": "taken as below / instead of a failure",
     "killed in an own PID namespace": "the same to a shell: Apptainer exits with 137, sifrun is killed by the signal too",
 }
