@@ -16,6 +16,7 @@ using enum OptionKind;
 constexpr std::string_view kMounts = "Files and mounts";
 constexpr std::string_view kIsolation = "Isolation";
 constexpr std::string_view kEnvironment = "Environment";
+constexpr std::string_view kHost = "GPUs and environments of the host";
 constexpr std::string_view kOther = "Other";
 
 // clang-format off
@@ -90,10 +91,23 @@ constexpr auto kTable = std::to_array<OptionRow>({
     {.name = "no-eval", .help = "take values and arguments literally, without shell evaluation",
      .env = "NO_EVAL", .group = kEnvironment},
 
-    {.name = "nv", .help = "use NVIDIA devices (their device files are in /dev)", .env = "NV",
-     .group = kOther},
-    {.name = "rocm", .help = "use AMD devices (their device files are in /dev)", .env = "ROCM",
-     .group = kOther},
+    {.name = "nv",
+     .help = "use NVIDIA GPUs, and warn if there are none; without it they are used if there are any",
+     .env = "NV", .group = kHost},
+    {.name = "no-nv", .help = "do not use NVIDIA GPUs", .env = "NO_NV NV_OFF", .group = kHost},
+    {.name = "compat32", .help = "the 32-bit driver libraries, too", .env = "COMPAT32",
+     .group = kHost},
+    {.name = "rocm", .help = "use AMD GPUs", .env = "ROCM", .group = kHost},
+    {.name = "no-rocm", .env = "NO_ROCM ROCM_OFF"},
+    {.name = "device", .kind = list, .value = "VENDOR/CLASS=NAME,...",
+     .help = "use devices that the host describes in CDI files", .env = "DEVICE", .group = kHost},
+    {.name = "cdi-dirs", .kind = list, .value = "DIR,...",
+     .help = "where CDI files are (/etc/cdi, /var/run/cdi)", .env = "CDI_DIRS", .group = kHost},
+    {.name = "conda", .kind = text, .value = "auto|front|back|bind|off",
+     .help = "the active conda or virtual environment: before or behind the image's PATH, only its "
+             "files, or not at all (auto; SIFRUN_CONDA)",
+     .env = "CONDA", .group = kHost},
+    {.name = "no-conda", .help = "--conda=off", .env = "NO_CONDA", .group = kHost},
     {.name = "shell", .letter = 's', .kind = text, .value = "PATH",
      .help = "the shell that `shell` starts", .env = "SHELL", .group = kOther},
     {.name = "runscript-timeout", .kind = text, .value = "TIME",
@@ -104,8 +118,7 @@ constexpr auto kTable = std::to_array<OptionRow>({
     {.name = "help", .letter = 'h', .help = "this text", .group = kOther},
 
     // Accepted without effect: what they switch off or select is the only way here.
-    {.name = "no-oci"}, {.name = "sif-fuse"}, {.name = "no-nv"}, {.name = "no-rocm"},
-    {.name = "no-compat"}, {.name = "no-privs"},
+    {.name = "no-oci"}, {.name = "sif-fuse"}, {.name = "no-compat"}, {.name = "no-privs"},
     // Known, so that the refusal can say more than "unknown option".
     {.name = "fakeroot", .letter = 'f', .env = "FAKEROOT"},
     {.name = "writable", .letter = 'w', .env = "WRITABLE"},
@@ -174,6 +187,30 @@ runtime::EnvironmentRequest make_environment(const ParsedOptions& parsed,
   return request;
 }
 
+runtime::HostFeatures make_host_features(const ParsedOptions& parsed,
+                                         const std::vector<std::string>& environment) {
+  runtime::HostFeatures features;
+  if (parsed.given("nv"))
+    features.nvidia = parsed.flag("nv") ? runtime::GpuMode::required : runtime::GpuMode::forbidden;
+  if (parsed.flag("no-nv")) features.nvidia = runtime::GpuMode::forbidden;
+  features.nvidia_root = runtime::variable_or_empty(environment, "SIFRUN_NV_ROOT");
+  features.compat32 = parsed.flag("compat32");
+  features.rocm = parsed.flag("rocm") && !parsed.flag("no-rocm");
+  features.devices = parsed.values("device");
+  features.cdi_directories = parsed.values("cdi-dirs");
+  std::string word = runtime::variable_or_empty(environment, "SIFRUN_CONDA");
+  if (parsed.text("conda")) word = *parsed.text("conda");
+  if (parsed.flag("no-conda")) word = "off";
+  if (word.empty()) return features;
+  const std::optional<runtime::CondaMode> mode = runtime::find_conda_mode(word);
+  if (!mode) {
+    throw base::error("--conda: ", base::printable(word),
+                      " is none of auto, front, back, bind and off");
+  }
+  features.conda = *mode;
+  return features;
+}
+
 }  // namespace
 
 std::span<const OptionRow> run_option_table() { return kTable; }
@@ -220,6 +257,7 @@ runtime::RunOptions make_run_options(const ParsedOptions& parsed,
   options.action.environment = make_environment(parsed, environ_entries);
   options.action.environment.clean = contain_all || parsed.flag("cleanenv");
   options.action.environment.no_eval = compat || parsed.flag("no-eval");
+  options.host = make_host_features(parsed, options.action.environment.host);
   options.action.shell = parsed.text("shell").value_or("");
   if (const auto& timeout = parsed.text("runscript-timeout"))
     options.action.script_timeout = parse_duration(*timeout);

@@ -20,6 +20,7 @@
 #include "cmd/exit_codes.h"
 #include "cmd/options.h"
 #include "cmd/run_options.h"
+#include "runtime/host_plan.h"
 #include "runtime/launch.h"
 
 namespace cmd {
@@ -128,12 +129,18 @@ int launch_verb(const VerbRow& verb, const ParsedOptions& parsed, std::vector<st
   words.erase(words.begin());
   options.action.arguments = std::move(words);
   if (program == "sifrun") options.action.environment.title = "sifrun";
+  options.host.home = facts.caller.home;
+  options.host.stands_in = program == "singularity" || program == "apptainer";
+  options.host.contained = options.contain || options.action.environment.clean;
+  const runtime::HostFeatures features = options.host;
   runtime::RunPlan plan = runtime::make_run_plan(std::move(options), std::move(facts));
+  runtime::add_host_features(features, plan);
   for (const std::string& warning : plan.warnings) base::log_warning(warning);
   if (parsed.flag("dry-run")) {
     std::cout << runtime::describe(plan);
     return EXIT_SUCCESS;
   }
+  for (const std::string& note : plan.host.notes) base::log_verbose(note);
   runtime::launch(std::move(plan));
 }
 

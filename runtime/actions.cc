@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -11,6 +12,8 @@
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "runtime/env_scripts.h"
+#include "runtime/loader_check.h"
+#include "runtime/root_tree.h"
 #include "shell/interpreter.h"
 #include "shell/program.h"
 
@@ -89,7 +92,33 @@ class ScriptTimeout {
   struct sigaction old_ = {};
 };
 
-[[noreturn]] void start_program(std::vector<std::string> arguments,
+// A shell may activate the environment by itself, so its user is told; its own start is fine.
+constexpr std::array<std::string_view, 6> kShells = {"sh", "bash", "dash", "zsh", "ksh", "fish"};
+constexpr int kLoaderStatus = 127;  // what the loader itself would end with
+
+void check_host_program(const ActionRequest& request, const std::string& path) {
+  for (const HostNeed& need : request.host_needs)
+    if (!base::find_status(need.path)) base::log_warning(need.warning);
+  const RootTree root;
+  for (const std::string& prefix : request.host_environments) {
+    if (!is_within(path, prefix)) continue;
+    if (const auto problem = find_loader_problem(root, path, prefix)) {
+      base::log_fatal(base::error(*problem).with_hint(
+          "use an image with a newer C library, --conda=off for the image's own programs, or an "
+          "environment that was made for this image"));
+      ::_exit(kLoaderStatus);
+    }
+    return;
+  }
+  if (request.host_environments.empty() || request.environment.path_front.empty() ||
+      std::ranges::find(kShells, base_name(path)) == kShells.end())
+    return;
+  const std::string& active = request.host_environments.front();
+  if (const auto problem = find_loader_problem(root, active + "/bin/python", active))
+    base::log_warning(*problem, ": programs of ", active, " will not start");
+}
+
+[[noreturn]] void start_program(const ActionRequest& request, std::vector<std::string> arguments,
                                 const std::vector<std::string>& environment) {
   const std::string name = arguments.at(0);
   const std::string path = shell::find_program(name, find_value(environment, "PATH"));
@@ -101,6 +130,7 @@ class ScriptTimeout {
     throw base::Error(base::cat("\"", name, "\": executable file not found in $PATH"), ENOENT);
   }
   arguments[0] = path;
+  check_host_program(request, path);
   shell::become_program(path, arguments, environment);
   const int error = errno;
   if (error == ENOEXEC)
@@ -115,13 +145,13 @@ class ScriptTimeout {
 }
 
 // Runs the script with the embedded shell, whose exec becomes the payload.
-[[noreturn]] void interpret(const std::string& text, const std::string& path,
-                            const std::vector<std::string>& arguments,
+[[noreturn]] void interpret(const ActionRequest& request, const std::string& text,
+                            const std::string& path, const std::vector<std::string>& arguments,
                             const std::vector<std::string>& environment) {
   shell::Options options;
-  options.on_exec = [](const std::vector<std::string>& program,
-                       const std::vector<std::string>& variables) {
-    start_program(program, variables);
+  options.on_exec = [&request](const std::vector<std::string>& program,
+                               const std::vector<std::string>& variables) {
+    start_program(request, program, variables);
   };
   shell::Interpreter interpreter(options);
   interpreter.variables().import_environment(environment);
@@ -130,26 +160,27 @@ class ScriptTimeout {
   int status = 0;
   try {
     status = interpreter.run_text(text, path);
-  } catch (const shell::ExitRequest& request) {
-    status = request.status;
+  } catch (const shell::ExitRequest& exit) {
+    status = exit.status;
   }
   ::_exit(interpreter.run_exit_trap(status) & 0xFF);
 }
 
 // A runscript made from ENTRYPOINT and CMD is interpreted here, which saves the start of a shell;
 // every other script is started as the program that it is.
-[[noreturn]] void start_script(const std::string& path, std::vector<std::string> arguments,
+[[noreturn]] void start_script(const ActionRequest& request, const std::string& path,
+                               std::vector<std::string> arguments,
                                const std::vector<std::string>& environment) {
   const std::string text = base::read_small_file(path, kMaxRunscriptBytes);
   if (text.find(kDockerLine) != std::string::npos) {
     try {
-      interpret(text, path, arguments, environment);
+      interpret(request, text, path, arguments, environment);
     } catch (const shell::SyntaxError& error) {
       base::log_debug(error.what());
     }
   }
   arguments.insert(arguments.begin(), path);
-  start_program(std::move(arguments), environment);
+  start_program(request, std::move(arguments), environment);
 }
 
 [[noreturn]] void report_and_exit(base::LogLevel level, std::string_view text, int status) {
@@ -161,17 +192,17 @@ class ScriptTimeout {
   std::vector<std::string> arguments = request.arguments;
   if (!request.shell.empty() && is_executable(request.shell)) {
     arguments.insert(arguments.begin(), request.shell);
-    start_program(std::move(arguments), environment);
+    start_program(request, std::move(arguments), environment);
   }
   if (is_executable("/bin/bash")) {
     set_value(&environment, "SHELL", "/bin/bash");
     arguments.insert(arguments.begin(), {"/bin/bash", "--norc"});
-    start_program(std::move(arguments), environment);
+    start_program(request, std::move(arguments), environment);
   }
   if (is_executable(kShell)) {
     set_value(&environment, "SHELL", kShell);
     arguments.insert(arguments.begin(), kShell);
-    start_program(std::move(arguments), environment);
+    start_program(request, std::move(arguments), environment);
   }
   report_and_exit(base::LogLevel::error, "/bin/sh does not exist in container", 1);
 }
@@ -181,16 +212,16 @@ class ScriptTimeout {
   const std::string& app = request.environment.app_name;
   if (!app.empty()) {
     const std::string script = base::cat("/scif/apps/", app, "/scif/runscript");
-    if (is_executable(script)) start_script(script, request.arguments, environment);
+    if (is_executable(script)) start_script(request, script, request.arguments, environment);
     report_and_exit(base::LogLevel::error, "no runscript for contained app: " + app, 1);
   }
   for (const char* script : {kRunscript, "/apptainer", "/singularity"})
-    if (is_executable(script)) start_script(script, request.arguments, environment);
+    if (is_executable(script)) start_script(request, script, request.arguments, environment);
   if (is_executable(kShell)) {
     base::log_info("No runscript found in container, executing /bin/sh");
     std::vector<std::string> arguments = request.arguments;
     arguments.insert(arguments.begin(), kShell);
-    start_program(std::move(arguments), environment);
+    start_program(request, std::move(arguments), environment);
   }
   report_and_exit(base::LogLevel::error,
                   "No runscript and no /bin/sh executable found in container, aborting", 1);
@@ -201,7 +232,7 @@ class ScriptTimeout {
   const std::string& app = request.environment.app_name;
   const std::string script =
       app.empty() ? kTestscript : base::cat("/scif/apps/", app, "/scif/test");
-  if (is_executable(script)) start_script(script, request.arguments, environment);
+  if (is_executable(script)) start_script(request, script, request.arguments, environment);
   if (!app.empty()) report_and_exit(base::LogLevel::error, "No tests for contained app: " + app, 1);
   report_and_exit(base::LogLevel::info, "No test script found in container, exiting", 0);
 }
@@ -218,7 +249,7 @@ void run_action(const ActionRequest& request) {
   switch (request.verb) {
     case Verb::exec:
       if (request.arguments.empty()) throw base::error("no command given");
-      start_program(request.arguments, environment);
+      start_program(request, request.arguments, environment);
     case Verb::shell:
       start_shell(request, std::move(environment));
     case Verb::run:
@@ -226,7 +257,8 @@ void run_action(const ActionRequest& request) {
     case Verb::test:
       start_test(request, environment);
     case Verb::start:
-      if (is_executable(kStartscript)) start_script(kStartscript, request.arguments, environment);
+      if (is_executable(kStartscript))
+        start_script(request, kStartscript, request.arguments, environment);
       report_and_exit(base::LogLevel::info, "No instance start script found in container", 0);
   }
   throw base::error("unknown action");

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/environment.h"
+#include "runtime/host_additions.h"
 
 namespace runtime {
 
@@ -20,6 +21,10 @@ struct ActionRequest {
   std::string shell;  // --shell, or APPTAINER_SHELL / SINGULARITY_SHELL; empty: the image's
   // Limit of the environment scripts (--runscript-timeout), 0: none.
   std::chrono::seconds script_timeout{60};
+  // Prefixes of host environments, the active one first: programs below them are checked against
+  // the image's C library before they start.
+  std::vector<std::string> host_environments;
+  std::vector<HostNeed> host_needs;
 };
 
 // Replaces the process. Throws base::Error if the payload cannot be started (the caller prints it

@@ -14,6 +14,8 @@
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "runtime/mount_api.h"
+#include "runtime/root_tree.h"
+#include "runtime/target_maker.h"
 
 namespace runtime {
 namespace {
@@ -44,9 +46,18 @@ void bind_node(int directory, const std::string& name) {
                                       MountFlags::no_setuid, "/dev/" + name);
 }
 
+// Nodes may lie in directories of their own, such as /dev/dri.
+void bind_device(int directory, const HostDevice& device) {
+  if (!is_within(device.path, "/dev") || device.path == "/dev") return;
+  const std::vector<std::string> components = base::split(device.path.substr(5), '/');
+  const base::UniqueFd target = make_path(directory, components, false);
+  MountSource::open(device.source).attach(target.get(), MountFlags::no_setuid, device.path);
+}
+
 }  // namespace
 
-base::UniqueFd make_device_directory(SessionDirectory& session) {
+base::UniqueFd make_device_directory(SessionDirectory& session,
+                                     std::span<const HostDevice> devices) {
   base::UniqueFd directory = session.make_directory("dev", 0755);
   for (const char* name : kNodes) bind_node(directory.get(), name);
   for (const Link& link : kLinks) {
@@ -57,6 +68,7 @@ base::UniqueFd make_device_directory(SessionDirectory& session) {
     if (::mkdirat(directory.get(), entry.name, entry.mode) != 0)
       throw base::errno_error(errno, "cannot make /dev/", entry.name);
   }
+  for (const HostDevice& device : devices) bind_device(directory.get(), device);
   // An instance of its own: terminals of the host stay out of reach by number.
   mount_new("devpts", base::open_file_at(directory.get(), "pts", O_PATH).get(),
             MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620", "/dev/pts");

@@ -224,6 +224,13 @@ class Evaluation {
     if (!injected_.append_ld_library_path.empty())
       path = base::cat(path, path.empty() ? "" : ":",
                        evaluated("LD_LIBRARY_PATH", injected_.append_ld_library_path));
+    const std::vector<std::string> present = base::split(path, ':');
+    for (const std::string& entry : request_.library_back) {
+      if (std::find(present.begin(), present.end(), entry) == present.end())
+        path = base::cat(path, path.empty() ? "" : ":", entry);
+    }
+    for (const std::string& entry : request_.library_front)
+      path = base::cat(entry, path.empty() ? "" : ":", path);
     if (!path.empty()) variables().set_exported("LD_LIBRARY_PATH", path);
   }
 

@@ -41,6 +41,10 @@ struct EnvironmentRequest {
   // PATH that the user sets explicitly wins over both.
   std::vector<std::string> path_front;
   std::vector<std::string> path_back;
+  // The same for LD_LIBRARY_PATH: directories of compatibility libraries, and of driver libraries
+  // of the host.
+  std::vector<std::string> library_front;
+  std::vector<std::string> library_back;
   // Set by the launcher like a host variable that --cleanenv does not withhold (CONDA_PREFIX...).
   std::vector<EnvironmentVariable> additional;
 };

@@ -14,6 +14,7 @@
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "runtime/host_check.h"
+#include "runtime/image_fit.h"
 #include "runtime/image_source.h"
 #include "runtime/pid_namespace.h"
 #include "runtime/rootfs.h"
@@ -63,13 +64,15 @@ void name_host(const std::string& hostname) {
     throw base::errno_error(errno, "cannot set the host name ", base::printable(hostname));
 }
 
-void assemble(const RunPlan& plan, ImageSource& image) {
+void assemble(RunPlan& plan, ImageSource& image) {
   const Umask exact(0);
   // Opened first: the session directory may cover host paths.
   MountSources sources = open_mount_sources(plan.mounts);
   image.open_in_namespace();
   SessionDirectory session = SessionDirectory::mount();
   Rootfs root(session, image.mount_in(session));
+  // What comes from the host gives way to the image's own, which is known only now.
+  fit_to_image(plan, sources, root.image());
   if (plan.writable_tmpfs) root.make_writable();
   root.make_targets(plan, sources);
   root.mount_all(plan, std::move(sources));

@@ -46,6 +46,7 @@ constexpr auto kKindNames = std::to_array<KindName>({
     {Kind::directory, "directory"},
     {Kind::proc, "proc"},
     {Kind::device_files, "device-files"},
+    {Kind::host_libraries, "host-libraries"},
     {Kind::message_queues, "mqueue"},
     {Kind::passwd_file, "passwd"},
     {Kind::group_file, "group"},

@@ -14,10 +14,11 @@
 namespace runtime {
 
 enum class MountKind {
-  bind,          // of a host path, with all below it
-  directory,     // an empty, writable one that ends with the container
-  proc,          // a new procfs, for a PID namespace
-  device_files,  // the few device files of a contained run
+  bind,            // of a host path, with all below it
+  directory,       // an empty, writable one that ends with the container
+  proc,            // a new procfs, for a PID namespace
+  device_files,    // the few device files of a contained run
+  host_libraries,  // a directory of links to driver libraries of the host
   message_queues,
   passwd_file,  // the image's file with the caller's entry, if the image has one
   group_file,
@@ -44,6 +45,8 @@ struct MountEntry {
   mode_t mode = 0755;           // of a directory entry
   bool make_source = false;     // binds: make the host directory (with `mode`) if it is not there
   bool unless_visible = false;  // binds: not if the target shows the same directory already
+  bool gives_way = false;       // binds: not over a file or a filled directory of the image
+  bool needs_parent = false;    // binds: only where the image has the directory above the target
   bool operator==(const MountEntry&) const = default;
 };
 

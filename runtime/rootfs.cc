@@ -12,6 +12,7 @@
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "runtime/device_files.h"
+#include "runtime/host_libraries.h"
 #include "runtime/path_in_root.h"
 #include "runtime/target_maker.h"
 
@@ -221,8 +222,14 @@ void Rootfs::mount(const RunPlan& plan, const MountEntry& entry,
     case MountKind::proc:
       return mount_proc(entry);
     case MountKind::device_files:
-      return mount_bind(entry,
-                        MountSource::open_at(make_device_directory(session_).get(), entry.target));
+      return mount_bind(
+          entry, MountSource::open_at(make_device_directory(session_, plan.host.devices).get(),
+                                      entry.target));
+    case MountKind::host_libraries:
+      return mount_bind(
+          entry, MountSource::open_at(
+                     make_library_directory(session_, libraries_at(plan.host, entry.target)).get(),
+                     entry.target));
     case MountKind::message_queues:
       return mount_new("mqueue", open_target(entry, true).get(), MS_NOSUID | MS_NODEV | MS_NOEXEC,
                        "", entry.target);

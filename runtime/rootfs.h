@@ -27,6 +27,9 @@ class Rootfs {
   // `image_path`: where the image is mounted, a mount point inside the session directory.
   Rootfs(SessionDirectory& session, std::string image_path);
 
+  // O_PATH of the image as it was mounted.
+  int image() const { return image_.get(); }
+
   // A throwaway upper layer over the image, lost at exit. Call before make_targets.
   void make_writable();
   void make_targets(const RunPlan& plan, const MountSources& sources);

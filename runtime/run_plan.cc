@@ -259,8 +259,15 @@ std::string describe(const RunPlan& plan) {
       line += base::printable(entry.source) + " on ";
     line += base::printable(entry.target);
     append_flags(line, entry.flags);
+    if (entry.gives_way) line += " unless the image has something there";
+    if (entry.needs_parent) line += " if the image has the directory";
     out += line + "\n";
   }
+  for (const HostLibrary& library : plan.host.libraries)
+    out += base::cat("library     ", library.name, " is ", base::printable(library.file), "\n");
+  for (const HostDevice& device : plan.host.devices)
+    out += base::cat("device      ", base::printable(device.path), "\n");
+  for (const std::string& note : plan.host.notes) out += base::cat("note        ", note, "\n");
   return out;
 }
 

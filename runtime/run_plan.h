@@ -10,6 +10,7 @@
 
 #include "runtime/actions.h"
 #include "runtime/bind_spec.h"
+#include "runtime/host_features.h"
 #include "runtime/mount_table.h"
 #include "runtime/passwd_file.h"
 #include "runtime/working_directory.h"
@@ -38,6 +39,7 @@ struct RunOptions {
   bool reset_umask = false;
   bool unsquash = false;
   ImageDriver driver = ImageDriver::fuse;
+  HostFeatures host;
 };
 
 struct HostFacts {
@@ -64,6 +66,7 @@ struct RunPlan {
   std::vector<Group> groups;
   StartRequest start;
   ActionRequest action;
+  HostAdditions host;  // what its mounts and environment leave of it: see runtime/host_features
   std::vector<std::string> warnings;
 };
 
