@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host's conda environments inside containers of three kinds: a newer and an older Debian, and one without a C library.
+
+The installation is a stand-in made of Debian's packages (tests/beds/conda.py).
+"""
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+from beds import cache, debian_tree, images, made_once
+from beds.conda import Conda
+from conftest import absent, convert
+
+ASK = "import sys, ssl, sqlite3; print(sys.prefix)"
+
+
+@pytest.fixture(autouse=True)
+def needs_fuse(fuse_device):
+    """The usual way to run."""
+
+
+def _debian_tar(suite, target, extra):
+    """A `docker save` archive of a minimal Debian, with a layer of `extra` on top."""
+    base = cache() / f"{suite}.tar"
+    with made_once(base) as part:
+        if part:
+            debian_tree.bootstrap(suite, part)
+    return images.write_docker20(target, [base.read_bytes(), extra.bytes()], f"bed/{suite}:1", Env=["PATH=/usr/bin:/bin"])
+
+
+@pytest.fixture(scope="session")
+def new_sif(debian, sifconv, user, scratch, sif_folder):
+    """bookworm, with a `python` of its own and a conda of its own at /opt/conda."""
+    own = images.Layer().file("usr/bin/python", "#!/bin/sh\necho image\n", mode=0o755)
+    own.folder("opt").folder("opt/conda").folder("opt/conda/bin").folder("opt/conda/conda-meta").file("opt/conda/own", "image\n")
+    return convert(sifconv, user, _debian_tar("bookworm", scratch / "new.tar", own), sif_folder / "new.sif")
+
+
+@pytest.fixture(scope="session")
+def old_sif(debian, sifconv, user, scratch, sif_folder):
+    return convert(sifconv, user, _debian_tar("bullseye", scratch / "old.tar", images.Layer().folder("srv")), sif_folder / "old.sif")
+
+
+@pytest.fixture(scope="session")
+def at_home(user):
+    """An installation in the home directory."""
+    return Conda(user.home / "miniconda3", user)
+
+
+@pytest.fixture(scope="session")
+def apps():
+    """A folder that no default mount shows: neither in the home nor in a folder for temporary files."""
+    if not os.access("/srv", os.W_OK):
+        absent("/srv is not there or not open to this user")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sifconv-test-", dir="/srv"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def elsewhere(apps, user):
+    return Conda(apps / "conda", user)
+
+
+@pytest.fixture(params=["at_home", "elsewhere"])
+def conda(request):
+    return request.getfixturevalue(request.param)
+
+
+def script(conda, name="my_env"):
+    return f". {conda.root}/etc/profile.d/conda.sh && conda activate {name} && python -c '{ASK}'"
+
+
+def test_a_activated_outside(user, sifrun, new_sif, conda):
+    done = user.run([sifrun, "exec", new_sif, "python", "-c", ASK], env=conda.active())
+    assert (done.stdout, done.stderr) == (f"{conda.root}/envs/my_env\n", "")
+
+
+def test_b_prepended_by_the_user(user, sifrun, new_sif, at_home):
+    env = at_home.active(APPTAINERENV_PREPEND_PATH=f"{at_home.root}/bin")
+    assert user.run([sifrun, "exec", new_sif, "python", "-c", ASK], env=env).stdout == f"{at_home.root}\n"
+
+
+def test_c_activated_outside_and_inside(user, sifrun, new_sif, conda):
+    done = user.run([sifrun, "exec", new_sif, "bash", "-c", script(conda)], env=conda.active())
+    assert (done.stdout, done.stderr) == (f"{conda.root}/envs/my_env\n", "")
+
+
+def test_d_activated_inside_only(user, sifrun, new_sif, at_home):
+    assert user.run([sifrun, "exec", new_sif, "sh", "-c", script(at_home)]).stdout == f"{at_home.root}/envs/my_env\n"
+
+
+def test_d_known_by_its_list_only(user, sifrun, new_sif, elsewhere):
+    known = user.home / ".conda"
+    known.mkdir(exist_ok=True)
+    (known / "environments.txt").write_text(f"{elsewhere.root}\n{elsewhere.root}/envs/my_env\n")
+    try:
+        done = user.run([sifrun, "exec", new_sif, "sh", "-c", script(elsewhere)])
+    finally:
+        (known / "environments.txt").unlink()
+    assert done.stdout == f"{elsewhere.root}/envs/my_env\n", done.stderr
+
+
+@pytest.mark.parametrize("command", [["python", "-V"], ["conda", "--version"]])
+def test_e_newer_glibc_is_one_line(user, sifrun, old_sif, conda, command):
+    done = user.run([sifrun, "exec", old_sif, *command], env=conda.active())
+    assert done.returncode == 127
+    fatal, hint = done.stderr.splitlines()
+    assert "needs glibc 2.3" in fatal and fatal.endswith("the image has 2.31")
+    assert hint.startswith("hint:")
+
+
+def test_e_a_shell_is_started_with_a_warning(user, sifrun, old_sif, at_home):
+    done = user.run([sifrun, "exec", old_sif, "bash", "-c", "echo fine"], env=at_home.active())
+    assert (done.returncode, done.stdout) == (0, "fine\n")
+    assert "will not start" in done.stderr
+    assert user.run([sifrun, "exec", old_sif, "cat", "/etc/debian_version"], env=at_home.active()).stderr == ""
+
+
+def test_f_no_loader_is_one_line(user, sifrun, busybox_sif, conda):
+    done = user.run([sifrun, "exec", busybox_sif, "python", "-V"], env=conda.active())
+    assert done.returncode == 127
+    assert "needs the loader" in done.stderr.splitlines()[0]
+
+
+def test_base_goes_behind(user, sifrun, new_sif, old_sif, at_home):
+    assert user.run([sifrun, "exec", new_sif, "python"], env=at_home.active("base")).stdout == "image\n"
+
+
+def test_called_as_singularity_it_goes_behind(user, sifrun, new_sif, at_home, tmp_path):
+    (tmp_path / "singularity").symlink_to(sifrun)
+    command = [tmp_path / "singularity", "exec", new_sif]
+    assert user.run([*command, "python"], env=at_home.active()).stdout == "image\n"
+    assert user.run([*command, "python3", "-c", ASK], env=at_home.active()).stdout == f"{at_home.root}/envs/my_env\n"
+
+
+@pytest.mark.parametrize("option, expected", [("front", "env"), ("back", "image"), ("bind", "image"), ("off", "image")])
+def test_the_option_decides(user, sifrun, new_sif, elsewhere, option, expected):
+    done = user.run([sifrun, "exec", f"--conda={option}", new_sif, "python", "-c", "print('env')"], env=elsewhere.active())
+    assert done.stdout == expected + "\n"
+    seen = user.run([sifrun, "exec", f"--conda={option}", new_sif, "ls", elsewhere.root], env=elsewhere.active())
+    assert (seen.returncode == 0) == (option != "off")
+
+
+def test_variable_decides_too(user, sifrun, new_sif, at_home):
+    env = at_home.active(SIFRUN_CONDA="back")
+    assert user.run([sifrun, "exec", new_sif, "python"], env=env).stdout == "image\n"
+    assert user.run([sifrun, "exec", "--conda=front", new_sif, "python", "-c", "print(1)"], env=env).stdout == "1\n"
+
+
+@pytest.mark.parametrize("option", ["--no-conda", "--cleanenv", "--contain", "--containall"])
+def test_left_alone(user, sifrun, new_sif, elsewhere, option):
+    done = user.run([sifrun, "exec", option, new_sif, "sh", "-c", "echo $PATH; python"], env=elsewhere.active())
+    assert done.stdout.splitlines()[-1] == "image"
+    assert "conda" not in done.stdout.splitlines()[0]
+
+
+def test_own_path_wins(user, sifrun, new_sif, at_home):
+    done = user.run([sifrun, "exec", "--env", "PATH=/usr/bin:/bin", new_sif, "sh", "-c", "echo $PATH"], env=at_home.active())
+    assert done.stdout == "/usr/bin:/bin\n"
+
+
+def test_symlinked_installation(user, sifrun, new_sif, elsewhere, apps):
+    hop, link = apps / "hop", user.home / "linked"
+    hop.symlink_to(elsewhere.root)
+    link.symlink_to(hop)
+    env = {k: v.replace(str(elsewhere.root), str(link)) for k, v in elsewhere.active().items()}
+    try:
+        done = user.run([sifrun, "exec", new_sif, "python", "-c", ASK], env=env)
+    finally:
+        hop.unlink(), link.unlink()
+    assert done.stdout == f"{link}/envs/my_env\n", done.stderr
+
+
+def test_environment_by_path(user, sifrun, new_sif, at_home, apps):
+    prefix = at_home.environment(apps / "by-path")
+    assert user.run([sifrun, "exec", new_sif, "python", "-c", ASK], env=at_home.active(prefix)).stdout == f"{prefix}\n"
+    done = user.run([sifrun, "exec", new_sif, "sh", "-c", script(at_home, prefix)], env=at_home.active(prefix))
+    assert done.stdout == f"{prefix}\n", done.stderr
+
+
+def test_nested_activation(user, sifrun, new_sif, at_home):
+    inner = f". {at_home.root}/etc/profile.d/conda.sh; conda activate base; conda deactivate; echo $CONDA_PREFIX; python -c '{ASK}'"
+    done = user.run([sifrun, "exec", new_sif, "sh", "-c", inner], env=at_home.active())
+    assert done.stdout.splitlines() == [f"{at_home.root}/envs/my_env"] * 2
+
+
+def test_an_images_own_conda_is_never_covered(root, sifrun, new_sif, elsewhere):
+    """The host's installation is at /opt/conda, too; the session has a mount namespace of its own."""
+    if os.path.exists("/opt/conda"):
+        pytest.skip("this machine has an /opt/conda")
+    os.mkdir("/opt/conda")
+    try:
+        subprocess.run(["mount", "--bind", elsewhere.root, "/opt/conda"], check=True)
+        env = {k: v.replace(str(elsewhere.root), "/opt/conda") for k, v in elsewhere.active().items()}
+        done = root.run([sifrun, "exec", new_sif, "sh", "-c", "cat /opt/conda/own; env | grep -c CONDA; python; echo $PATH"], env=env)
+        forced = root.run([sifrun, "exec", "--bind", "/opt/conda", new_sif, "python", "-c", "print('host')"], env=env)
+    finally:
+        subprocess.run(["umount", "/opt/conda"])
+        os.rmdir("/opt/conda")
+    assert done.stdout.splitlines() == ["image", "0", "image", "/usr/bin:/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin"]
+    assert "the image has its own (--bind /opt/conda to cover it)" in done.stderr
+    assert forced.stdout == "host\n", forced.stderr
+
+
+def test_it_tells_what_it_does(user, sifrun, new_sif, elsewhere):
+    told = user.run([sifrun, "--verbose", "exec", new_sif, "true"], env=elsewhere.active()).stderr
+    assert f"python is {elsewhere.root}/envs/my_env/bin/python" in told
+    assert f"{elsewhere.root} is bound" in told
+    plan = user.run([sifrun, "exec", "--dry-run", new_sif, "true"], env=elsewhere.active()).stdout
+    assert f"{elsewhere.root} nosuid nodev unless the image has something there" in plan
+    assert f"before the image's PATH: {elsewhere.root}/envs/my_env/bin" in plan
+
+
+def test_virtual_environment_of_a_python_elsewhere(user, sifrun, new_sif, elsewhere, tmp_path):
+    made = user.run([elsewhere.root / "bin/python", "-m", "venv", "--without-pip", tmp_path / "venv"])
+    assert made.returncode == 0, made.stderr
+    env = {"VIRTUAL_ENV": f"{tmp_path}/venv", "PATH": f"{tmp_path}/venv/bin:/usr/bin:/bin"}
+    assert user.run([sifrun, "exec", new_sif, "python", "-c", ASK], env=env).stdout == f"{tmp_path}/venv\n"
+
+
+def test_virtual_environment_of_a_python_that_the_image_lacks(user, sifrun, new_sif, tmp_path):
+    (tmp_path / "venv/bin").mkdir(parents=True)
+    (tmp_path / "venv/pyvenv.cfg").write_text("home = /usr/bin\n")
+    (tmp_path / "venv/bin/python").symlink_to("/usr/bin/python3")
+    env = {"VIRTUAL_ENV": f"{tmp_path}/venv", "PATH": f"{tmp_path}/venv/bin:/usr/bin:/bin"}
+    assert "which the image does not have" in user.run([sifrun, "exec", new_sif, "true"], env=env).stderr

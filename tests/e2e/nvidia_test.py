@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NVIDIA's driver inside containers, without a GPU: Debian's packages of its user-space half in a tree stand in for a host's.
+
+cuInit answers 100 (no device) and nvmlInit 9 (driver not loaded) if and only if the libraries are the host's and can be loaded.
+"""
+import json
+import os
+import subprocess
+
+import pytest
+
+from beds import cache, debian_tree, images, made_once, nvidia
+from conftest import convert
+
+LIBS = "/.singularity.d/libs"
+
+
+@pytest.fixture(autouse=True)
+def needs_fuse(fuse_device):
+    """The usual way to run."""
+
+
+@pytest.fixture(scope="session")
+def driver(debian):
+    return nvidia.driver_tree()
+
+
+def _image(sifconv, user, suite, folder, extra):
+    base = cache() / f"{suite}-python3.tar"
+    with made_once(base) as part:
+        if part:
+            debian_tree.bootstrap(suite, part.with_suffix(".part.tar"), ["python3"])
+            part.with_suffix(".part.tar").rename(part)
+    archive = images.write_docker20(folder / f"{suite}.tar", [base.read_bytes(), extra.bytes()], Env=["PATH=/usr/bin:/bin"])
+    return convert(sifconv, user, archive, folder / f"{suite}.sif")
+
+
+@pytest.fixture(scope="session", params=["bookworm", "bullseye"])
+def image(request, debian, sifconv, user, sif_folder):
+    """With a libGL and a stale, unusable driver library of its own."""
+    own = images.Layer().folder("usr/lib/x86_64-linux-gnu").file("usr/lib/x86_64-linux-gnu/libGL.so.1", "image's\n")
+    own.file("usr/lib/x86_64-linux-gnu/libcuda.so.1", "")
+    folder = sif_folder / request.param
+    folder.mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder, user.uid, user.gid)
+    return _image(sifconv, user, request.param, folder, own)
+
+
+@pytest.fixture
+def gpu(user, sifrun, driver, image):
+    """Runs in the container with the driver in reach."""
+    def run(*argv, options=("--nv",), env=None, **more):
+        return user.run([sifrun, "exec", *options, image, *argv], env={"SIFRUN_NV_ROOT": driver, **(env or {})}, **more)
+    return run
+
+
+def test_the_hosts_libraries_load(gpu, driver):
+    done = gpu("python3", "-c", nvidia.PROBE)
+    assert done.returncode == 0, done.stderr
+    cuda, nvml, *origins = done.stdout.split()
+    assert (int(cuda), int(nvml)) == (nvidia.CUDA_NO_DEVICE, nvidia.NVML_NOT_LOADED)
+    assert all(origin.startswith(LIBS) and origin.endswith(nvidia.version(driver)) for origin in origins)
+
+
+def test_nvidia_smi_is_there(gpu):
+    done = gpu("/usr/bin/nvidia-smi")
+    assert "couldn't communicate with the NVIDIA driver" in done.stdout
+
+
+def test_only_driver_files(gpu, driver):
+    names = gpu("ls", LIBS).stdout.split()
+    assert {"libcuda.so", "libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-ptxjitcompiler.so.1", "libnvidia-nvvm.so.4"} <= set(names)
+    assert not [name for name in names if name.startswith(("libGL.", "libEGL.", "libOpenCL.", "libc.", "libstdc++"))]
+
+
+def test_the_images_own_libraries_stay(gpu):
+    assert gpu("cat", "/usr/lib/x86_64-linux-gnu/libGL.so.1").stdout == "image's\n"
+    assert gpu("stat", "-c", "%s", "/usr/lib/x86_64-linux-gnu/libcuda.so.1").stdout == "0\n"
+
+
+def test_search_path_ends_with_the_driver(gpu):
+    assert gpu("sh", "-c", "echo $LD_LIBRARY_PATH").stdout == LIBS + "\n"
+    env = {"SINGULARITYENV_LD_LIBRARY_PATH": "/mine"}
+    assert gpu("sh", "-c", "echo $LD_LIBRARY_PATH", env=env).stdout == f"/mine:{LIBS}\n"
+
+
+def test_files_are_read_only(gpu):
+    assert gpu("sh", "-c", f"touch {LIBS}/x {LIBS}/.0/x /usr/bin/nvidia-smi").returncode != 0
+    mounts = gpu("cat", "/proc/self/mountinfo").stdout.splitlines()
+    assert all("ro,nosuid,nodev" in line for line in mounts if LIBS in line or "nvidia-smi" in line)
+
+
+def test_capabilities(gpu):
+    names = gpu("ls", LIBS, env={"NVIDIA_DRIVER_CAPABILITIES": "compute"}).stdout.split()
+    assert "libcuda.so.1" in names and "libnvcuvid.so.1" not in names
+
+
+@pytest.mark.parametrize("options, env", [(["--no-nv"], {}), (["--nv"], {"NVIDIA_VISIBLE_DEVICES": "void"}),
+                                          ([], {"APPTAINER_NO_NV": "1"})])
+def test_left_alone(gpu, options, env):
+    assert gpu("ls", LIBS, options=options, env=env).stdout == ""
+
+
+def test_insisting_without_a_driver_warns_and_runs(user, sifrun, busybox_sif):
+    if os.path.exists("/dev/nvidiactl"):
+        pytest.skip("this machine has an NVIDIA driver")
+    done = user.run([sifrun, "exec", "--nv", busybox_sif, "echo", "on"])
+    assert (done.returncode, done.stdout) == (0, "on\n")
+    assert done.stderr.startswith("WARNING: could not find any NVIDIA driver libraries")
+    assert user.run([sifrun, "exec", busybox_sif, "true"]).stderr == ""
+
+
+NODES = {"nvidia0": "195 0", "nvidia1": "195 1", "nvidiactl": "195 255", "nvidia-uvm": "511 0", "nvidia-modeset": "195 254"}
+
+
+def with_nodes(user, argv, env=None, nodes=NODES):
+    """Runs with a /dev that has nodes of a driver which this kernel does not have."""
+    made = "; ".join(f"mknod -m 666 /mnt/{name} c {numbers}" for name, numbers in nodes.items())
+    script = ("mount -t tmpfs tmpfs /mnt && mkdir /mnt/shm /mnt/pts && for n in null zero full random urandom tty fuse; do "
+              f"touch /mnt/$n; mount --bind /dev/$n /mnt/$n; done; {made}; mount --rbind /mnt /dev; exec \"$@\"")
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *user._command(argv, env)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=user.home, stdin=subprocess.DEVNULL, timeout=120)
+
+
+def listed(done):
+    return sorted(name for name in done.stdout.split() if "nvidia" in name)
+
+
+@pytest.mark.parametrize("visible, expected", [(None, ["nvidia0", "nvidia1"]), ("all", ["nvidia0", "nvidia1"]), ("1", ["nvidia1"]),
+                                               ("none", []), ("0,1", ["nvidia0", "nvidia1"])])
+def test_contained_devices(root, user, sifrun, driver, busybox_sif, visible, expected):
+    env = {"SIFRUN_NV_ROOT": str(driver), **({"NVIDIA_VISIBLE_DEVICES": visible} if visible else {})}
+    done = with_nodes(user, [sifrun, "exec", "--contain", "--nv", busybox_sif, "ls", "/dev"], env)
+    assert listed(done) == sorted([*expected, "nvidiactl", "nvidia-modeset", "nvidia-uvm"]), done.stderr
+
+
+def test_a_scheduler_hands_the_choice_over(root, user, sifrun, driver, busybox_sif):
+    env = {"SIFRUN_NV_ROOT": str(driver), "SINGULARITYENV_NVIDIA_VISIBLE_DEVICES": "0", "CUDA_VISIBLE_DEVICES": "GPU-1"}
+    done = with_nodes(user, [sifrun, "exec", "-C", busybox_sif, "sh", "-c", "ls /dev; echo $CUDA_VISIBLE_DEVICES"], env)
+    assert [name for name in listed(done) if name[-1].isdigit()] == ["nvidia0"], done.stderr
+    assert done.stdout.endswith("GPU-1\n")
+
+
+def test_without_a_word_the_driver_comes_along(root, user, sifrun, driver, busybox_sif):
+    done = with_nodes(user, [sifrun, "exec", busybox_sif, "ls", LIBS], {"SIFRUN_NV_ROOT": str(driver)})
+    assert "libcuda.so.1" in done.stdout, done.stderr
+
+
+@pytest.fixture
+def cdi(tmp_path, driver):
+    """Files in the shape that nvidia-ctk writes, for the tree's driver and a node that every machine has."""
+    library = next(driver.glob("usr/lib/*/nvidia/current/libcuda.so.*.*"))
+    inside = "/usr/lib/x86_64-linux-gnu/" + library.name
+    hook = {"hookName": "createContainer", "path": "/usr/bin/nvidia-cdi-hook"}
+    spec = {"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu",
+            "devices": [{"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/nvidia0", "hostPath": "/dev/null"}]}}],
+            "containerEdits": {
+                "env": ["NVIDIA_VISIBLE_DEVICES=void", "FROM_CDI=yes"],
+                "mounts": [{"hostPath": str(library), "containerPath": inside, "options": ["ro", "nosuid", "nodev", "rbind"]}],
+                "hooks": [{**hook, "args": ["nvidia-cdi-hook", "create-symlinks", "--link", f"{library.name}::{inside[:-len(library.name)]}libcuda.so"]},
+                          {**hook, "args": ["nvidia-cdi-hook", "update-ldcache", "--folder", "/usr/lib/x86_64-linux-gnu"]},
+                          {**hook, "args": ["nvidia-cdi-hook", "disable-device-node-modification"]}]}}
+    (tmp_path / "nvidia.json").write_text(json.dumps(spec))
+    return tmp_path
+
+
+def test_cdi(user, sifrun, image, cdi):
+    probe = "import ctypes; print(ctypes.CDLL('libcuda.so.1').cuInit(0), ctypes.CDLL('libcuda.so').cuInit(0))"
+    command = [sifrun, "--verbose", "exec", "--contain", "--cdi-dirs", cdi, "--device", "nvidia.com/gpu=0", image]
+    done = user.run([*command, "python3", "-c", probe])
+    assert done.stdout == "100 100\n", done.stderr
+    assert "disable-device-node-modification is skipped" in done.stderr
+    assert user.run([*command, "sh", "-c", "ls /dev/nvidia* && echo $FROM_CDI"]).stdout == "/dev/nvidia0\nyes\n"
+
+
+def test_cdi_device_that_is_not_there(user, sifrun, busybox_sif, cdi):
+    done = user.run([sifrun, "exec", "--cdi-dirs", cdi, "--device", "nvidia.com/gpu=9", busybox_sif, "true"])
+    assert done.returncode == 255
+    assert "CDI device nvidia.com/gpu=9 is in no file of" in done.stderr
+
+
+def test_the_plan_is_told(gpu):
+    plan = gpu("true", options=["--nv", "--dry-run"]).stdout
+    assert "library     libcuda.so.1 is" in plan and f"mount       host-libraries {LIBS}" in plan
