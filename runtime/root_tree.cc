@@ -47,11 +47,11 @@ std::string spelled(const std::string& current, const std::vector<std::string>& 
 }  // namespace
 
 bool RootTree::is_known_directory(const std::string& path) const {
-  if (plain_.contains(path)) return true;
+  if (const auto known = directories_.find(path); known != directories_.end()) return known->second;
   struct stat status {};
-  if (::lstat((top_ + path).c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) return false;
-  plain_.insert(path);
-  return true;
+  const bool found = ::lstat((top_ + path).c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+  directories_.emplace(path, found);
+  return found;
 }
 
 std::optional<std::string> RootTree::walk(std::string_view path,

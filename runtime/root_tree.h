@@ -10,7 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -50,8 +50,9 @@ class RootTree {
   std::optional<std::string> walk(std::string_view path, std::vector<std::string>* spellings) const;
 
   std::string top_;
-  // Directories met that are no symbolic links: a directory with many files is walked once.
-  mutable std::unordered_set<std::string> plain_;
+  // Paths on the way to others, and whether they are directories (not links to such): one with many
+  // files is walked once, and so is one that is missing.
+  mutable std::unordered_map<std::string, bool> directories_;
 };
 
 // Lexical: duplicate slashes, "." and ".." removed.
