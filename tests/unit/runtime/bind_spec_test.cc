@@ -12,7 +12,7 @@ using testing::ElementsAre;
 
 std::string failure(std::string_view text) {
   try {
-    parse_bind_list(text, "/work");
+    parse_bind_list(text, "/start");
   } catch (const base::Error& error) {
     return error.what();
   }
@@ -21,7 +21,7 @@ std::string failure(std::string_view text) {
 
 std::string mount_failure(std::string_view text) {
   try {
-    parse_mount_spec(text, "/work");
+    parse_mount_spec(text, "/start");
   } catch (const base::Error& error) {
     return error.what();
   }
@@ -29,29 +29,29 @@ std::string mount_failure(std::string_view text) {
 }
 
 TEST(BindList, SourceAloneIsItsOwnDestination) {
-  EXPECT_THAT(parse_bind_list("/a", "/work"), ElementsAre(BindSpec{"/a", "/a"}));
-  EXPECT_THAT(parse_bind_list("/a:", "/work"), ElementsAre(BindSpec{"/a", "/a"}));
+  EXPECT_THAT(parse_bind_list("/a", "/start"), ElementsAre(BindSpec{"/a", "/a"}));
+  EXPECT_THAT(parse_bind_list("/a:", "/start"), ElementsAre(BindSpec{"/a", "/a"}));
 }
 
 TEST(BindList, SplitsAtCommasAndColons) {
-  EXPECT_THAT(parse_bind_list("/a:/b:ro,/c:/d,/e,", "/work"),
+  EXPECT_THAT(parse_bind_list("/a:/b:ro,/c:/d,/e,", "/start"),
               ElementsAre(BindSpec{"/a", "/b", true}, BindSpec{"/c", "/d"}, BindSpec{"/e", "/e"}));
 }
 
 TEST(BindList, OptionsMayFollowInTheirOwnFields) {
-  EXPECT_THAT(parse_bind_list("/a:/b:ro,nonested,/c", "/work"),
+  EXPECT_THAT(parse_bind_list("/a:/b:ro,nonested,/c", "/start"),
               ElementsAre(BindSpec{"/a", "/b", true, false}, BindSpec{"/c", "/c"}));
 }
 
 TEST(BindList, EscapedSeparatorsStandForThemselves) {
-  EXPECT_THAT(parse_bind_list("/a\\,b:/c\\:d", "/work"), ElementsAre(BindSpec{"/a,b", "/c:d"}));
-  EXPECT_THAT(parse_bind_list("/a\\b", "/work"), ElementsAre(BindSpec{"/a\\b", "/a\\b"}));
+  EXPECT_THAT(parse_bind_list("/a\\,b:/c\\:d", "/start"), ElementsAre(BindSpec{"/a,b", "/c:d"}));
+  EXPECT_THAT(parse_bind_list("/a\\b", "/start"), ElementsAre(BindSpec{"/a\\b", "/a\\b"}));
 }
 
 TEST(BindList, SourcesMayBeRelativeAndPathsAreCleaned) {
-  EXPECT_THAT(parse_bind_list("data/../x:/m//n/./o/..", "/work"),
-              ElementsAre(BindSpec{"/work/x", "/m/n"}));
-  EXPECT_THAT(parse_bind_list("../../../..:/m", "/work"), ElementsAre(BindSpec{"/", "/m"}));
+  EXPECT_THAT(parse_bind_list("data/../x:/m//n/./o/..", "/start"),
+              ElementsAre(BindSpec{"/start/x", "/m/n"}));
+  EXPECT_THAT(parse_bind_list("../../../..:/m", "/start"), ElementsAre(BindSpec{"/", "/m"}));
 }
 
 TEST(BindList, ErrorsNameTheSpecification) {
@@ -68,10 +68,10 @@ TEST(BindList, ErrorsNameTheSpecification) {
 }
 
 TEST(MountSpec, KnowsApptainersSynonyms) {
-  EXPECT_EQ(parse_mount_spec("type=bind,source=/a:b,destination=/c,readonly", "/work"),
+  EXPECT_EQ(parse_mount_spec("type=bind,source=/a:b,destination=/c,readonly", "/start"),
             (BindSpec{"/a:b", "/c", true}));
-  EXPECT_EQ(parse_mount_spec("type=bind,src=/a,target=/c", "/work"), (BindSpec{"/a", "/c"}));
-  EXPECT_EQ(parse_mount_spec("type=bind,\"src=/a,b\",dst=/c,nonested", "/work"),
+  EXPECT_EQ(parse_mount_spec("type=bind,src=/a,target=/c", "/start"), (BindSpec{"/a", "/c"}));
+  EXPECT_EQ(parse_mount_spec("type=bind,\"src=/a,b\",dst=/c,nonested", "/start"),
             (BindSpec{"/a,b", "/c", false, false}));
 }
 
