@@ -50,6 +50,10 @@ struct Pipe {
 };
 Pipe make_pipe();
 
+// Closes the descriptors `first` to `last`, both included, without a word about those that are not
+// open.
+void close_descriptors(unsigned first, unsigned last = ~0U);
+
 // Call first of all: standard streams that the caller closed must not become files of ours, to
 // which messages or results would be written. The placeholders can be neither read nor written, and
 // vanish on exec, so that programs find the streams closed.

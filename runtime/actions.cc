@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/actions.h"
 
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <utility>
 
 #include "base/log.h"
 #include "base/syscalls.h"
@@ -25,7 +25,6 @@ constexpr const char* kRunscript = "/.singularity.d/runscript";
 constexpr const char* kStartscript = "/.singularity.d/startscript";
 constexpr const char* kTestscript = "/.singularity.d/test";
 constexpr const char* kShell = "/bin/sh";
-constexpr std::size_t kMaxRunscriptBytes = std::size_t{16} << 20;
 // The line by which runscripts made from ENTRYPOINT and CMD are known.
 constexpr std::string_view kDockerLine = "eval \"set ${SINGULARITY_OCI_RUN}\"";
 
@@ -45,25 +44,7 @@ std::string_view verb_name(Verb verb) {
   return {};
 }
 
-std::string find_value(const std::vector<std::string>& environment, std::string_view name) {
-  for (const std::string& entry : environment)
-    if (entry.starts_with(name) && entry.size() > name.size() && entry[name.size()] == '=')
-      return entry.substr(name.size() + 1);
-  return {};
-}
-
-void set_value(std::vector<std::string>* environment, const std::string& name,
-               const std::string& value) {
-  std::erase_if(*environment,
-                [&](const std::string& entry) { return entry.starts_with(name + "="); });
-  environment->push_back(name + "=" + value);
-}
-
-bool is_executable(const std::string& path) {
-  struct stat status;
-  return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) &&
-         ::access(path.c_str(), X_OK) == 0;
-}
+bool is_executable(const std::string& path) { return !shell::find_program(path, "").empty(); }
 
 extern "C" void report_timeout(int) {
   static constexpr char kMessage[] =
@@ -121,7 +102,7 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
 [[noreturn]] void start_program(const ActionRequest& request, std::vector<std::string> arguments,
                                 const std::vector<std::string>& environment) {
   const std::string name = arguments.at(0);
-  const std::string path = shell::find_program(name, find_value(environment, "PATH"));
+  const std::string path = shell::find_program(name, variable_or_empty(environment, "PATH"));
   if (path.empty()) {
     const int error = errno;
     if (error == EACCES) throw base::Error(base::cat("\"", name, "\": permission denied"), EACCES);
@@ -144,43 +125,31 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
   throw base::errno_error(error, "exec ", path, " failed");
 }
 
-// Runs the script with the embedded shell, whose exec becomes the payload.
-[[noreturn]] void interpret(const ActionRequest& request, const std::string& text,
-                            const std::string& path, const std::vector<std::string>& arguments,
-                            const std::vector<std::string>& environment) {
-  shell::Options options;
-  options.on_exec = [&request](const std::vector<std::string>& program,
-                               const std::vector<std::string>& variables) {
-    start_program(request, program, variables);
-  };
-  shell::Interpreter interpreter(options);
-  interpreter.variables().import_environment(environment);
-  interpreter.state().name = path;
-  interpreter.state().arguments = arguments;
-  int status = 0;
-  try {
-    status = interpreter.run_text(text, path);
-  } catch (const shell::ExitRequest& exit) {
-    status = exit.status;
-  }
-  ::_exit(interpreter.run_exit_trap(status) & 0xFF);
+// `program` and the arguments of the command line.
+[[noreturn]] void start_with(const ActionRequest& request, std::vector<std::string> program,
+                             const std::vector<std::string>& environment) {
+  program.insert(program.end(), request.arguments.begin(), request.arguments.end());
+  start_program(request, std::move(program), environment);
 }
 
-// A runscript made from ENTRYPOINT and CMD is interpreted here, which saves the start of a shell;
-// every other script is started as the program that it is.
+// A runscript made from ENTRYPOINT and CMD is interpreted here, which saves the start of a shell:
+// its exec becomes the payload. Every other script is started as the program that it is.
 [[noreturn]] void start_script(const ActionRequest& request, const std::string& path,
-                               std::vector<std::string> arguments,
                                const std::vector<std::string>& environment) {
-  const std::string text = base::read_small_file(path, kMaxRunscriptBytes);
+  const std::string text = base::read_small_file(path, shell::kMaxScriptBytes);
   if (text.find(kDockerLine) != std::string::npos) {
+    shell::Options options;
+    options.on_exec = [&request](const std::vector<std::string>& program,
+                                 const std::vector<std::string>& variables) {
+      start_program(request, program, variables);
+    };
     try {
-      interpret(request, text, path, arguments, environment);
+      shell::become_script(std::move(options), text, path, request.arguments, environment);
     } catch (const shell::SyntaxError& error) {
       base::log_debug(error.what());
     }
   }
-  arguments.insert(arguments.begin(), path);
-  start_program(request, std::move(arguments), environment);
+  start_with(request, {path}, environment);
 }
 
 [[noreturn]] void report_and_exit(base::LogLevel level, std::string_view text, int status) {
@@ -189,20 +158,15 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
 }
 
 [[noreturn]] void start_shell(const ActionRequest& request, std::vector<std::string> environment) {
-  std::vector<std::string> arguments = request.arguments;
-  if (!request.shell.empty() && is_executable(request.shell)) {
-    arguments.insert(arguments.begin(), request.shell);
-    start_program(request, std::move(arguments), environment);
-  }
+  if (!request.shell.empty() && is_executable(request.shell))
+    start_with(request, {request.shell}, environment);
   if (is_executable("/bin/bash")) {
-    set_value(&environment, "SHELL", "/bin/bash");
-    arguments.insert(arguments.begin(), {"/bin/bash", "--norc"});
-    start_program(request, std::move(arguments), environment);
+    set_variable(environment, "SHELL", "/bin/bash");
+    start_with(request, {"/bin/bash", "--norc"}, environment);
   }
   if (is_executable(kShell)) {
-    set_value(&environment, "SHELL", kShell);
-    arguments.insert(arguments.begin(), kShell);
-    start_program(request, std::move(arguments), environment);
+    set_variable(environment, "SHELL", kShell);
+    start_with(request, {kShell}, environment);
   }
   report_and_exit(base::LogLevel::error, "/bin/sh does not exist in container", 1);
 }
@@ -212,16 +176,14 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
   const std::string& app = request.environment.app_name;
   if (!app.empty()) {
     const std::string script = base::cat("/scif/apps/", app, "/scif/runscript");
-    if (is_executable(script)) start_script(request, script, request.arguments, environment);
+    if (is_executable(script)) start_script(request, script, environment);
     report_and_exit(base::LogLevel::error, "no runscript for contained app: " + app, 1);
   }
   for (const char* script : {kRunscript, "/apptainer", "/singularity"})
-    if (is_executable(script)) start_script(request, script, request.arguments, environment);
+    if (is_executable(script)) start_script(request, script, environment);
   if (is_executable(kShell)) {
     base::log_info("No runscript found in container, executing /bin/sh");
-    std::vector<std::string> arguments = request.arguments;
-    arguments.insert(arguments.begin(), kShell);
-    start_program(request, std::move(arguments), environment);
+    start_with(request, {kShell}, environment);
   }
   report_and_exit(base::LogLevel::error,
                   "No runscript and no /bin/sh executable found in container, aborting", 1);
@@ -232,7 +194,7 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
   const std::string& app = request.environment.app_name;
   const std::string script =
       app.empty() ? kTestscript : base::cat("/scif/apps/", app, "/scif/test");
-  if (is_executable(script)) start_script(request, script, request.arguments, environment);
+  if (is_executable(script)) start_script(request, script, environment);
   if (!app.empty()) report_and_exit(base::LogLevel::error, "No tests for contained app: " + app, 1);
   report_and_exit(base::LogLevel::info, "No test script found in container, exiting", 0);
 }
@@ -257,8 +219,7 @@ void run_action(const ActionRequest& request) {
     case Verb::test:
       start_test(request, environment);
     case Verb::start:
-      if (is_executable(kStartscript))
-        start_script(request, kStartscript, request.arguments, environment);
+      if (is_executable(kStartscript)) start_script(request, kStartscript, environment);
       report_and_exit(base::LogLevel::info, "No instance start script found in container", 0);
   }
   throw base::error("unknown action");

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "runtime/root_tree.h"
 
 namespace runtime {
 namespace {
@@ -158,17 +159,7 @@ BindSpec parse_mount_spec(std::string_view text, std::string_view working_direct
 }
 
 std::string absolute_path(std::string_view path, std::string_view base) {
-  std::vector<std::string> kept;
-  const std::string whole = path.starts_with('/') ? std::string(path) : base::cat(base, "/", path);
-  for (std::string& part : base::split(whole, '/')) {
-    if (part.empty() || part == ".") continue;
-    if (part == "..") {
-      if (!kept.empty()) kept.pop_back();
-      continue;
-    }
-    kept.push_back(std::move(part));
-  }
-  return "/" + base::join(kept, "/");
+  return normal_path(path.starts_with('/') ? std::string(path) : base::cat(base, "/", path));
 }
 
 }  // namespace runtime

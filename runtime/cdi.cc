@@ -187,8 +187,7 @@ void EditApplier::add_folder(const std::string& folder) {
   const std::map<std::string, std::string> files = files_;
   for (const auto& [destination, source] : files) {
     if (parent_path(destination) != path) continue;
-    const std::optional<base::UniqueFd> fd = RootTree().open(source);
-    const std::optional<ElfFile> elf = fd ? find_elf(fd->get()) : std::nullopt;
+    const std::optional<ElfFile> elf = find_elf(RootTree(), source);
     if (!elf || elf->soname.empty() || elf->soname.find('/') != std::string::npos) continue;
     files_.emplace(base::cat(path, "/", elf->soname), source);
     add_library(elf->soname, source);

@@ -273,6 +273,11 @@ std::optional<ElfFile> find_elf(int fd) {
   }
 }
 
+std::optional<ElfFile> find_elf(const RootTree& tree, std::string_view path) {
+  const std::optional<base::UniqueFd> fd = tree.open(path);
+  return fd ? find_elf(fd->get()) : std::nullopt;
+}
+
 std::string GlibcVersion::text() const { return base::cat(major, ".", minor); }
 
 std::optional<GlibcVersion> parse_glibc_version(std::string_view name) {

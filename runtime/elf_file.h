@@ -11,6 +11,8 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/root_tree.h"
+
 namespace runtime {
 
 struct ElfVersionNeed {
@@ -33,6 +35,8 @@ struct ElfFile {
 // Reads with pread(2) from `fd`. nullopt for what is no ELF file, is damaged, or exceeds a limit:
 // nothing can be said about it then.
 std::optional<ElfFile> find_elf(int fd);
+// Of a file that the tree does not have, nothing either.
+std::optional<ElfFile> find_elf(const RootTree& tree, std::string_view path);
 
 // "GLIBC_2.34" -> {2, 34}; nullopt for other names (GLIBC_PRIVATE, CXXABI_1.3).
 struct GlibcVersion {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/env_scripts.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -9,37 +8,40 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <memory>
 
 #include "base/log.h"
 #include "base/syscalls.h"
+#include "runtime/host_additions.h"
 #include "shell/interpreter.h"
+#include "shell/pattern.h"
 
 namespace runtime {
 
 namespace {
 
-constexpr const char* kScriptFolder = "/.singularity.d/env";
+constexpr std::string_view kScripts = "/.singularity.d/env/*.sh";
 constexpr const char* kOldScript = "/environment";
-constexpr std::string_view kLibraryFolder = "/.singularity.d/libs";
 constexpr std::uint64_t kMaxFileSteps = 10'000'000;
-
-std::vector<std::string> script_paths() {
-  std::vector<std::string> names;
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(::opendir(kScriptFolder), ::closedir);
-  if (!dir) return names;
-  while (const dirent* entry = ::readdir(dir.get())) {
-    const std::string_view name = entry->d_name;
-    if (!name.starts_with('.') && name.ends_with(".sh"))
-      names.push_back(base::cat(kScriptFolder, "/", name));
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
+constexpr std::size_t kMaxExportBytes = std::size_t{4} << 20;
 
 bool is_regular_file(const std::string& path) {
   struct stat status;
   return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
+}
+
+// Until end of file. Throws beyond the limit: whoever writes more would wait for ever.
+std::string read_exports(int fd, const std::string& program) {
+  std::string text;
+  std::array<char, 16384> chunk{};
+  while (true) {
+    const std::size_t count =
+        base::read_up_to(fd, std::as_writable_bytes(std::span(chunk)), "output of " + program);
+    text.append(chunk.data(), count);
+    if (text.size() > kMaxExportBytes)
+      throw base::error("cannot read output of ", program, ": larger than ", kMaxExportBytes,
+                        " bytes");
+    if (count < chunk.size()) return text;
+  }
 }
 
 // Runs one script with a shell of the image and takes over the variables that it exports. Its
@@ -51,6 +53,9 @@ int run_with_image_shell(shell::Interpreter& interpreter, const std::string& pat
   base::log_debug(error.what(), "; using ", program);
   base::Pipe pipe = base::make_pipe();
   const std::vector<std::string> environment = interpreter.variables().environment();
+  std::vector<char*> entries;
+  for (const std::string& entry : environment) entries.push_back(const_cast<char*>(entry.c_str()));
+  entries.push_back(nullptr);
   const pid_t pid = ::fork();
   if (pid < 0) throw base::errno_error(errno, "cannot fork");
   if (pid == 0) {
@@ -58,17 +63,11 @@ int run_with_image_shell(shell::Interpreter& interpreter, const std::string& pat
     ::fcntl(9, F_SETFD, 0);  // it may have been 9 before
     const std::array<const char*, 5> arguments = {program.c_str(), "-c", ". \"$0\"; export -p >&9",
                                                   path.c_str(), nullptr};
-    std::vector<char*> entries;
-    for (const std::string& entry : environment)
-      entries.push_back(const_cast<char*>(entry.c_str()));
-    entries.push_back(nullptr);
     ::execve(program.c_str(), const_cast<char* const*>(arguments.data()), entries.data());
     ::_exit(127);
   }
   pipe.write_end.reset();
-  std::string text(std::size_t{4} << 20, '\0');
-  text.resize(base::read_up_to(pipe.read_end.get(), std::as_writable_bytes(std::span(text)),
-                               "output of " + program));
+  const std::string text = read_exports(pipe.read_end.get(), program);
   const int status = interpreter.wait_for(pid);
   if (text.empty()) return status;
   for (const std::string& name : interpreter.variables().names()) {
@@ -77,6 +76,16 @@ int run_with_image_shell(shell::Interpreter& interpreter, const std::string& pat
   }
   interpreter.run_text(text, path);
   return status;
+}
+
+// Source text of the double-quoted value which assigns an injected variable.
+std::string injection_text(std::string_view value) {
+  std::string text;
+  for (const char c : value) {
+    if (c == '"') text += '\\';
+    text += c;
+  }
+  return text;
 }
 
 shell::Options script_options() {
@@ -140,7 +149,7 @@ class Evaluation {
   }
 
   void run_scripts() {
-    const std::vector<std::string> scripts = script_paths();
+    const std::vector<std::string> scripts = shell::matching_paths(kScripts);
     bool injected = false;
     for (const std::string& path : scripts) {
       const std::string name = path.substr(path.rfind('/') + 1);
@@ -186,7 +195,7 @@ class Evaluation {
     if (request_.no_eval || value.find_first_of("$`\\") == std::string::npos) return value;
     const std::string result = "__sifrun_value";
     try {
-      interpreter_.run_text(base::cat(result, "=\"", injection_text(value, false), "\""), name);
+      interpreter_.run_text(base::cat(result, "=\"", injection_text(value), "\""), name);
     } catch (const shell::SyntaxError&) {
       throw base::error("cannot evaluate the value of ", name, ": ", value)
           .with_hint("use --no-eval to take values literally");
@@ -204,7 +213,7 @@ class Evaluation {
       std::string value = evaluated(variable.name, variable.value);
       if (variable.name == "LD_LIBRARY_PATH") {
         if (value.empty()) continue;
-        value += base::cat(":", kLibraryFolder);
+        value += base::cat(":", kLibraryDirectory);
       }
       const shell::Variable* old = variables().find(variable.name);
       if (old && old->readonly) {
@@ -297,15 +306,6 @@ class Evaluation {
 
 }  // namespace
 
-std::string injection_text(std::string_view value, bool no_eval) {
-  std::string text;
-  for (const char c : value) {
-    if (c == '"' || (no_eval && (c == '\\' || c == '`' || c == '$'))) text += '\\';
-    text += c;
-  }
-  return text;
-}
-
 std::vector<EnvironmentVariable> evaluate_environment_files(
     const EnvironmentRequest& request, const std::vector<std::string>& arguments) {
   std::vector<EnvironmentVariable> result;
@@ -318,7 +318,7 @@ std::vector<EnvironmentVariable> evaluate_environment_files(
     interpreter.state().arguments = arguments;
     for (const std::string& entry : request.host) {
       const std::size_t equals = entry.find('=');
-      if (equals != std::string::npos && is_identifier(entry.substr(0, equals)))
+      if (equals != std::string::npos && shell::is_name(entry.substr(0, equals)))
         interpreter.variables().set(entry.substr(0, equals), entry.substr(equals + 1));
     }
     interpreter.state().flags = "a";

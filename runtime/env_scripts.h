@@ -21,7 +21,4 @@ std::vector<std::string> evaluate_environment(const EnvironmentRequest& request,
 std::vector<EnvironmentVariable> evaluate_environment_files(
     const EnvironmentRequest& request, const std::vector<std::string>& arguments);
 
-// Source text of the double-quoted value which assigns an injected variable.
-std::string injection_text(std::string_view value, bool no_eval);
-
 }  // namespace runtime

@@ -41,7 +41,7 @@ std::optional<EnvironmentVariable> split_entry(const std::string& entry) {
 }
 
 bool is_forwarded(const std::string& name, const EnvironmentRequest& request) {
-  if (!is_identifier(name) || contains(request.withheld, name) || contains(kWithheld, name))
+  if (!shell::is_name(name) || contains(request.withheld, name) || contains(kWithheld, name))
     return false;
   for (const std::string_view prefix : kOwnPrefixes)
     if (name.starts_with(prefix)) return false;
@@ -81,13 +81,11 @@ void inject(InjectedEnvironment* result, const EnvironmentVariable& variable,
     *target = variable.value;
     return;
   }
-  if (name == "UID" || name == "GID" || !is_identifier(name)) return;
+  if (name == "UID" || name == "GID" || !shell::is_name(name)) return;
   put(&result->variables, variable);
 }
 
 }  // namespace
-
-bool is_identifier(std::string_view name) { return shell::is_name(name); }
 
 std::vector<EnvironmentVariable> forwarded_host_variables(const EnvironmentRequest& request) {
   std::vector<EnvironmentVariable> result;
@@ -105,8 +103,9 @@ InjectedEnvironment injected_environment(const EnvironmentRequest& request,
   InjectedEnvironment result;
   for (const std::string_view prefix : kInjectionPrefixes) {
     for (const std::string& entry : request.host) {
+      if (!entry.starts_with(prefix)) continue;
       const std::optional<EnvironmentVariable> variable = split_entry(entry);
-      if (!variable || !variable->name.starts_with(prefix)) continue;
+      if (!variable) continue;
       const std::string name = variable->name.substr(prefix.size());
       for (const EnvironmentVariable& earlier : result.variables)
         if (earlier.name == name && earlier.value != variable->value)

@@ -59,9 +59,6 @@ struct InjectedEnvironment {
 inline constexpr std::string_view kDefaultPath =
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-// Shell identifier: [A-Za-z_][A-Za-z0-9_]*.
-bool is_identifier(std::string_view name);
-
 // Host variables that pass, lowest in precedence: a variable which the image sets is not replaced.
 std::vector<EnvironmentVariable> forwarded_host_variables(const EnvironmentRequest& request);
 

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "sif/squashfs_format.h"
 
 namespace runtime {
 namespace {
@@ -28,6 +29,7 @@ constexpr std::uint64_t kFirstNodeId = 2;
 // One request, one squashfs block of the usual size: more per request keeps threads waiting for
 // one.
 constexpr std::uint32_t kRequestBytes = 128 << 10;
+constexpr std::size_t kFirstReplyBody = 4096;  // all but reads and long listings
 constexpr std::uint32_t kMaxWrite = 4096;
 constexpr std::uint16_t kMaxBackground = 64;
 constexpr unsigned kMaxLoggedFailures = 20;
@@ -93,7 +95,7 @@ int put_sized(std::uint32_t wanted_size, std::string_view value, FuseReply& repl
 
 }  // namespace
 
-FuseReply::FuseReply() : bytes_(sizeof(fuse_out_header) + kRequestBytes) {}
+FuseReply::FuseReply() : bytes_(sizeof(fuse_out_header) + kFirstReplyBody) {}
 
 std::span<std::byte> FuseReply::body(std::size_t size) {
   if (size > kMaxReplyBody) throw base::errno_error(EIO, "FUSE request for ", size, " bytes");
@@ -174,12 +176,13 @@ std::span<const std::byte> FuseResponder::answer(std::span<const std::byte> requ
   reply.clear();
   if (request.size() < sizeof(fuse_in_header)) return {};
   const Request parsed{parse<fuse_in_header>(request), request.subspan(sizeof(fuse_in_header))};
-  for (const Operation& operation : kOperations) {
-    if (operation.opcode == parsed.header.opcode && operation.handler == nullptr) return {};
-  }
+  const auto* const operation =
+      std::ranges::find(kOperations, parsed.header.opcode, &Operation::opcode);
+  const bool is_known = operation != std::ranges::end(kOperations);
+  if (is_known && operation->handler == nullptr) return {};
   int errno_value = EIO;
   try {
-    errno_value = dispatch(parsed, reply);
+    errno_value = is_known ? (this->*operation->handler)(parsed, reply) : ENOSYS;
   } catch (const base::Error& error) {
     if (error.errno_value() != 0) errno_value = error.errno_value();
     log_failure(error.what());
@@ -187,14 +190,6 @@ std::span<const std::byte> FuseResponder::answer(std::span<const std::byte> requ
     errno_value = ENOMEM;
   }
   return reply.finish(parsed.header.unique, errno_value);
-}
-
-int FuseResponder::dispatch(const Request& request, FuseReply& reply) {
-  for (const Operation& operation : kOperations) {
-    if (operation.opcode == request.header.opcode)
-      return (this->*operation.handler)(request, reply);
-  }
-  return ENOSYS;
 }
 
 // A corrupt image may fail at every request: the first lines say what is to be said.
@@ -239,9 +234,7 @@ fuse_attr FuseResponder::attributes_of(const sif::InodeAttributes& inode) const 
   out.nlink = inode.link_count;
   out.uid = options_.owner ? options_.owner->uid : inode.uid;
   out.gid = options_.owner ? options_.owner->gid : inode.gid;
-  // The protocol carries the kernel's 32-bit device numbers (new_encode_dev).
-  out.rdev = (inode.device_minor & 0xFF) | inode.device_major << 8 |
-             (inode.device_minor & ~std::uint32_t{0xFF}) << 12;
+  out.rdev = sif::packed_device(inode.device_major, inode.device_minor);
   out.blksize = std::min(reader_.block_size(), kRequestBytes);
   return out;
 }

@@ -29,7 +29,7 @@ struct FuseOptions {
   std::optional<Owner> owner;
 };
 
-// Reply memory of one thread: the header, and a body of what one request may ask for.
+// Reply memory of one thread: the header, and a body that grows to what was asked for.
 class FuseReply {
  public:
   FuseReply();
@@ -68,7 +68,6 @@ class FuseResponder {
   struct Operation;
   static const Operation kOperations[];
 
-  int dispatch(const Request& request, FuseReply& reply);
   int initialize(const Request& request, FuseReply& reply);
   int lookup(const Request& request, FuseReply& reply);
   int get_attributes(const Request& request, FuseReply& reply);

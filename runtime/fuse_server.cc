@@ -61,33 +61,39 @@ void FuseServer::serve() {
 void FuseServer::add_thread_if_busy() {
   if (idle_.load() > 0 || thread_count_.load() >= max_threads_) return;
   const std::lock_guard lock(threads_mutex_);
-  if (thread_count_.load() >= max_threads_) return;
+  if (idle_.load() > 0 || thread_count_.load() >= max_threads_) return;
+  ++idle_;  // at once, else everyone adds threads until the first of them is awake
   try {
     threads_.emplace_back([this] { work(); });
     ++thread_count_;
   } catch (const std::system_error&) {
+    --idle_;
     thread_count_ = max_threads_;  // a process limit: serve with what there is
   }
 }
 
+// Whoever starts this has counted the thread in idle_; it counts itself out and in again around
+// each request, and out at its end.
 void FuseServer::work() {
   std::vector<std::byte> request(kRequestBuffer);
   FuseReply reply;
   for (;;) {
-    ++idle_;
     const ssize_t size = ::read(device_fd_, request.data(), request.size());
-    --idle_;
     if (size < 0) {
       // ENOENT: the request was interrupted before we took it.
       if (errno == EINTR || errno == EAGAIN || errno == ENOENT) continue;
+      --idle_;
       return;
     }
     if (static_cast<std::size_t>(size) < sizeof(fuse_in_header)) continue;
+    --idle_;
     fuse_in_header header;
     std::copy_n(request.data(), sizeof(header), reinterpret_cast<std::byte*>(&header));
     if (is_long_running(header.opcode)) add_thread_if_busy();
     const std::span<const std::byte> answer =
         responder_.answer(std::span(request).first(static_cast<std::size_t>(size)), reply);
+    // Before the answer: its client may have the next request there while we are still writing.
+    ++idle_;
     if (answer.empty()) continue;
     // A failure concerns this request alone (ENOENT: its caller was killed); the next read tells
     // whether the mount is gone.

@@ -27,7 +27,7 @@ class FuseServer {
   const int device_fd_;
   FuseResponder responder_;
   const unsigned max_threads_;
-  std::atomic<unsigned> idle_ = 0;
+  std::atomic<unsigned> idle_ = 1;  // threads that will take the next request; serve()'s own first
   std::mutex threads_mutex_;
   std::vector<std::thread> threads_;
   std::atomic<unsigned> thread_count_ = 1;

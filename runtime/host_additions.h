@@ -5,11 +5,13 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "runtime/environment.h"
+#include "runtime/root_tree.h"
 
 namespace runtime {
 
@@ -32,6 +34,8 @@ struct HostLibrary {
   // Left out if the image has a library of that name: files that are not the kernel driver's other
   // half must not stand before an image's own.
   bool gives_way = false;
+  // It gave way. Its place in the list stays, since the mounts are numbered by it.
+  bool left_out = false;
   bool operator==(const HostLibrary&) const = default;
 };
 
@@ -58,7 +62,6 @@ struct HostAdditions {
   std::string nvidia_version;  // of the driver; empty for none
   std::vector<HostDevice> devices;
   std::vector<EnvironmentVariable> variables;  // set even with --cleanenv
-  std::vector<std::string> withheld;           // host variables that must not pass
   std::vector<std::string> path_front, path_back;
   // Prefixes of the host whose programs are checked against the image's C library before they
   // start; the active one is the first.
@@ -68,8 +71,8 @@ struct HostAdditions {
   std::vector<std::string> anchors;
   std::vector<std::string> dependent_variables;
   std::vector<HostNeed> needs;
-  std::vector<std::string> library_front, library_back;  // LD_LIBRARY_PATH
-  std::vector<std::string> notes;                        // for --verbose and --dry-run
+  std::vector<std::string> library_back;  // LD_LIBRARY_PATH
+  std::vector<std::string> notes;         // for --verbose and --dry-run
   std::vector<std::string> warnings;
 
   void append(HostAdditions other);
@@ -80,5 +83,17 @@ std::optional<std::string_view> find_variable(const std::vector<std::string>& en
                                               std::string_view name);
 // The same; unset is empty.
 std::string variable_or_empty(const std::vector<std::string>& environment, std::string_view name);
+
+// Those of the environment's variables that are set pass, as part of the additions.
+void pass_variables(const std::vector<std::string>& environment,
+                    std::span<const std::string_view> names, HostAdditions& additions);
+// A program of the tree, from the first directory that has it, goes to /usr/bin.
+void add_program(const RootTree& tree, std::span<const std::string_view> directories,
+                 std::string_view name, HostAdditions& additions);
+// "card0", "renderD128": those of /dev/dri that belong to one GPU.
+bool is_display_node(std::string_view name);
+// Makes "NAME=value" the only entry of that name, the last of all.
+void set_variable(std::vector<std::string>& environment, const std::string& name,
+                  const std::string& value);
 
 }  // namespace runtime

@@ -28,6 +28,18 @@ std::span<const HostLibrary> libraries_at(const HostAdditions& additions, std::s
   return target == kLibrary32Directory ? additions.libraries32 : additions.libraries;
 }
 
+std::vector<LibraryLink> library_links(std::span<const HostLibrary> libraries) {
+  const std::vector<std::string> places = library_directories(libraries);
+  std::vector<LibraryLink> out;
+  for (const HostLibrary& library : libraries) {
+    if (library.left_out) continue;
+    const auto place = std::ranges::find(places, parent_path(library.file)) - places.begin();
+    out.push_back({library.name, base::cat(library_mount_name(static_cast<std::size_t>(place)), "/",
+                                           base_name(library.file))});
+  }
+  return out;
+}
+
 base::UniqueFd make_library_directory(SessionDirectory& session,
                                       std::span<const HostLibrary> libraries) {
   base::UniqueFd directory = session.make_directory("libs", 0755);
@@ -36,12 +48,10 @@ base::UniqueFd make_library_directory(SessionDirectory& session,
     if (::mkdirat(directory.get(), library_mount_name(i).c_str(), 0755) != 0)
       throw base::errno_error(errno, "cannot make ", kLibraryDirectory, "/", library_mount_name(i));
   }
-  for (const HostLibrary& library : libraries) {
-    const auto place = std::ranges::find(places, parent_path(library.file)) - places.begin();
-    const std::string target = base::cat(library_mount_name(static_cast<std::size_t>(place)), "/",
-                                         base_name(library.file));
-    if (::symlinkat(target.c_str(), directory.get(), library.name.c_str()) != 0 && errno != EEXIST)
-      throw base::errno_error(errno, "cannot make the link ", base::printable(library.name));
+  for (const LibraryLink& link : library_links(libraries)) {
+    if (::symlinkat(link.target.c_str(), directory.get(), link.name.c_str()) != 0 &&
+        errno != EEXIST)
+      throw base::errno_error(errno, "cannot make the link ", base::printable(link.name));
   }
   return directory;
 }

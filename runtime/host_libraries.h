@@ -23,6 +23,14 @@ std::string library_mount_name(std::size_t number);
 // The list that belongs to kLibraryDirectory or kLibrary32Directory.
 std::span<const HostLibrary> libraries_at(const HostAdditions& additions, std::string_view target);
 
+// A link's name and its target, as text.
+struct LibraryLink {
+  std::string name, target;
+  bool operator==(const LibraryLink&) const = default;
+};
+// Of the libraries that are not left out.
+std::vector<LibraryLink> library_links(std::span<const HostLibrary> libraries);
+
 // Links and empty mount points, in the session.
 base::UniqueFd make_library_directory(SessionDirectory& session,
                                       std::span<const HostLibrary> libraries);

@@ -92,10 +92,8 @@ void add_environment(RunPlan& plan) {
   EnvironmentRequest& environment = plan.action.environment;
   for (const EnvironmentVariable& variable : plan.host.variables)
     environment.additional.push_back(variable);
-  append(environment.withheld, plan.host.withheld);
   append(environment.path_front, plan.host.path_front);
   append(environment.path_back, plan.host.path_back);
-  append(environment.library_front, plan.host.library_front);
   append(environment.library_back, plan.host.library_back);
   append(plan.action.host_environments, plan.host.environments);
   plan.action.host_needs = plan.host.needs;

@@ -18,16 +18,6 @@ bool has_content(const RootTree& image, const std::string& path) {
   return image.exists(path);
 }
 
-// Below a mount of the host or of the run it does not matter what the image has.
-bool is_covered(const RunPlan& plan, std::size_t index) {
-  for (std::size_t i = 0; i < index; ++i) {
-    const std::string& target = plan.mounts[i].target;
-    if (target != plan.mounts[index].target && is_within(plan.mounts[index].target, target))
-      return true;
-  }
-  return false;
-}
-
 void forget(RunPlan& plan, const std::string& lost) {
   const auto within = [&](const std::string& path) { return is_within(path, lost); };
   EnvironmentRequest& environment = plan.action.environment;
@@ -48,10 +38,11 @@ void leave_out_known(const RootTree& image, std::vector<HostLibrary>& libraries)
   if (std::ranges::none_of(libraries, &HostLibrary::gives_way)) return;
   const std::optional<LdCache> cache = LdCache::find(image);
   if (!cache) return;
-  std::erase_if(libraries, [&](const HostLibrary& library) {
-    return library.gives_way && std::ranges::find(cache->entries(), library.name,
-                                                  &LdCacheEntry::name) != cache->entries().end();
-  });
+  for (HostLibrary& library : libraries) {
+    const bool known = std::ranges::find(cache->entries(), library.name, &LdCacheEntry::name) !=
+                       cache->entries().end();
+    library.left_out = library.gives_way && known;
+  }
 }
 
 }  // namespace
@@ -60,7 +51,8 @@ void fit_to_image(RunPlan& plan, MountSources& sources, int image_fd) {
   const RootTree image(descriptor_path(image_fd));
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     const MountEntry& entry = plan.mounts[i];
-    if (!sources[i] || !(entry.gives_way || entry.needs_parent) || is_covered(plan, i)) continue;
+    if (!sources[i] || !(entry.gives_way || entry.needs_parent) || is_covered(plan.mounts, i))
+      continue;
     if (entry.needs_parent && !image.is_directory(parent_path(entry.target))) {
       sources[i].reset();
     } else if (entry.gives_way && has_content(image, entry.target)) {

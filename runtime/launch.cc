@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "runtime/host_additions.h"
 #include "runtime/host_check.h"
 #include "runtime/image_fit.h"
 #include "runtime/image_source.h"
@@ -78,12 +79,6 @@ void assemble(RunPlan& plan, ImageSource& image) {
   root.mount_all(plan, std::move(sources));
   root.seal();
   root.switch_root();
-}
-
-void set_variable(std::vector<std::string>& variables, const std::string& name,
-                  const std::string& value) {
-  std::erase_if(variables, [&](const std::string& entry) { return entry.starts_with(name + "="); });
-  variables.push_back(name + "=" + value);
 }
 
 void confine(RunPlan& plan) {

@@ -8,6 +8,8 @@
 #include <cstring>
 #include <string>
 
+#include "base/bytes.h"
+
 namespace runtime {
 namespace {
 
@@ -17,10 +19,7 @@ constexpr std::size_t kOldHeader = 16, kOldEntry = 12, kNewHeader = 48, kNewEntr
 constexpr std::size_t kMaxEntries = 1 << 20;
 
 std::uint32_t number(std::span<const char> bytes, std::size_t offset) {
-  std::array<unsigned char, 4> raw{};
-  std::memcpy(raw.data(), bytes.data() + offset, raw.size());
-  return static_cast<std::uint32_t>(raw[0] | raw[1] << 8 | raw[2] << 16) |
-         static_cast<std::uint32_t>(raw[3]) << 24;
+  return base::little_endian<std::uint32_t>(std::as_bytes(bytes.subspan(offset)));
 }
 
 bool has_magic(std::span<const char> bytes, std::string_view magic) {

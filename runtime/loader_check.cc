@@ -17,11 +17,6 @@ namespace {
 
 constexpr std::size_t kMaxObjects = 64;
 
-std::optional<ElfFile> read_elf(const RootTree& root, const std::string& path) {
-  const std::optional<base::UniqueFd> fd = root.open(path);
-  return fd ? find_elf(fd->get()) : std::nullopt;
-}
-
 // The interpreter of a script within the environment; the program itself if it is none.
 std::string interpreter_of(const RootTree& root, const std::string& program) {
   const std::optional<base::UniqueFd> fd = root.open(program);
@@ -126,7 +121,7 @@ std::optional<std::string> Checker::check(const std::string& program) {
   const std::string path = interpreter_of(root_, program);
   const std::optional<std::string> real = root_.resolve(path);
   if (!real || abi_ == nullptr) return std::nullopt;
-  const std::optional<ElfFile> elf = read_elf(root_, *real);
+  const std::optional<ElfFile> elf = find_elf(root_, *real);
   if (!elf || elf->interpreter.empty() || elf->machine != abi_->elf_machine) return std::nullopt;
   if (!root_.exists(elf->interpreter)) {
     return base::cat(base::printable(path), " needs the loader ", base::printable(elf->interpreter),
@@ -137,12 +132,12 @@ std::optional<std::string> Checker::check(const std::string& program) {
   while (!pending_.empty()) {
     const std::string library = std::move(pending_.front());
     pending_.pop_front();
-    const std::optional<ElfFile> next = read_elf(root_, library);
+    const std::optional<ElfFile> next = find_elf(root_, library);
     if (!next) continue;
     if (auto problem = visit(library, *next)) return problem;
   }
   const std::optional<std::string> libc = find_in_image("libc.so.6");
-  const std::optional<ElfFile> libc_elf = libc ? read_elf(root_, *libc) : std::nullopt;
+  const std::optional<ElfFile> libc_elf = libc ? find_elf(root_, *libc) : std::nullopt;
   if (!libc_elf) return std::nullopt;
   const GlibcVersion present = std::max(defined_glibc(*libc_elf), version_in_name(*libc));
   if (present == GlibcVersion{} || present >= needed_) return std::nullopt;

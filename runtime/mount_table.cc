@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/mount_table.h"
 
+#include <algorithm>
 #include <array>
+
+#include "runtime/root_tree.h"
 
 namespace runtime {
 namespace {
@@ -56,6 +59,13 @@ constexpr auto kKindNames = std::to_array<KindName>({
 }  // namespace
 
 std::span<const MountRow> mount_table() { return kTable; }
+
+bool is_covered(std::span<const MountEntry> mounts, std::size_t index) {
+  const std::string& target = mounts[index].target;
+  return std::ranges::any_of(mounts.first(index), [&](const MountEntry& earlier) {
+    return earlier.target != "/" && earlier.target != target && is_within(target, earlier.target);
+  });
+}
 
 std::string_view kind_name(MountKind kind) {
   for (const KindName& row : kKindNames) {

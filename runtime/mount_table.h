@@ -5,6 +5,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -65,6 +66,11 @@ struct MountRow {
 };
 
 std::span<const MountRow> mount_table();
+
+// Does an earlier entry cover the directory that this one's target lies in? Then it does not matter
+// what the image has there. One on "/" covers nothing: the container's paths are walked from a
+// descriptor of the root below it.
+bool is_covered(std::span<const MountEntry> mounts, std::size_t index);
 
 std::string_view kind_name(MountKind kind);
 

@@ -85,12 +85,7 @@ class AdditionsBuilder {
 void AdditionsBuilder::add_programs() {
   for (const DriverFileRow& row : driver_programs()) {
     if (!shares(row.capabilities, capabilities_)) continue;
-    for (const std::string_view directory : driver_program_directories()) {
-      const std::optional<std::string> file = tree_.resolve(base::cat(directory, "/", row.name));
-      if (!file) continue;
-      out_.binds.push_back({tree_.outside(*file), base::cat("/usr/bin/", row.name)});
-      break;
-    }
+    add_program(tree_, driver_program_directories(), row.name, out_);
   }
 }
 
@@ -165,10 +160,7 @@ void AdditionsBuilder::add_visible_devices(const std::vector<NvidiaGpu>& gpus,
 
 void AdditionsBuilder::add_variables(const std::vector<NvidiaGpu>& gpus,
                                      const VisibleDevices& selection) {
-  for (const std::string_view name : kPassing) {
-    if (const auto value = find_variable(request_.environment, name))
-      out_.variables.push_back({std::string(name), std::string(*value)});
-  }
+  pass_variables(request_.environment, kPassing, out_);
   add_visible_devices(gpus, selection);
 }
 

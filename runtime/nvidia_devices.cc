@@ -7,12 +7,14 @@
 #include <tuple>
 
 #include "base/text.h"
+#include "runtime/host_additions.h"
 
 namespace runtime {
 namespace {
 
 constexpr std::string_view kGpuDirectory = "/proc/driver/nvidia/gpus";
 constexpr std::string_view kMigMinors = "/proc/driver/nvidia-caps/mig-minors";
+constexpr std::string_view kCapDirectory = "/dev/nvidia-caps";
 constexpr std::string_view kImexDirectory = "/dev/nvidia-caps-imex-channels";
 constexpr std::size_t kMaxMigMinors = 4096;
 
@@ -55,16 +57,14 @@ std::optional<unsigned> numbered(std::string_view text, std::string_view prefix)
   return parse_number(text.substr(prefix.size()));
 }
 
-std::optional<MigMinor> parse_mig_minor(std::string_view line) {
-  const std::size_t blank = line.find(' ');
-  if (blank == std::string_view::npos) return std::nullopt;
-  const std::vector<std::string> parts = base::split(line.substr(0, blank), '/');
-  const std::optional<unsigned> cap = parse_number(trimmed(line.substr(blank + 1)));
-  if (!cap || parts.size() < 3 || parts.back() != "access") return std::nullopt;
+// Its `name` is what stands before the number.
+std::optional<MigMinor> parse_mig_minor(std::string_view name, unsigned cap) {
+  const std::vector<std::string> parts = base::split(name, '/');
+  if (parts.size() < 3 || parts.back() != "access") return std::nullopt;
   const std::optional<unsigned> gpu = numbered(parts[0], "gpu");
   const std::optional<unsigned> instance = numbered(parts[1], "gi");
   if (!gpu || !instance) return std::nullopt;
-  MigMinor out{*gpu, *instance, std::nullopt, *cap};
+  MigMinor out{*gpu, *instance, std::nullopt, cap};
   if (parts.size() == 4) {
     out.compute = numbered(parts[2], "ci");
     if (!out.compute) return std::nullopt;
@@ -72,15 +72,22 @@ std::optional<MigMinor> parse_mig_minor(std::string_view line) {
   return out;
 }
 
-std::string cap_path(unsigned cap) { return base::cat("/dev/nvidia-caps/nvidia-cap", cap); }
+std::string cap_name(unsigned cap) { return base::cat("nvidia-cap", cap); }
+std::string cap_path(unsigned cap) { return base::cat(kCapDirectory, "/", cap_name(cap)); }
 
-// The table lists every possible instance; those in use have a node.
+// The table lists every possible instance, thousands of them; those in use have a node.
 std::vector<MigMinor> read_mig_minors(const RootTree& host) {
   std::vector<MigMinor> minors;
+  const std::vector<std::string> nodes = host.list(kCapDirectory);
+  if (nodes.empty()) return minors;
   const std::optional<std::string> text = host.read(kMigMinors);
   if (!text) return minors;
   for (const std::string& line : base::split(*text, '\n')) {
-    const std::optional<MigMinor> minor = parse_mig_minor(line);
+    const std::size_t blank = std::min(line.find(' '), line.size());
+    const std::string_view name = std::string_view(line).substr(0, blank);
+    const std::optional<unsigned> cap = parse_number(trimmed(std::string_view(line).substr(blank)));
+    if (!cap || !std::ranges::binary_search(nodes, cap_name(*cap))) continue;
+    const std::optional<MigMinor> minor = parse_mig_minor(name, *cap);
     if (minor && minors.size() < kMaxMigMinors && host.exists(cap_path(minor->cap)))
       minors.push_back(*minor);
   }
@@ -185,7 +192,7 @@ void add_mig_nodes(const RootTree& host, const std::vector<NvidiaGpu>& gpus,
 void add_display_nodes(const RootTree& host, const NvidiaGpu& gpu, NodeCollector& nodes) {
   if (gpu.bus.empty()) return;
   for (const std::string& name : host.list("/sys/bus/pci/devices/" + gpu.bus + "/drm")) {
-    if (name.starts_with("card") || name.starts_with("renderD")) nodes.add("/dev/dri/" + name);
+    if (is_display_node(name)) nodes.add("/dev/dri/" + name);
   }
 }
 

@@ -167,8 +167,6 @@ std::optional<DriverCapability> find_driver_capability(std::string_view word) {
   return row->capability;
 }
 
-std::span<const DriverLibraryRow> driver_libraries() { return kLibraries; }
-
 const DriverLibraryRow* find_driver_library(std::string_view stem) {
   const auto row = std::ranges::find(kLibraries, stem, &DriverLibraryRow::stem);
   return row == kLibraries.end() ? nullptr : &*row;

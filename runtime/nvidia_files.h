@@ -38,7 +38,6 @@ struct DriverLibraryRow {
 };
 // Libraries of the driver's version that this table lacks are injected with any capability: a newer
 // driver's new libraries need no new table.
-std::span<const DriverLibraryRow> driver_libraries();
 const DriverLibraryRow* find_driver_library(std::string_view stem);
 
 // Names that programs look for besides the SONAMEs: `name` is another name of `of`.

@@ -106,8 +106,7 @@ bool LibraryFinder::take_from_directory(const std::string& directory) {
   for (const std::string_view key : kKeyLibraries) {
     const std::optional<std::string> file = tree_.resolve(base::cat(directory, "/", key));
     if (!file) continue;
-    const std::optional<base::UniqueFd> fd = tree_.open(*file);
-    const std::optional<ElfFile> elf = fd ? find_elf(fd->get()) : std::nullopt;
+    const std::optional<ElfFile> elf = find_elf(tree_, *file);
     if (elf && elf->machine == abi_.elf_machine && elf->is_64 == abi_.is_64 && accept_key(*file))
       found = true;
   }
@@ -135,8 +134,7 @@ void LibraryFinder::add_sonames() {
   }
   for (const HostLibrary& library : std::vector(libraries_)) {
     if (linked.contains(library.file)) continue;
-    const std::optional<base::UniqueFd> fd = tree_.open(library.file);
-    const std::optional<ElfFile> elf = fd ? find_elf(fd->get()) : std::nullopt;
+    const std::optional<ElfFile> elf = find_elf(tree_, library.file);
     if (elf && !elf->soname.empty() && elf->soname.find('/') == std::string::npos)
       add(elf->soname, library.file);
   }

@@ -37,11 +37,21 @@ std::string_view take_line(std::string_view& text) {
   return line;
 }
 
-// The line's fields if it is an entry of that id.
+std::string_view id_field(std::string_view line) {
+  for (int skipped = 0; skipped < 2; ++skipped) {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos) return {};
+    line.remove_prefix(colon + 1);
+  }
+  return line.substr(0, line.find(':'));
+}
+
+// The line's fields if it is an entry of that id. Most lines are not, and are not taken apart.
 std::optional<std::vector<std::string>> fields_of(std::string_view line, std::size_t count,
                                                   unsigned id) {
+  if (parse_id(id_field(line)) != id) return std::nullopt;
   std::vector<std::string> fields = base::split(line, ':');
-  if (fields.size() != count || fields[0].empty() || parse_id(fields[2]) != id) return std::nullopt;
+  if (fields.size() != count || fields[0].empty()) return std::nullopt;
   return fields;
 }
 

@@ -6,11 +6,9 @@
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -26,14 +24,6 @@ namespace {
 // with the payload for the shell to notice.
 constexpr std::array kNotPassedOn = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,
                                      SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU};
-
-void close_from(int first) {
-  if (::syscall(SYS_close_range, static_cast<unsigned>(first), ~0U, 0) == 0) return;
-  rlimit limit{};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  const int end = static_cast<int>(std::min<rlim_t>(limit.rlim_cur, 1 << 16));
-  for (int fd = first; fd < end; ++fd) ::close(fd);
-}
 
 pid_t fork_or_throw() {
   const pid_t pid = ::fork();
@@ -55,7 +45,7 @@ void end_with(const std::string& parent) {
   ::prctl(PR_SET_NAME, "sifrun-init", 0, 0, 0);
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // it keeps capabilities: nobody may trace it
   [[maybe_unused]] const int ignored = ::chdir("/");
-  close_from(0);
+  base::close_descriptors(0);
   sigset_t children;
   ::sigemptyset(&children);
   ::sigaddset(&children, SIGCHLD);
@@ -81,7 +71,7 @@ void end_with(const std::string& parent) {
 
 // `init` is 0 if there is none.
 [[noreturn]] void stand_in_for(pid_t payload, pid_t init, const sigset_t& waited) {
-  close_from(STDERR_FILENO + 1);
+  base::close_descriptors(STDERR_FILENO + 1);
   for (;;) {
     siginfo_t info{};
     if (::sigwaitinfo(&waited, &info) < 0) continue;

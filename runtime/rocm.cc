@@ -75,24 +75,14 @@ void add_libraries(const RootTree& host, HostAdditions& out) {
 HostAdditions rocm_additions(const RootTree& host, const std::vector<std::string>& environment) {
   HostAdditions out;
   add_libraries(host, out);
-  for (const std::string_view name : kPrograms) {
-    for (const std::string_view directory : kProgramDirectories) {
-      const std::optional<std::string> file = host.resolve(base::cat(directory, "/", name));
-      if (!file) continue;
-      out.binds.push_back({host.outside(*file), base::cat("/usr/bin/", name)});
-      break;
-    }
-  }
+  for (const std::string_view name : kPrograms) add_program(host, kProgramDirectories, name, out);
   if (host.exists("/dev/kfd")) out.devices.push_back({host.outside("/dev/kfd"), "/dev/kfd"});
   for (const std::string& name : host.list("/dev/dri")) {
-    if (!name.starts_with("card") && !name.starts_with("renderD")) continue;
+    if (!is_display_node(name)) continue;
     const std::string path = "/dev/dri/" + name;
     out.devices.push_back({host.outside(path), path});
   }
-  for (const std::string_view name : kPassing) {
-    if (const auto value = find_variable(environment, name))
-      out.variables.push_back({std::string(name), std::string(*value)});
-  }
+  pass_variables(environment, kPassing, out);
   if (!host.exists("/dev/kfd"))
     out.warnings.push_back("--rocm: this host has no AMD GPU driver (/dev/kfd)");
   out.notes.push_back(

@@ -126,14 +126,6 @@ std::optional<base::UniqueFd> RootTree::open(std::string_view path) const {
   return fd;
 }
 
-std::optional<std::string> RootTree::link_target(std::string_view path) const {
-  const std::optional<std::string> parent = resolve(parent_path(path));
-  if (!parent) return std::nullopt;
-  std::optional<std::string> target =
-      read_link(outside(*parent) + "/" + std::string(base_name(path)));
-  return target && !target->empty() ? target : std::nullopt;
-}
-
 std::optional<std::string> RootTree::read(std::string_view path, std::size_t limit) const {
   const std::optional<base::UniqueFd> fd = open(path);
   if (!fd) return std::nullopt;

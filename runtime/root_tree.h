@@ -34,8 +34,6 @@ class RootTree {
   bool is_file(std::string_view path) const;
   bool exists(std::string_view path) const { return resolve(path).has_value(); }
   std::optional<base::UniqueFd> open(std::string_view path) const;
-  // The target text of a symbolic link, not followed.
-  std::optional<std::string> link_target(std::string_view path) const;
   // A whole small file; one larger than `limit` counts as absent.
   std::optional<std::string> read(std::string_view path, std::size_t limit = 1 << 20) const;
   // Names in a directory without "." and "..", sorted; at most kMaxNames of them.

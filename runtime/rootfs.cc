@@ -14,6 +14,7 @@
 #include "runtime/device_files.h"
 #include "runtime/host_libraries.h"
 #include "runtime/path_in_root.h"
+#include "runtime/root_tree.h"
 #include "runtime/target_maker.h"
 
 namespace runtime {
@@ -50,11 +51,6 @@ void make_host_directory(const std::string& path, mode_t mode) {
 bool shows_same(int first, int second, const std::string& name) {
   const struct stat a = base::file_status(first, name), b = base::file_status(second, name);
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-bool lies_below(const std::string& path, const std::string& directory) {
-  return path.size() > directory.size() && path.starts_with(directory) &&
-         path[directory.size()] == '/';
 }
 
 bool makes_directory(const MountEntry& entry, const std::optional<MountSource>& source) {
@@ -107,11 +103,7 @@ void Rootfs::make_targets(const RunPlan& plan, const MountSources& sources) {
     const MountEntry& entry = plan.mounts[i];
     if (entry.kind == MountKind::bind ? !sources[i] : entry.kind > MountKind::message_queues)
       continue;
-    // Below an earlier mount the image no longer matters.
-    bool covered = false;
-    for (std::size_t j = 0; j < i; ++j)
-      covered = covered || lies_below(entry.target, plan.mounts[j].target);
-    if (covered) continue;
+    if (is_covered(plan.mounts, i)) continue;
     attempt(entry, [&] {
       if (find_in_root(image_.get(), entry.target)) return;
       PathInRoot path = walk_in_root(image_.get(), entry.target);
@@ -145,7 +137,7 @@ void Rootfs::make_targets(const RunPlan& plan, const MountSources& sources) {
 // True for directories that end with the run or were made for it: mount points may be made in them.
 bool Rootfs::is_ours(int fd, const std::string& name) const {
   for (const std::string& target : throwaway_) {
-    if (name == target || lies_below(name, target)) return true;
+    if (is_within(name, target)) return true;
   }
   const dev_t device = base::file_status(fd, name).st_dev;
   return device == session_.device() ||

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "runtime/root_tree.h"
 
 namespace runtime {
 namespace {
@@ -13,11 +14,6 @@ namespace {
 constexpr MountFlags kPlain = MountFlags::no_setuid | MountFlags::no_devices;
 constexpr std::array<std::string_view, 9> kNoMountWords = {
     "proc", "sys", "dev", "devpts", "home", "tmp", "hostfs", "cwd", "bind-paths"};
-
-bool lies_in(std::string_view path, std::string_view directory) {
-  return path == directory ||
-         (path.starts_with(directory) && (directory == "/" || path[directory.size()] == '/'));
-}
 
 struct HomeChoice {
   std::string source, destination;
@@ -164,7 +160,7 @@ void PlanBuilder::add_user_binds() {
                      bind.destination, kPlain,          Importance::required};
     if (bind.read_only) entry.flags = entry.flags | MountFlags::read_only;
     // Device files bound into a contained /dev must stay usable.
-    if (lies_in(bind.destination, "/dev")) {
+    if (is_within(bind.destination, "/dev")) {
       entry.flags =
           bind.read_only ? MountFlags::no_setuid | MountFlags::read_only : MountFlags::no_setuid;
     }
@@ -192,7 +188,7 @@ void PlanBuilder::add_working_directory() {
     if (!is_bindable(path) || switched_off(path)) continue;
     const bool settled = std::ranges::any_of(plan_.mounts, [&](const MountEntry& entry) {
       const bool same_tree = entry.kind == MountKind::bind && entry.source == entry.target;
-      return entry.target == path || (same_tree && lies_in(path, entry.target));
+      return entry.target == path || (same_tree && is_within(path, entry.target));
     });
     if (settled) continue;
     MountEntry entry{MountStage::cwd, MountKind::bind,     facts_.directory->physical, path,

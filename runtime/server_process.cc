@@ -17,6 +17,7 @@
 #include <exception>
 
 #include "base/error.h"
+#include "base/syscalls.h"
 
 namespace runtime {
 namespace {
@@ -33,24 +34,15 @@ void redirect_standard_streams() {
   if (null > STDERR_FILENO) ::close(null);
 }
 
-// close_range(2) came with Linux 5.9; before, every possible number is tried.
-void close_between(unsigned first, unsigned last) {
-  if (first > last || ::syscall(SYS_close_range, first, last, 0) == 0) return;
-  struct rlimit limit {};
-  ::getrlimit(RLIMIT_NOFILE, &limit);
-  const auto end = static_cast<unsigned>(std::min<rlim_t>(limit.rlim_cur, 1 << 16));
-  for (unsigned fd = first; fd <= last && fd < end; ++fd) ::close(static_cast<int>(fd));
-}
-
 void close_all_but(std::vector<int> kept) {
   std::sort(kept.begin(), kept.end());
   unsigned next = STDERR_FILENO + 1;
   for (const int fd : kept) {
     if (fd <= STDERR_FILENO) continue;
-    close_between(next, static_cast<unsigned>(fd) - 1);
+    base::close_descriptors(next, static_cast<unsigned>(fd) - 1);
     next = static_cast<unsigned>(fd) + 1;
   }
-  close_between(next, ~0U);
+  base::close_descriptors(next);
 }
 
 // Batch systems send SIGTERM to everything in the job before they kill it: the program must still

@@ -18,7 +18,6 @@ class SessionDirectory {
   // been opened before. Throws if no directory will do.
   static SessionDirectory mount();
 
-  int fd() const { return fd_.get(); }
   dev_t device() const { return device_; }
   std::string path(std::string_view name) const;
 

@@ -21,7 +21,8 @@
 namespace runtime {
 namespace {
 
-// An underlay costs six system calls an entry once, an overlay a few microseconds each stat.
+// An underlay costs about ten system calls an entry once (seven besides close(2), on kernels with
+// the new mount API), an overlay a few microseconds each stat.
 constexpr std::size_t kFewEntries = 48;
 // Where the kernel refuses overlays (before 5.11), underlays are made up to this size.
 constexpr std::size_t kMaxEntries = 4096;
@@ -82,19 +83,21 @@ bool attach_overlay(int top, int original, int directory) {
 
 base::UniqueFd make_path(int directory, std::span<const std::string> components,
                          bool is_directory) {
-  base::UniqueFd at = base::open_file_at(directory, ".", O_PATH | O_DIRECTORY);
+  if (components.empty()) return base::open_file_at(directory, ".", O_PATH | O_DIRECTORY);
+  base::UniqueFd at;
   for (std::size_t i = 0; i < components.size(); ++i) {
     const std::string& name = components[i];
+    const int parent = i == 0 ? directory : at.get();
     if (i + 1 < components.size() || is_directory) {
-      if (::mkdirat(at.get(), name.c_str(), 0755) != 0 && errno != EEXIST)
+      if (::mkdirat(parent, name.c_str(), 0755) != 0 && errno != EEXIST)
         throw base::errno_error(errno, "cannot make the mount point ", base::printable(name));
     } else {
       const base::UniqueFd made(::openat(
-          at.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+          parent, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
       if (!made && errno != EEXIST)
         throw base::errno_error(errno, "cannot make the mount point ", base::printable(name));
     }
-    at = base::open_file_at(at.get(), name, O_PATH | O_NOFOLLOW);
+    at = base::open_file_at(parent, name, O_PATH | O_NOFOLLOW);
   }
   return at;
 }

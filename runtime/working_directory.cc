@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "runtime/bind_spec.h"
+#include "runtime/root_tree.h"
 
 namespace runtime {
 namespace {
@@ -43,10 +44,8 @@ std::optional<HostDirectory> find_host_directory(const char* pwd_variable) {
 
 bool is_bindable(std::string_view directory) {
   if (std::ranges::find(kImageOnly, directory) != kImageOnly.end()) return false;
-  return std::ranges::none_of(kKernelTrees, [&](std::string_view tree) {
-    return directory.starts_with(tree) &&
-           (directory.size() == tree.size() || directory[tree.size()] == '/');
-  });
+  return std::ranges::none_of(kKernelTrees,
+                              [&](std::string_view tree) { return is_within(directory, tree); });
 }
 
 std::string enter_start_directory(const StartRequest& request) {

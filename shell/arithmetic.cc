@@ -3,7 +3,6 @@
 
 #include <array>
 #include <cctype>
-#include <limits>
 
 #include "base/error.h"
 

@@ -55,7 +55,6 @@ struct WordPart {
 
 struct Word {
   std::vector<WordPart> parts;
-  int line = 0;
 };
 
 struct Assignment {

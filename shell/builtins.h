@@ -2,6 +2,7 @@
 // Builtin commands (XCU 2.14 and bash's that scripts expect).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -13,6 +14,10 @@
 namespace shell {
 
 using Arguments = std::vector<std::string>;
+
+inline Arguments arguments_from(const Arguments& arguments, std::size_t first) {
+  return Arguments(arguments.begin() + static_cast<std::ptrdiff_t>(first), arguments.end());
+}
 
 struct Builtin {
   std::string_view name;

@@ -9,10 +9,8 @@
 #include <csignal>
 
 #include "base/syscalls.h"
-#include "shell/arithmetic.h"
 #include "shell/builtins.h"
 #include "shell/guards.h"
-#include "shell/program.h"
 
 namespace shell::builtins {
 
@@ -37,8 +35,7 @@ int status_argument(Interpreter& shell, const Arguments& arguments) {
 }
 
 std::string join_from(const Arguments& arguments, std::size_t first) {
-  return base::join(
-      Arguments(arguments.begin() + static_cast<std::ptrdiff_t>(first), arguments.end()), " ");
+  return base::join(arguments_from(arguments, first), " ");
 }
 
 constexpr std::string_view kReservedWords[] = {"if",   "then", "else", "elif",  "fi",    "do",
@@ -52,7 +49,7 @@ std::string description(Interpreter& shell, const std::string& name, bool brief)
       std::end(kReservedWords))
     return brief ? name : name + " is a shell keyword";
   if (shell.state().functions.contains(name)) return brief ? name : name + " is a function";
-  if (shell.is_builtin(name)) return brief ? name : name + " is a shell builtin";
+  if (find_builtin(name)) return brief ? name : name + " is a shell builtin";
   if (shell.options().programs != Options::Programs::run) return {};
   const std::string path = shell.find_program(name);
   if (path.empty()) return {};
@@ -136,9 +133,7 @@ int source(Interpreter& shell, const Arguments& arguments) {
   }
   std::optional<ValueGuard<Arguments>> parameters;
   if (arguments.size() > first + 1)
-    parameters.emplace(
-        &shell.state().arguments,
-        Arguments(arguments.begin() + static_cast<std::ptrdiff_t>(first) + 1, arguments.end()));
+    parameters.emplace(&shell.state().arguments, arguments_from(arguments, first + 1));
   try {
     return shell.run_file(path);
   } catch (const SyntaxError& error) {
@@ -149,19 +144,17 @@ int source(Interpreter& shell, const Arguments& arguments) {
 
 int exec(Interpreter& shell, const Arguments& arguments) {
   std::size_t first = 1;
-  std::optional<std::string> zeroth;
   while (first < arguments.size() && arguments[first].starts_with('-')) {
     const std::string& option = arguments[first++];
     if (option == "--") break;
     if (option == "-a" && first < arguments.size()) {
-      zeroth = arguments[first++];
+      ++first;
     } else if (option != "-c" && option != "-l") {
       shell.fatal(base::cat("exec: ", option, ": invalid option"));
     }
   }
   if (first >= arguments.size()) return 0;
-  Arguments program(arguments.begin() + static_cast<std::ptrdiff_t>(first), arguments.end());
-  shell.exec_program(program);
+  shell.exec_program(arguments_from(arguments, first));
 }
 
 int command(Interpreter& shell, const Arguments& arguments) {
@@ -174,9 +167,7 @@ int command(Interpreter& shell, const Arguments& arguments) {
     if (option.find('V') != std::string::npos) brief = false;
   }
   if (first >= arguments.size()) return 0;
-  if (!describe)
-    return shell.run_builtin_or_external(
-        Arguments(arguments.begin() + static_cast<std::ptrdiff_t>(first), arguments.end()), false);
+  if (!describe) return shell.run_builtin_or_external(arguments_from(arguments, first), false);
   int status = 0;
   for (std::size_t i = first; i < arguments.size(); ++i) {
     const std::string text = description(shell, arguments[i], brief);
@@ -190,11 +181,11 @@ int command(Interpreter& shell, const Arguments& arguments) {
 
 int builtin(Interpreter& shell, const Arguments& arguments) {
   if (arguments.size() < 2) return 0;
-  if (!shell.is_builtin(arguments[1])) {
+  if (!find_builtin(arguments[1])) {
     shell.warn(base::cat("builtin: ", arguments[1], ": not a shell builtin"));
     return 1;
   }
-  return shell.run_builtin_or_external(Arguments(arguments.begin() + 1, arguments.end()), false);
+  return shell.run_builtin_or_external(arguments_from(arguments, 1), false);
 }
 
 int type(Interpreter& shell, const Arguments& arguments) {
@@ -259,14 +250,7 @@ int wait(Interpreter& shell, const Arguments& arguments) {
 
 int let(Interpreter& shell, const Arguments& arguments) {
   std::int64_t value = 0;
-  for (std::size_t i = 1; i < arguments.size(); ++i) {
-    Word word;
-    WordPart part;
-    part.kind = PartKind::quoted;
-    part.text = arguments[i];
-    word.parts.push_back(part);
-    value = shell.arithmetic(word);
-  }
+  for (std::size_t i = 1; i < arguments.size(); ++i) value = shell.arithmetic_text(arguments[i]);
   return value == 0;
 }
 

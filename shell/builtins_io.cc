@@ -2,7 +2,7 @@
 // echo, printf and read.
 #include <unistd.h>
 
-#include <array>
+#include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -297,7 +297,6 @@ int echo(Interpreter& shell, const Arguments& arguments) {
 
 int printf_(Interpreter& shell, const Arguments& arguments) {
   std::size_t first = 1;
-  std::string variable;
   if (first + 1 < arguments.size() && arguments[first] == "-v") {
     shell.fatal("printf: -v is not supported", 1);
   }
@@ -315,8 +314,7 @@ int read(Interpreter& shell, const Arguments& arguments) {
   if (shell.options().programs != Options::Programs::run) return 1;
   std::string line, kinds;
   const bool complete = read_line(options, &line, &kinds);
-  std::vector<std::string> names(arguments.begin() + static_cast<std::ptrdiff_t>(first),
-                                 arguments.end());
+  Arguments names = arguments_from(arguments, first);
   if (names.empty()) names.push_back("REPLY");
   const std::string ifs = shell.variables().value_or("IFS", " \t\n");
   const auto separates = [&](std::size_t i) {

@@ -257,9 +257,7 @@ int set(Interpreter& shell, const Arguments& arguments) {
       }
     }
   }
-  if (replaces || i < arguments.size())
-    shell.state().arguments.assign(arguments.begin() + static_cast<std::ptrdiff_t>(i),
-                                   arguments.end());
+  if (replaces || i < arguments.size()) shell.state().arguments = arguments_from(arguments, i);
   return 0;
 }
 

@@ -212,10 +212,14 @@ bool Interpreter::condition_comparison(const Condition& node) {
     const bool equal = Pattern(expand_pattern(*this, node.right)).matches(left);
     return equal != (node.op == "!=");
   }
-  if (node.op == "=~") return matches_regex(left, expand_text(*this, node.right));
-  if (node.op.size() == 3 && is_numeric_comparison(node.op))
-    return compare_numbers(node.op, arithmetic(node.left), arithmetic(node.right));
-  const std::optional<bool> result = test_binary(left, node.op, expand_text(*this, node.right));
+  const std::string right = expand_text(*this, node.right);
+  if (node.op == "=~") return matches_regex(left, right);
+  if (node.op.size() == 3 && is_numeric_comparison(node.op)) {
+    const std::int64_t number =
+        arithmetic_text(left);  // first: the right side may read what it sets
+    return compare_numbers(node.op, number, arithmetic_text(right));
+  }
+  const std::optional<bool> result = test_binary(left, node.op, right);
   if (!result) fatal(base::cat("[[: ", node.op, ": unknown operator"));
   return *result;
 }

@@ -3,7 +3,6 @@
 // what forks.
 #include "shell/interpreter.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -17,12 +16,6 @@
 #include "shell/parser.h"
 
 namespace shell {
-
-namespace {
-
-constexpr std::size_t kMaxScriptBytes = std::size_t{16} << 20;
-
-}  // namespace
 
 int Interpreter::run_text(std::string_view text, const std::string& name) {
   const CommandPtr script = parse_script(text, name);
@@ -68,6 +61,10 @@ int Interpreter::run_exit_trap(int status) {
     execute_text(action);
   } catch (const ExitRequest& request) {
     return request.status;
+  } catch (const SyntaxError& error) {
+    // Not to the caller, for whom it would say that nothing ran.
+    warn(error.what());
+    return kSyntaxErrorStatus;
   }
   return status;
 }
@@ -109,7 +106,10 @@ void Interpreter::trace(const std::vector<std::string>& arguments) const {
 }
 
 std::int64_t Interpreter::arithmetic(const Word& expression) {
-  const std::string text = expand_text(*this, expression);
+  return arithmetic_text(expand_text(*this, expression));
+}
+
+std::int64_t Interpreter::arithmetic_text(const std::string& expression) {
   const ArithmeticVariables access = {
       [this](const std::string& name) {
         const std::string* value = variables().value(name);
@@ -119,19 +119,24 @@ std::int64_t Interpreter::arithmetic(const Word& expression) {
       },
       [this](const std::string& name, const std::string& value) { assign_value(name, value); }};
   try {
-    return evaluate_arithmetic(text, access);
+    return evaluate_arithmetic(expression, access);
   } catch (const base::Error& error) {
     fatal(error.what());
   }
 }
 
+Variable& Interpreter::assignable(const std::string& name) {
+  const Variable* variable = variables().find(name);
+  if (variable && variable->readonly) fatal(base::cat(name, ": is read only"));
+  return variables().writable(name);
+}
+
 void Interpreter::assign_value(const std::string& name, std::string value) {
   if (value.size() > options_.max_value_bytes)
     throw base::error(script_, ": ", name, ": the value grows too large");
-  const Variable* variable = variables().find(name);
-  if (variable && variable->readonly) fatal(base::cat(name, ": is read only"));
+  Variable& variable = assignable(name);
   variables().set(name, std::move(value));
-  if (flag('a')) variables().writable(name).exported = true;
+  if (flag('a')) variable.exported = true;
 }
 
 void Interpreter::assign_array(const Assignment& assignment) {
@@ -143,8 +148,7 @@ void Interpreter::assign_array(const Assignment& assignment) {
   for (const Word& word : *assignment.elements) expand_fields(*this, word, &fields);
   std::int64_t next = elements.empty() ? 0 : elements.rbegin()->first + 1;
   for (std::string& field : fields) elements[next++] = std::move(field);
-  if (old && old->readonly) fatal(base::cat(assignment.name, ": is read only"));
-  Variable& variable = variables().writable(assignment.name);
+  Variable& variable = assignable(assignment.name);
   variable.value.reset();
   variable.elements = std::move(elements);
 }
@@ -157,9 +161,7 @@ void Interpreter::assign(const Assignment& assignment) {
     return assign_value(assignment.name, std::move(value));
   }
   std::int64_t index = arithmetic(*assignment.index);
-  const Variable* old = variables().find(assignment.name);
-  if (old && old->readonly) fatal(base::cat(assignment.name, ": is read only"));
-  Variable& variable = variables().writable(assignment.name);
+  Variable& variable = assignable(assignment.name);
   if (!variable.elements) {
     variable.elements.emplace();
     if (variable.value) (*variable.elements)[0] = *std::exchange(variable.value, std::nullopt);
@@ -231,10 +233,6 @@ int Interpreter::execute_with_assignments(const SimpleCommand& simple,
   return status;
 }
 
-bool Interpreter::is_builtin(const std::string& name) const {
-  return find_builtin(name) != nullptr;
-}
-
 int Interpreter::run_builtin_or_external(const std::vector<std::string>& arguments,
                                          bool allow_functions) {
   const Builtin* builtin = find_builtin(arguments[0]);
@@ -251,8 +249,8 @@ int Interpreter::run_builtin_or_external(const std::vector<std::string>& argumen
 
 int Interpreter::call_function(const Command& body, const std::vector<std::string>& arguments) {
   const ScopeGuard scope(&state_.variables, true);
-  const ValueGuard<std::vector<std::string>> parameters(
-      &state_.arguments, std::vector<std::string>(arguments.begin() + 1, arguments.end()));
+  const ValueGuard<std::vector<std::string>> parameters(&state_.arguments,
+                                                        arguments_from(arguments, 1));
   const ValueGuard<int> loops(&state_.loops, 0);
   const ValueGuard<int> functions(&state_.functions_entered, state_.functions_entered + 1);
   const int line = line_;

@@ -6,6 +6,7 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -19,6 +20,9 @@
 #include "shell/variables.h"
 
 namespace shell {
+
+inline constexpr std::size_t kMaxScriptBytes = std::size_t{16} << 20;
+inline constexpr int kSyntaxErrorStatus = 2;
 
 // Thrown where a script ends the shell: the exit builtin, set -e, a fatal expansion error.
 struct ExitRequest {
@@ -71,6 +75,18 @@ class Interpreter {
   int run_file(const std::string& path);
   // To be called when ExitRequest arrives at the top, or at the end of the script.
   int run_exit_trap(int status);
+  // What a shell does from its start to its end: gives the status of `run`, or of the ExitRequest
+  // that ended it, or of the EXIT trap.
+  template <typename Run>
+  int run_to_exit(Run run) {
+    int status = 0;
+    try {
+      status = run();
+    } catch (const ExitRequest& request) {
+      status = request.status;
+    }
+    return run_exit_trap(status);
+  }
 
   State& state() { return state_; }
   Variables& variables() { return state_.variables; }
@@ -81,6 +97,7 @@ class Interpreter {
   int execute_text(std::string_view text);
   std::string substitute(const CommandPtr& command);
   std::int64_t arithmetic(const Word& expression);
+  std::int64_t arithmetic_text(const std::string& expression);
   void assign(const Assignment& assignment);
   void assign_value(const std::string& name, std::string value);
   bool flag(char letter) const { return state_.flags.find(letter) != std::string::npos; }
@@ -92,14 +109,12 @@ class Interpreter {
   int run_external(const std::vector<std::string>& arguments);
   // By PATH; empty if there is none, with errno ENOENT or EACCES.
   std::string find_program(const std::string& name) const;
-  bool is_builtin(const std::string& name) const;
   int run_builtin_or_external(const std::vector<std::string>& arguments, bool allow_functions);
   [[noreturn]] void exec_program(const std::vector<std::string>& arguments);
   int wait_for(pid_t pid);
   bool apply_redirection(const Redirection& redirection);
   int current_line() const { return line_; }
   const std::string& script_name() const { return script_; }
-  bool in_subshell() const { return in_subshell_; }
 
   enum class Flow { none, break_loop, continue_loop, return_from };
   void request(Flow flow, int levels) {
@@ -133,6 +148,8 @@ class Interpreter {
   bool matches_regex(const std::string& text, const std::string& expression);
   std::vector<std::string> command_arguments(const SimpleCommand& simple);
   void assign_array(const Assignment& assignment);
+  // Ends the shell if the variable is read-only.
+  Variable& assignable(const std::string& name);
   bool loop_continues();
   void check_errexit(int status);
   void trace(const std::vector<std::string>& arguments) const;

@@ -91,7 +91,6 @@ Token Lexer::read_token() {
   if (read_operator(&token)) return token;
   token.kind = TokenKind::word;
   token.word = read_word(Stop::metacharacter);
-  token.word.line = token.line;
   token.literal = token.word.parts.size() == 1 && token.word.parts[0].kind == PartKind::literal;
   if (token.literal) token.text = token.word.parts[0].text;
   return token;
@@ -182,7 +181,6 @@ Word Lexer::quoted_word(std::string_view text, int line) const {
   while (!inner.at_end()) inner.read_part(Stop::never, true, &content);
   quotes.parts = std::move(content.parts);
   Word word;
-  word.line = line;
   word.parts.push_back(std::move(quotes));
   return word;
 }

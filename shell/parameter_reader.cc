@@ -6,7 +6,6 @@ namespace shell {
 
 std::shared_ptr<const Word> Lexer::read_argument(Stop stop, bool in_quotes) {
   auto word = std::make_shared<Word>();
-  word->line = line_;
   int parens = 0;
   while (!at_end() && !stops(stop, &parens)) read_part(stop, in_quotes, word.get());
   if (in_quotes) {

@@ -124,9 +124,8 @@ CommandPtr Parser::script() {
 
 CommandPtr Parser::until_parenthesis() {
   CommandPtr command = list(true);
-  // Not next(): nothing after the parenthesis belongs to this parser.
-  if (!lexer_.peek().is(")")) unexpected(lexer_.peek());
-  lexer_.next();
+  // Nothing is read beyond it: what follows does not belong to this parser.
+  expect_operator(")");
   return command;
 }
 

@@ -162,10 +162,14 @@ std::optional<std::size_t> Pattern::suffix(std::string_view text, bool longest) 
 }
 
 bool has_wildcard(std::string_view escaped) {
+  const std::size_t last_close = escaped.rfind(']');
+  const auto may_close = [&](std::size_t open) {
+    return last_close != std::string_view::npos && last_close >= open + 2;
+  };
   for (std::size_t i = 0; i < escaped.size(); ++i) {
     if (escaped[i] == '\\') {
       ++i;
-    } else if (escaped[i] == '*' || escaped[i] == '?' || escaped[i] == '[') {
+    } else if (escaped[i] == '*' || escaped[i] == '?' || (escaped[i] == '[' && may_close(i))) {
       return true;
     }
   }

@@ -33,7 +33,8 @@ class Pattern {
   std::vector<Element> elements_;
 };
 
-// Whether the escaped pattern has an unescaped * ? or [.
+// Whether the escaped pattern has an unescaped * or ?, or a [ that a later ] may close; true when
+// in doubt. A [ alone, such as the command, stands for itself.
 bool has_wildcard(std::string_view escaped);
 // The text that a pattern without wildcards stands for.
 std::string unescape_pattern(std::string_view escaped);

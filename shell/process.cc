@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <exception>
 #include <utility>
 
 #include "base/syscalls.h"
@@ -16,6 +17,7 @@ namespace shell {
 
 namespace {
 
+constexpr int kFailure = 2;
 constexpr int kNotFound = 127;
 constexpr int kNotExecutable = 126;
 constexpr int kSignalBase = 128;
@@ -23,6 +25,18 @@ constexpr int kSignalBase = 128;
 void strip_newlines(std::string* text) {
   std::erase(*text, '\0');
   while (!text->empty() && text->back() == '\n') text->pop_back();
+}
+
+// The end of a forked child: nothing may unwind into the frames that it has from its parent.
+template <typename Run>
+[[noreturn]] void end_child(const Interpreter& shell, Run run) noexcept {
+  int status = kFailure;
+  try {
+    status = run();
+  } catch (const std::exception& error) {
+    shell.warn(error.what());
+  }
+  ::_exit(status & 0xFF);
 }
 
 }  // namespace
@@ -39,15 +53,7 @@ pid_t Interpreter::fork_child() {
 }
 
 void Interpreter::run_child(const Command& body) {
-  int status = 2;
-  try {
-    status = run_exit_trap(execute(body));
-  } catch (const ExitRequest& request) {
-    status = run_exit_trap(request.status);
-  } catch (const base::Error& error) {
-    warn(error.what());
-  }
-  ::_exit(status & 0xFF);
+  end_child(*this, [&] { return run_to_exit([&] { return execute(body); }); });
 }
 
 int Interpreter::wait_for(pid_t pid) {
@@ -91,9 +97,12 @@ int Interpreter::run_external(const std::vector<std::string>& arguments) {
   const pid_t pid = fork_child();
   if (pid == 0) {
     if (pipe.write_end) ::dup2(pipe.write_end.get(), STDOUT_FILENO);
-    become_program(path, arguments, variables().environment());
-    warn(base::cat(arguments[0], ": ", base::errno_text(errno)));
-    ::_exit(errno == ENOENT ? kNotFound : kNotExecutable);
+    end_child(*this, [&] {
+      become_program(path, arguments, variables().environment());
+      const int error = errno;
+      warn(base::cat(arguments[0], ": ", base::errno_text(error)));
+      return error == ENOENT ? kNotFound : kNotExecutable;
+    });
   }
   if (capture) {
     pipe.write_end.reset();
@@ -156,11 +165,7 @@ int Interpreter::in_process_subshell(const Command& body) {
   const ValueGuard<Flow> flow(&flow_, Flow::none);
   const ValueGuard<bool> subshell(&in_subshell_, true);
   state_.exit_trap.clear();
-  try {
-    return run_exit_trap(execute(body));
-  } catch (const ExitRequest& request) {
-    return run_exit_trap(request.status);
-  }
+  return run_to_exit([&] { return execute(body); });
 }
 
 int Interpreter::execute_subshell(const Command& body) {

@@ -5,17 +5,15 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "base/log.h"
 #include "base/syscalls.h"
-#include "shell/interpreter.h"
+#include "shell/builtins.h"
 
 namespace shell {
 
 namespace {
-
-constexpr std::size_t kMaxScriptBytes = std::size_t{16} << 20;
-constexpr int kSyntaxErrorStatus = 2;
 
 std::vector<char*> pointers(const std::vector<std::string>& texts) {
   std::vector<char*> result;
@@ -70,22 +68,15 @@ std::string find_program(const std::string& name, std::string_view search_path) 
   return {};
 }
 
-void become_script(const std::string& path, const std::vector<std::string>& arguments,
+void become_script(Options options, const std::string& text, const std::string& path,
+                   std::vector<std::string> arguments,
                    const std::vector<std::string>& environment) {
-  Interpreter interpreter;
+  Interpreter interpreter(std::move(options));
   interpreter.variables().import_environment(environment);
   interpreter.state().name = path;
-  interpreter.state().arguments.assign(arguments.begin() + 1, arguments.end());
-  try {
-    const std::string text = base::read_small_file(path, kMaxScriptBytes);
-    const int status = interpreter.run_text(text, path);
-    ::_exit(interpreter.run_exit_trap(status));
-  } catch (const ExitRequest& request) {
-    ::_exit(interpreter.run_exit_trap(request.status));
-  } catch (const base::Error& error) {
-    base::log_message(base::LogLevel::error, error.what());
-    ::_exit(kSyntaxErrorStatus);
-  }
+  interpreter.state().arguments = std::move(arguments);
+  const int status = interpreter.run_to_exit([&] { return interpreter.run_text(text, path); });
+  ::_exit(status & 0xFF);
 }
 
 void become_program(const std::string& path, const std::vector<std::string>& arguments,
@@ -99,7 +90,14 @@ void become_program(const std::string& path, const std::vector<std::string>& arg
     } catch (const base::Error&) {
       text.clear();  // unreadable or too large: no script for us
     }
-    if (!text.empty() && is_interpretable(text, error)) become_script(path, arguments, environment);
+    if (!text.empty() && is_interpretable(text, error)) {
+      try {
+        become_script({}, text, path, arguments_from(arguments, 1), environment);
+      } catch (const base::Error& failure) {
+        base::log_message(base::LogLevel::error, failure.what());
+        ::_exit(kSyntaxErrorStatus);
+      }
+    }
   }
   errno = error;
 }

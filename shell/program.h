@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "shell/interpreter.h"
+
 namespace shell {
 
 // A command with a slash, or searched for in `search_path`. Empty if it cannot be run, with errno
@@ -13,14 +15,15 @@ namespace shell {
 std::string find_program(const std::string& name, std::string_view search_path);
 
 // execve(2) that also interprets shell scripts in this process where the kernel cannot start
-// them: no #! line, or a #! line naming a shell that does not exist here. Returns only on failure,
-// with errno set.
+// them: no #! line, or a #! line naming a shell that does not exist here. Ends the process with 2
+// and a logged error if it cannot interpret such a script. Returns only on failure, with errno set.
 void become_program(const std::string& path, const std::vector<std::string>& arguments,
                     const std::vector<std::string>& environment);
 
-// Interprets the file as a script; ends the process with its status. Returns on failure only:
-// errno ENOEXEC if it is no script of this interpreter.
-void become_script(const std::string& path, const std::vector<std::string>& arguments,
-                   const std::vector<std::string>& environment);
+// Interprets the text of the script at `path` ($0) with its $1... and ends the process with its
+// status. Throws SyntaxError before anything ran, base::Error where the interpreter gives up.
+[[noreturn]] void become_script(Options options, const std::string& text, const std::string& path,
+                                std::vector<std::string> arguments,
+                                const std::vector<std::string>& environment);
 
 }  // namespace shell

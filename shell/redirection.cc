@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 
-#include <cctype>
 #include <cerrno>
 
 #include "base/syscalls.h"

@@ -19,6 +19,7 @@ struct Variable {
   bool readonly = false;
 };
 
+// Shell identifier: [A-Za-z_][A-Za-z0-9_]*.
 bool is_name(std::string_view text);
 
 class Variables {
@@ -47,7 +48,6 @@ class Variables {
   // Function calls: variables made local keep their old value until the scope ends.
   void enter_scope() { scopes_.emplace_back(); }
   void leave_scope();
-  bool in_scope() const { return !scopes_.empty(); }
   // Hides the variable in the current scope. It keeps its attributes but not its value.
   void make_local(const std::string& name);
   // Saves the variable as it is, to be restored when the scope ends.

@@ -46,7 +46,6 @@ void append_utf8(std::string* out, unsigned code) {
 
 Word Lexer::read_word(Stop stop) {
   Word word;
-  word.line = line_;
   int parens = 0;
   while (!at_end() && !stops(stop, &parens)) read_part(stop, false, &word);
   return word;
