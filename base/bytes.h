@@ -16,6 +16,15 @@
 
 namespace base {
 
+// The little-endian integer at the front of `bytes`, which has at least sizeof(T).
+template <std::integral T>
+constexpr T little_endian(std::span<const std::byte> bytes) {
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    value |= std::to_integer<std::uint64_t>(bytes[i]) << (8 * i);
+  return static_cast<T>(value);
+}
+
 // Reads fields in order. `structure` names the on-disk structure in messages ("squashfs
 // superblock").
 class ByteReader {
@@ -25,17 +34,12 @@ class ByteReader {
 
   template <std::integral T>
   T read() {
-    const std::span<const std::byte> raw = take(sizeof(T));
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < sizeof(T); ++i)
-      value |= std::to_integer<std::uint64_t>(raw[i]) << (8 * i);
-    return static_cast<T>(value);
+    return little_endian<T>(take(sizeof(T)));
   }
   std::span<const std::byte> take(std::size_t count);
   // Fixed-size text field, cut at the first NUL.
   std::string text(std::size_t count);
   void skip(std::size_t count) { take(count); }
-  std::size_t position() const { return position_; }
   std::size_t remaining() const { return data_.size() - position_; }
 
  private:
@@ -63,6 +67,11 @@ class ByteWriter {
  private:
   std::vector<std::byte> bytes_;
 };
+
+// The multiple of `unit` that is not below `value`, which is at least `unit` from wrapping.
+constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
 
 // Offsets from files must never wrap.
 constexpr bool add_overflows(std::uint64_t a, std::uint64_t b) { return a + b < a; }

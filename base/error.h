@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one exception type. Caught in three places only: each main, the FUSE operation boundary, the
-// top of a forked child.
+// The one exception type. Caught at three boundaries (each main, the FUSE operation, the top of a
+// forked child), and where damage is an answer: a broken file of the host's or a missing mount is
+// told and skipped.
 #pragma once
 
 #include <exception>

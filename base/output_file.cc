@@ -47,7 +47,7 @@ AtomicOutputFile::AtomicOutputFile(std::string path, mode_t mode, Existing exist
   if (status && !S_ISREG(status->st_mode) && !S_ISLNK(status->st_mode))
     throw error("cannot write ", printable(path_), ": it exists and is not a regular file");
   if (status && existing_ == Existing::refuse) {
-    throw std::move(Error(cat("cannot write ", printable(path_), ": it exists already"), EEXIST))
+    throw Error(cat("cannot write ", printable(path_), ": it exists already"), EEXIST)
         .with_hint("use --force to replace it");
   }
   directory_ = open_file(folder_, O_RDONLY | O_DIRECTORY);

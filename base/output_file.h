@@ -25,7 +25,6 @@ class AtomicOutputFile {
   AtomicOutputFile& operator=(const AtomicOutputFile&) = delete;
 
   int fd() const { return file_.get(); }
-  const std::string& path() const { return path_; }
   const std::string& folder() const { return folder_; }
 
   // Flushes to the disk and gives the file its name. Refuses to replace a file that appeared in the

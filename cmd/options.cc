@@ -88,9 +88,22 @@ std::string spelling(const OptionRow& row) {
   return base::cat("-", row.letter, ", --", row.name);
 }
 
-std::string_view environment_value(const char* const* entries, std::string_view name) {
-  for (; entries != nullptr && *entries != nullptr; ++entries) {
-    const std::string_view entry(*entries);
+// The entries that keys are looked up among, in their order: few of an environment begin with one
+// of the prefixes.
+std::vector<std::string_view> prefixed_entries(const OptionEnvironment& environment) {
+  std::vector<std::string_view> found;
+  for (const char* const* next = environment.entries; next != nullptr && *next != nullptr; ++next) {
+    const std::string_view entry(*next);
+    if (std::ranges::any_of(environment.prefixes,
+                            [&](std::string_view prefix) { return entry.starts_with(prefix); }))
+      found.push_back(entry);
+  }
+  return found;
+}
+
+std::string_view environment_value(std::span<const std::string_view> entries,
+                                   std::string_view name) {
+  for (const std::string_view entry : entries) {
     if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=')
       return entry.substr(name.size() + 1);
   }
@@ -166,7 +179,9 @@ class OptionParser {
   void read_short(std::string_view letters);
   const OptionRow* find_long(std::string_view name) const;
   const OptionRow* find_letter(char letter) const;
-  void read_key(const OptionRow& row, std::string_view key, const OptionEnvironment& environment);
+  void read_key(const OptionRow& row, std::string_view key,
+                std::span<const std::string_view> prefixes,
+                std::span<const std::string_view> entries);
   std::string_view next_value(std::string_view option);
   void store(const OptionRow& row, std::string_view value, std::string_view origin);
 
@@ -270,23 +285,26 @@ void OptionParser::store(const OptionRow& row, std::string_view value, std::stri
 }
 
 void OptionParser::read_environment(const OptionEnvironment& environment) {
+  const std::vector<std::string_view> entries = prefixed_entries(environment);
+  if (entries.empty()) return;
   for (const OptionRow& row : table_) {
     const std::string_view target = row.same_as.empty() ? row.name : row.same_as;
     for (const std::string& key : base::split(row.env, ' ')) {
       // Taken anew for each key: the first key with a value wins, unless values append.
       if (key.empty() || (parsed_.given(target) && !row.env_appends)) continue;
-      read_key(row, key, environment);
+      read_key(row, key, environment.prefixes, entries);
     }
   }
 }
 
 void OptionParser::read_key(const OptionRow& row, std::string_view key,
-                            const OptionEnvironment& environment) {
+                            std::span<const std::string_view> prefixes,
+                            std::span<const std::string_view> entries) {
   std::string_view chosen;
   std::string chosen_name;
-  for (const std::string_view prefix : environment.prefixes) {
+  for (const std::string_view prefix : prefixes) {
     const std::string name = base::cat(prefix, key);
-    const std::string_view value = environment_value(environment.entries, name);
+    const std::string_view value = environment_value(entries, name);
     if (value.empty()) continue;  // an empty value counts as absent
     if (chosen.empty()) {
       chosen = value;

@@ -123,7 +123,7 @@ ProgressSample ProgressDisplay::sample() {
   } else {
     now.label = "Compressing";
     now.done = progress_.write.bytes_done;
-    now.total = progress_.write_total;
+    now.total = progress_.write.bytes_total;
   }
   return now;
 }

@@ -3,9 +3,9 @@
 
 #include <array>
 #include <utility>
-#include <vector>
 
 #include "base/error.h"
+#include "oci/clean_path.h"
 #include "oci/tar_reader.h"
 
 namespace oci {
@@ -42,19 +42,9 @@ std::string parent_of(const std::string& path) {
 }  // namespace
 
 std::optional<std::string> clean_member_path(std::string_view path) {
-  if (path.starts_with('/')) return std::nullopt;
-  std::vector<std::string> kept;
-  for (std::string& part : base::split(path, '/')) {
-    if (part.empty() || part == ".") continue;
-    if (part != "..") {
-      kept.push_back(std::move(part));
-      continue;
-    }
-    if (kept.empty()) return std::nullopt;
-    kept.pop_back();
-  }
-  if (kept.empty()) return std::nullopt;
-  return base::join(kept, "/");
+  CleanPath clean = clean_path(path);
+  if (path.starts_with('/') || clean.escapes || clean.text.empty()) return std::nullopt;
+  return std::move(clean.text);
 }
 
 ArchiveMembers::ArchiveMembers(FileSource archive) : archive_(std::move(archive)) {

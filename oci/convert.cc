@@ -7,7 +7,6 @@
 #include <future>
 #include <limits>
 #include <memory>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -80,24 +79,6 @@ sif::Tree merge_layers(const std::vector<LayerBlob>& blobs, const LayerData& dat
   return tree;
 }
 
-// Bytes of file content that will be compressed; a hard-linked file counts once.
-std::uint64_t content_bytes(const sif::Tree& tree) {
-  std::uint64_t bytes = 0;
-  std::unordered_set<const sif::Inode*> linked;
-  std::vector<const sif::Inode*> pending = {&tree.root()};
-  while (!pending.empty()) {
-    const sif::Inode& directory = *pending.back();
-    pending.pop_back();
-    for (const auto& [name, child] : directory.children) {
-      if (child->type == sif::FileType::directory)
-        pending.push_back(child);
-      else if (child->link_count < 2 || linked.insert(child).second)
-        bytes += child->size;
-    }
-  }
-  return bytes;
-}
-
 // Compresses while the plain layers are being verified; the failure of one ends the other.
 sif::SquashfsStats write_verified(const sif::Tree& tree, LayerData& data, int fd,
                                   std::uint64_t offset, const sif::SquashfsOptions& options,
@@ -134,8 +115,6 @@ ConvertResult convert(const ConvertOptions& options, int fd, ConvertProgress& pr
   sif::Tree tree = merge_layers(image.layers, data);
   const auto generated =
       add_singularity_d(tree, singularity_files(image.config, identity), image.config.created);
-  tree.count_links();
-  progress.write_total = content_bytes(tree);
   progress.phase = Phase::compressing;
 
   const sif::SifLayout layout = layout_of(image, identity);

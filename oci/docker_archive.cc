@@ -18,9 +18,7 @@ constexpr std::size_t kShortIdSize = 12;
 
 std::vector<ArchivedImage> list_manifest_images(const ArchiveMembers& members) {
   const std::string document = "manifest.json";
-  const JsonValue manifest =
-      JsonValue::parse(read_document(members, document, "the document", "the archive"),
-                       members.archive_name() + ": " + document);
+  const JsonValue manifest = parse_document(members, document, "the document", "the archive");
   std::vector<ArchivedImage> images;
   for (const JsonValue& item : manifest.items()) {
     ArchivedImage image{.document = document};

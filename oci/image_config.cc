@@ -63,9 +63,8 @@ ImageConfig parse_image_config(std::string_view text, const std::string& name) {
   ImageConfig config;
   config.architecture = document.text_of("architecture");
   config.os = document.text_of("os");
-  config.created_text = document.text_of("created");
   // Go's zero time is year 1: the builder did not say.
-  config.created = std::max<std::int64_t>(0, parse_rfc3339(config.created_text));
+  config.created = std::max<std::int64_t>(0, parse_rfc3339(document.text_of("created")));
   config.diff_ids = diff_ids_of(document);
   config.config_json = "{}";
   if (const std::optional<JsonValue> object = document.find("config"))

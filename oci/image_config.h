@@ -17,7 +17,6 @@ struct ImageConfig {
   std::string architecture;  // a GOARCH name ("amd64")
   std::string os;
   std::int64_t created = 0;           // seconds since the epoch; 0 when the image does not tell
-  std::string created_text;           // as the image has it
   std::vector<std::string> diff_ids;  // "sha256:...", lowest layer first
 
   std::vector<std::string> env;  // "NAME=value"

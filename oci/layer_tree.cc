@@ -6,7 +6,9 @@
 #include <optional>
 #include <utility>
 
+#include "oci/clean_path.h"
 #include "oci/whiteout.h"
+#include "sif/squashfs_format.h"
 
 namespace oci {
 namespace {
@@ -14,31 +16,6 @@ namespace {
 constexpr std::uint16_t kImpliedMode = 0755;
 constexpr std::uint32_t kKeepOwner = 0xFFFFFFFF;  // chown(2) leaves the owner for -1
 constexpr std::string_view kOpaqueXattr = "trusted.overlay.opaque";
-
-struct CleanPath {
-  std::string text;  // relative to the root, empty for the root itself
-  bool escapes = false;
-};
-
-// As Go's filepath.Join("/", name) does it: by the text alone, before any link is followed.
-CleanPath clean_path(std::string_view name) {
-  CleanPath clean;
-  const bool absolute = name.starts_with('/');
-  while (!name.empty()) {
-    const std::string_view part = name.substr(0, name.find('/'));
-    name.remove_prefix(std::min(part.size() + 1, name.size()));
-    if (part.empty() || part == ".") continue;
-    if (part == "..") {
-      if (clean.text.empty() && !absolute) clean.escapes = true;
-      const std::size_t slash = clean.text.rfind('/');
-      clean.text.resize(slash == std::string::npos ? 0 : slash);
-      continue;
-    }
-    if (!clean.text.empty()) clean.text += '/';
-    clean.text += part;
-  }
-  return clean;
-}
 
 std::pair<std::string_view, std::string_view> split_last(std::string_view path) {
   const std::size_t slash = path.rfind('/');
@@ -49,10 +26,11 @@ std::pair<std::string_view, std::string_view> split_last(std::string_view path) 
 // squashfs has room for these kinds; overlayfs keeps its own to itself.
 bool is_visible_xattr(std::string_view name) {
   if (name.starts_with("trusted.overlay.")) return false;
-  return name.starts_with("user.") || name.starts_with("trusted.") || name.starts_with("security.");
+  return std::ranges::any_of(sif::kXattrPrefixes,
+                             [&](std::string_view prefix) { return name.starts_with(prefix); });
 }
 
-bool can_hold_xattr(sif::FileType type, std::string_view name) {
+bool kernel_allows_xattr(sif::FileType type, std::string_view name) {
   const bool user = name.starts_with("user.");
   return !user || type == sif::FileType::regular || type == sif::FileType::directory;
 }
@@ -70,7 +48,7 @@ void apply_metadata(sif::Inode& inode, const TarEntry& entry) {
   // A change of owner takes the capabilities from a file that has them, as hard links may.
   if (inode.type == sif::FileType::regular) inode.xattrs.erase("security.capability");
   for (const auto& [name, value] : entry.xattrs) {
-    if (is_visible_xattr(name) && can_hold_xattr(inode.type, name)) inode.xattrs[name] = value;
+    if (is_visible_xattr(name) && kernel_allows_xattr(inode.type, name)) inode.xattrs[name] = value;
   }
   const bool is_link = inode.type == sif::FileType::symlink;
   if (is_link && entry.type == EntryType::hard_link) return;

@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "oci/digest.h"
-#include "oci/json.h"
 #include "sif/sif_format.h"
 
 namespace oci {
@@ -67,12 +66,6 @@ std::string platform_of(const JsonValue& descriptor) {
   return platform ? platform->text_of("os") + "/" + platform->text_of("architecture") : "";
 }
 
-JsonValue parse_blob(const ArchiveMembers& members, const std::string& path,
-                     std::string_view document) {
-  return JsonValue::parse(read_document(members, path, "the manifest", document),
-                          members.archive_name() + ": " + path);
-}
-
 ArchivedImage image_of(const JsonValue& manifest, const std::string& path,
                        std::vector<std::string> references) {
   ArchivedImage image{.references = std::move(references), .document = path};
@@ -105,7 +98,7 @@ void visit(const ArchiveMembers& members, const Pending& place, std::vector<Pend
            std::vector<Candidate>& found, std::string& skipped_type) {
   const std::string path = blob_path(place.descriptor);
   if (is_attestation(place.descriptor) || !members.contains(path)) return;
-  const JsonValue document = parse_blob(members, path, "index.json");
+  const JsonValue document = parse_document(members, path, "the manifest", "index.json");
   if (is_index(place.descriptor.text_of("mediaType")) || document.find("manifests")) {
     if (place.depth >= kMaxIndexDepth)
       throw base::error(document.place(), "indexes nested deeper than ", kMaxIndexDepth);
@@ -137,10 +130,14 @@ std::string read_document(const ArchiveMembers& members, const std::string& path
   return text;
 }
 
+JsonValue parse_document(const ArchiveMembers& members, const std::string& path,
+                         std::string_view what, std::string_view document) {
+  return JsonValue::parse(read_document(members, path, what, document),
+                          members.archive_name() + ": " + path);
+}
+
 std::vector<ArchivedImage> list_oci_images(const ArchiveMembers& members) {
-  const JsonValue index =
-      JsonValue::parse(read_document(members, "index.json", "the document", "the archive"),
-                       members.archive_name() + ": index.json");
+  const JsonValue index = parse_document(members, "index.json", "the document", "the archive");
   std::vector<Candidate> found;
   std::vector<Pending> pending;
   std::string skipped_type;

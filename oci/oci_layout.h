@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "oci/docker_archive.h"
+#include "oci/json.h"
 
 namespace oci {
 
@@ -16,5 +17,8 @@ std::vector<ArchivedImage> list_oci_images(const ArchiveMembers& members);
 // A document of the archive, its digest verified where its name promises one.
 std::string read_document(const ArchiveMembers& members, const std::string& path,
                           std::string_view what, std::string_view document);
+// The same as JSON.
+JsonValue parse_document(const ArchiveMembers& members, const std::string& path,
+                         std::string_view what, std::string_view document);
 
 }  // namespace oci

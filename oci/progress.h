@@ -17,7 +17,6 @@ struct ConvertProgress {
   // it is unknown.
   std::atomic<std::uint64_t> read_done{0};
   std::atomic<std::uint64_t> read_total{0};
-  std::atomic<std::uint64_t> write_total{0};  // of write.bytes_done
   sif::WriteProgress write;
 };
 

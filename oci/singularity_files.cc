@@ -149,11 +149,10 @@ std::vector<sif::SifText> sif_texts(const ImageConfig& config, const ImageIdenti
       {"startscript", "#!/bin/sh\n"},
   };
   const json metadata = {{"data", {{"attributes", attributes}}}, {"type", "container"}};
-  const auto generic_json = static_cast<std::int32_t>(sif::DataType::generic_json);
   return {
-      {static_cast<std::int32_t>(sif::DataType::definition_file), "", definition_file(identity)},
-      {generic_json, "inspect-metadata.json", dump(metadata, -1, ' ')},
-      {generic_json, "oci-config.json", config.config_json},
+      {sif::DataType::definition_file, "", definition_file(identity)},
+      {sif::DataType::generic_json, "inspect-metadata.json", dump(metadata, -1, ' ')},
+      {sif::DataType::generic_json, "oci-config.json", config.config_json},
   };
 }
 

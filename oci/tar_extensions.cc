@@ -40,17 +40,16 @@ void check_piece_count(std::uint64_t count, const TarPosition& position) {
   }
 }
 
-// Appends entries until an unused one; true if all were used.
-bool append_gnu_entries(std::span<const std::byte> raw, std::size_t count,
+// Appends entries until an unused one.
+void append_gnu_entries(std::span<const std::byte> raw, std::size_t count,
                         std::vector<SparsePiece>& pieces, const TarPosition& position) {
   for (std::size_t i = 0; i < count; ++i) {
     const auto entry = raw.subspan(i * kSparseEntrySize, kSparseEntrySize);
-    if (entry[0] == std::byte{0}) return false;
+    if (entry[0] == std::byte{0}) return;
     check_piece_count(pieces.size() + 1, position);
     pieces.push_back({parse_tar_number(entry.first(12), "sparse offset", position),
                       parse_tar_number(entry.subspan(12), "sparse length", position)});
   }
-  return true;
 }
 
 // Newline-terminated decimal numbers in consecutive blocks.
@@ -71,21 +70,23 @@ class DecimalLines {
 
  private:
   char next_byte() {
-    if (used_ == kTarBlockSize) {
-      const TarBlock block = next_block_();
-      std::copy(block.begin(), block.end(), block_.begin());
-      used_ = 0;
-    }
-    return static_cast<char>(block_[used_++]);
+    if (rest_.empty()) rest_ = next_block_();
+    const auto c = static_cast<char>(rest_.front());
+    rest_ = rest_.subspan(1);
+    return c;
   }
 
   const NextBlock& next_block_;
   const TarPosition& position_;
-  std::array<std::byte, kTarBlockSize> block_;
-  std::size_t used_ = kTarBlockSize;
+  std::span<const std::byte> rest_;  // of the last block
 };
 
 }  // namespace
+
+std::string_view find_record(const PaxRecords& records, std::string_view key) {
+  const auto found = records.find(key);
+  return found == records.end() ? std::string_view() : std::string_view(found->second);
+}
 
 PaxRecords parse_pax_records(std::string_view text, const TarPosition& position) {
   PaxRecords records;
@@ -143,17 +144,13 @@ std::vector<SparsePiece> read_gnu_sparse_map(TarBlock header, const NextBlock& n
 
 std::vector<SparsePiece> parse_pax_sparse_map(const PaxRecords& records,
                                               const TarPosition& position) {
-  const auto find = [&](std::string_view key) {
-    const auto found = records.find(key);
-    return found == records.end() ? std::string_view() : std::string_view(found->second);
-  };
-  const std::int64_t count =
-      parse_tar_decimal(find("GNU.sparse.numblocks"), "GNU.sparse.numblocks", position);
+  const std::int64_t count = parse_tar_decimal(find_record(records, "GNU.sparse.numblocks"),
+                                               "GNU.sparse.numblocks", position);
   if (count < 0) throw position.error("negative GNU.sparse.numblocks");
   check_piece_count(static_cast<std::uint64_t>(count), position);
 
   std::vector<SparsePiece> pieces;
-  std::string_view map = find("GNU.sparse.map");
+  std::string_view map = find_record(records, "GNU.sparse.map");
   bool more = !map.empty();
   const auto next_number = [&] {
     if (!more) throw position.error("GNU.sparse.map is shorter than GNU.sparse.numblocks says");

@@ -20,6 +20,9 @@ inline constexpr std::uint64_t kMaxSparseExtents = 1 << 20;  // per file
 
 using PaxRecords = std::map<std::string, std::string, std::less<>>;
 
+// Empty when there is none of that key.
+std::string_view find_record(const PaxRecords& records, std::string_view key);
+
 // Parses "LENGTH KEY=VALUE\n" records. GNU.sparse 0.0's repeated offset/numbytes pairs come out as
 // the one GNU.sparse.map record of 0.1.
 PaxRecords parse_pax_records(std::string_view text, const TarPosition& position);
@@ -32,10 +35,12 @@ struct SparsePiece {
   std::int64_t offset = 0, length = 0;
 };
 
-// Reads the archive's next block, from where the member's data starts.
+// Reads the archive's next block, from where the member's data starts. The block is valid until the
+// next call.
 using NextBlock = std::function<TarBlock()>;
 
-// The map in an old GNU header (type 'S') and its extension blocks; sets `real_size`.
+// The map in an old GNU header (type 'S') and its extension blocks; sets `real_size`. `header` is
+// read before the first call of `next_block`.
 std::vector<SparsePiece> read_gnu_sparse_map(TarBlock header, const NextBlock& next_block,
                                              std::int64_t& real_size, const TarPosition& position);
 // GNU.sparse.map of formats 0.0 and 0.1.

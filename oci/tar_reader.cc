@@ -2,8 +2,9 @@
 #include "oci/tar_reader.h"
 
 #include <algorithm>
-#include <array>
 #include <string_view>
+
+#include "base/bytes.h"
 
 namespace oci {
 namespace {
@@ -16,17 +17,8 @@ bool is_zero(TarBlock block) {
   return std::ranges::all_of(block, [](std::byte b) { return b == std::byte{0}; });
 }
 
-std::uint64_t round_up_to_block(std::uint64_t size) {
-  return (size + kTarBlockSize - 1) / kTarBlockSize * kTarBlockSize;
-}
-
 // Links, devices and folders have no data, whatever their size field says.
 bool has_data(char type) { return std::string_view("123456").find(type) == std::string_view::npos; }
-
-std::string_view find_record(const PaxRecords& records, std::string_view key) {
-  const auto found = records.find(key);
-  return found == records.end() ? std::string_view() : std::string_view(found->second);
-}
 
 // Records override the header's fields; an empty value keeps the header's.
 void apply_records(const PaxRecords& records, TarHeader& header, TarEntry& entry,
@@ -127,7 +119,7 @@ std::string TarReader::read_extension(std::uint64_t size, std::uint64_t limit,
   const std::uint64_t end = end_of_data(size, position);
   std::string text(size, '\0');
   source_.read_at(position_, std::as_writable_bytes(std::span(text)));
-  position_ = std::min(size_, round_up_to_block(end));
+  position_ = std::min(size_, base::round_up(end, kTarBlockSize));
   return text;
 }
 
@@ -216,7 +208,7 @@ void TarReader::place_data(TarEntry& entry, char type, std::uint64_t stored_size
   entry.size = stored_size;
   const std::uint64_t end = end_of_data(stored_size, position);
   if (stored_size > 0) entry.extents.push_back({0, position_, stored_size});
-  position_ = std::min(size_, round_up_to_block(end));
+  position_ = std::min(size_, base::round_up(end, kTarBlockSize));
 }
 
 void TarReader::place_sparse_data(TarEntry& entry, char type, std::uint64_t stored_size,
@@ -231,12 +223,8 @@ void TarReader::place_sparse_data(TarEntry& entry, char type, std::uint64_t stor
   std::vector<SparsePiece> pieces;
   std::uint64_t map_size = 0;  // counted in the stored size
   if (type == 'S') {
-    const std::array<std::byte, kTarBlockSize> header = [&] {
-      std::array<std::byte, kTarBlockSize> copy;
-      std::ranges::copy(read_block(header_position_, position), copy.begin());
-      return copy;
-    }();
-    pieces = read_gnu_sparse_map(header, next_block, real_size, position);
+    pieces = read_gnu_sparse_map(read_block(header_position_, position), next_block, real_size,
+                                 position);
   } else {
     if (const auto name = find_record(pax, "GNU.sparse.name"); !name.empty()) entry.path = name;
     std::string_view size = find_record(pax, "GNU.sparse.size");
@@ -256,7 +244,7 @@ void TarReader::place_sparse_data(TarEntry& entry, char type, std::uint64_t stor
   entry.data_offset = position_;
   entry.size = static_cast<std::uint64_t>(real_size);
   entry.extents = place_sparse_pieces(pieces, entry.size, position_, data_size, position);
-  position_ = std::min(size_, round_up_to_block(end));
+  position_ = std::min(size_, base::round_up(end, kTarBlockSize));
 }
 
 }  // namespace oci

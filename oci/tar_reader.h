@@ -63,6 +63,7 @@ class TarReader {
     std::string long_name, long_link;
   };
 
+  // Valid until the next call.
   TarBlock read_block(std::uint64_t offset, const TarPosition& position);
   std::optional<TarHeader> read_header(const TarPosition& position);
   std::string read_extension(std::uint64_t size, std::uint64_t limit, const TarPosition& position);

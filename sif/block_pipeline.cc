@@ -2,7 +2,6 @@
 #include "sif/block_pipeline.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -16,8 +15,6 @@ namespace {
 
 constexpr std::size_t kSlotsPerWorker = 16;
 constexpr std::size_t kMaxQueuedBytes = 128 << 20;
-// A signal handler cannot notify a condition variable, so waiting looks at the flag this often.
-constexpr std::chrono::milliseconds kCancelPoll{50};
 
 std::size_t queue_capacity(const SquashfsOptions& options) {
   const std::size_t workers = options.threads;
@@ -65,8 +62,15 @@ BlockPipeline::~BlockPipeline() { stop_and_join(); }
 void BlockPipeline::stop_and_join() {
   {
     const std::lock_guard lock(mutex_);
-    closed_ = true;
     if (!failure_ && !slots_.empty()) failure_ = std::make_exception_ptr(base::error("given up"));
+  }
+  close_and_join();
+}
+
+void BlockPipeline::close_and_join() {
+  {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
   }
   work_.notify_all();
   for (std::thread& thread : threads_) thread.join();
@@ -77,10 +81,8 @@ void BlockPipeline::submit(BlockRequest request) {
   throw_if_cancelled(progress_);
   {
     std::unique_lock lock(mutex_);
-    while (slots_.size() >= capacity_ && !failure_) {
-      space_.wait_for(lock, kCancelPoll);
-      throw_if_cancelled(progress_);
-    }
+    // Cancelling reaches this wait as the failure of the worker that notices it.
+    space_.wait(lock, [this] { return slots_.size() < capacity_ || failure_; });
     if (failure_) std::rethrow_exception(failure_);
     slots_.emplace_back().request = std::move(request);
   }
@@ -88,13 +90,7 @@ void BlockPipeline::submit(BlockRequest request) {
 }
 
 std::uint64_t BlockPipeline::finish() {
-  {
-    const std::lock_guard lock(mutex_);
-    closed_ = true;
-  }
-  work_.notify_all();
-  for (std::thread& thread : threads_) thread.join();
-  threads_.clear();
+  close_and_join();
   if (failure_) std::rethrow_exception(failure_);
   return position_;
 }

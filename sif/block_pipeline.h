@@ -68,7 +68,8 @@ class BlockPipeline {
   std::vector<Slot> place_finished(std::unique_lock<std::mutex>& lock);
   void write(const std::vector<Slot>& batch);
   Buffer take_buffer(std::unique_lock<std::mutex>& lock);
-  void stop_and_join();
+  void stop_and_join();   // drops what is not started
+  void close_and_join();  // lets the workers finish
 
   const int fd_;
   const std::uint64_t offset_;

@@ -14,6 +14,7 @@
 #include <limits>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "sif/codec.h"
 
@@ -146,9 +147,7 @@ class LzmaDecompressor final : public Decompressor {
  public:
   std::size_t decompress(std::span<const std::byte> in, std::span<std::byte> out) override {
     if (in.size() < kHeaderSize) throw corrupt(Codec::lzma, in.size(), "shorter than its header");
-    std::uint64_t declared = 0;
-    for (std::size_t i = 0; i < 8; ++i)
-      declared |= std::to_integer<std::uint64_t>(in[kSizeOffset + i]) << (8 * i);
+    const auto declared = base::little_endian<std::uint64_t>(in.subspan(kSizeOffset));
     if (declared > out.size())
       throw corrupt(Codec::lzma, in.size(), "it inflates to more than a block");
 

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "base/bytes.h"
+
 namespace sif {
 namespace {
 
@@ -15,15 +17,6 @@ constexpr std::uint32_t kMaxScannedListing = 3 * kMetadataBlockSize;
 // Cookie: offset of the run in the listing, and the entry's number within the run.
 constexpr std::uint32_t kCookieEntryBits = 9;
 static_assert(kMaxRunEntries < 1 << kCookieEntryBits);
-
-constexpr FileType kFileTypes[] = {FileType::directory,    FileType::regular,     FileType::symlink,
-                                   FileType::block_device, FileType::char_device, FileType::fifo,
-                                   FileType::socket};
-
-std::uint16_t little_endian16(std::span<const std::byte> raw, std::size_t at) {
-  return static_cast<std::uint16_t>(std::to_integer<unsigned>(raw[at]) |
-                                    std::to_integer<unsigned>(raw[at + 1]) << 8);
-}
 
 std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
@@ -72,17 +65,19 @@ void DirectoryReader::walk(const InodeRecord& directory, RunPosition from,
     if (on_run) on_run(run);
     for (std::uint32_t i = 0; i < count; ++i) {
       const std::span<const std::byte> header = in.take(kEntryHeaderBytes);
-      const std::uint16_t inode_offset = little_endian16(header, 0);
-      const auto inode_delta = static_cast<std::int16_t>(little_endian16(header, 2));
-      const std::uint16_t type = little_endian16(header, 4);
-      const std::uint32_t name_size = std::uint32_t{little_endian16(header, 6)} + 1;
+      const std::uint16_t inode_offset = base::little_endian<std::uint16_t>(header);
+      const auto inode_delta =
+          static_cast<std::int16_t>(base::little_endian<std::uint16_t>(header.subspan(2)));
+      const std::uint16_t type = base::little_endian<std::uint16_t>(header.subspan(4));
+      const std::uint32_t name_size =
+          std::uint32_t{base::little_endian<std::uint16_t>(header.subspan(6))} + 1;
       if (name_size > kMaxNameLength)
         throw corrupt("name of ", name_size, " bytes, allowed are ", kMaxNameLength);
       offset += kEntryHeaderBytes + name_size;
       if (offset > end) throw corrupt("entries reach beyond the listing's end at ", end);
       const std::string_view name = as_text(in.take(name_size));
       if (i < first_entry) continue;
-      if (type == 0 || type > std::size(kFileTypes)) throw corrupt("entry type ", type);
+      if (type == 0 || type > kFileTypes.size()) throw corrupt("entry type ", type);
       if (!is_valid_name(name)) throw corrupt("entry with the name ", base::printable(name));
       const bool is_last = i + 1 == count;
       const std::uint64_t next_cookie =

@@ -21,19 +21,16 @@ constexpr std::size_t kChunk = 256 << 10;  // stays in the second-level cache wh
 
 DuplicateFiles::DuplicateFiles(const TreePlan& plan, std::function<void()> keep_going)
     : keep_going_(std::move(keep_going)), buffer_(kChunk), other_buffer_(kChunk) {
-  std::unordered_map<std::uint64_t, const Inode*> first_of_size;
-  for (const TreePlan::Directory& directory : plan.directories()) {
-    for (const auto& [name, child] : directory.inode->children) {
-      if (child->type != FileType::regular || child->size == 0) continue;
-      const auto [entry, added] = first_of_size.try_emplace(child->size, child);
-      if (!added && entry->second != child) size_is_shared_[child->size] = true;
-    }
+  std::unordered_set<std::uint64_t> sizes;
+  for (const TreePlan::File& file : plan.files()) {
+    const std::uint64_t size = file.inode->size;
+    if (size != 0 && !sizes.insert(size).second) shared_sizes_.insert(size);
   }
 }
 
 std::optional<std::uint32_t> DuplicateFiles::find_or_add(const Inode& file, std::uint32_t label) {
   // A file with holes may be of any size with nothing in it; reading it through is not worth it.
-  if (!size_is_shared_.contains(file.size) || has_holes(file)) return std::nullopt;
+  if (!shared_sizes_.contains(file.size) || has_holes(file)) return std::nullopt;
   keep_going_();
   const auto [entry, added] =
       buckets_.try_emplace({file.size, hash_of_ends(file)}, Bucket{{&file, label, {}}, {}});

@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "sif/tree.h"
@@ -55,7 +56,7 @@ class DuplicateFiles {
   bool same_bytes(const Inode& a, const Inode& b);
 
   std::function<void()> keep_going_;
-  std::unordered_map<std::uint64_t, bool> size_is_shared_;
+  std::unordered_set<std::uint64_t> shared_sizes_;
   std::unordered_map<Key, Bucket, KeyHash> buckets_;
   std::vector<std::byte> buffer_, other_buffer_;
 };

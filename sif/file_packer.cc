@@ -16,7 +16,6 @@ namespace {
 // of exabytes. This allows 32 TiB of files at the default block size.
 constexpr std::uint64_t kMaxSizeWords = 1 << 28;
 constexpr std::uint64_t kFragmentTag = 1ULL << 63;  // tags of data blocks: layout << 32 | block
-constexpr std::uint32_t kNoLayout = 0xFFFFFFFF;
 
 class FilePacker {
  public:
@@ -33,9 +32,7 @@ class FilePacker {
 
   PackedFiles run() {
     reserve_size_words();
-    for (const TreePlan::Directory& directory : plan_.directories())
-      for (const auto& [name, child] : directory.inode->children)
-        if (child->type == FileType::regular) add(*child, plan_.number_of(*child));
+    for (const TreePlan::File& file : plan_.files()) add(*file.inode, file.number);
     flush_fragment();
     packed_.end = pipeline_.finish();
     return std::move(packed_);
@@ -63,33 +60,26 @@ class FilePacker {
 };
 
 void FilePacker::reserve_size_words() {
-  packed_.layout_of.assign(plan_.inode_count(), kNoLayout);
-  std::vector<bool> seen(plan_.inode_count());
-  std::uint64_t words = 0;
-  std::size_t files = 0;
-  for (const TreePlan::Directory& directory : plan_.directories()) {
-    for (const auto& [name, child] : directory.inode->children) {
-      if (child->type != FileType::regular) continue;
-      std::vector<bool>::reference already = seen[plan_.number_of(*child) - 1];
-      if (already) continue;
-      already = true;
-      ++files;
-      words += child->size / block_size_;
-      if (words > kMaxSizeWords) {
-        throw base::error(plan_.path_of(directory, name), ": the files together, this one of ",
-                          child->size, " bytes included, need more than ", kMaxSizeWords,
-                          " blocks of ", block_size_, " bytes")
-            .with_hint("a larger --block-size allows larger files");
-      }
+  packed_.layout_of.assign(plan_.inode_count(), 0);
+  packed_.layouts.reserve(plan_.files().size());
+  std::uint64_t words = 0, bytes = 0;
+  for (const TreePlan::File& file : plan_.files()) {
+    bytes += file.inode->size;
+    words += file.inode->size / block_size_;
+    if (words > kMaxSizeWords) {
+      throw base::error(plan_.path_of(plan_.directories()[file.directory], file.name),
+                        ": the files together, this one of ", file.inode->size,
+                        " bytes included, need more than ", kMaxSizeWords, " blocks of ",
+                        block_size_, " bytes")
+          .with_hint("a larger --block-size allows larger files");
     }
   }
   packed_.size_words.assign(words, 0);
-  packed_.layouts.reserve(files);
+  progress_.bytes_total = bytes;
 }
 
 void FilePacker::add(const Inode& file, std::uint32_t number) {
   std::uint32_t& label = packed_.layout_of[number - 1];
-  if (label != kNoLayout) return;  // another name of the same inode
   packed_.input_bytes += file.size;
   const auto fresh = static_cast<std::uint32_t>(packed_.layouts.size());
   if (const std::optional<std::uint32_t> same = duplicates_.find_or_add(file, fresh)) {

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <memory>
 
+#include "base/bytes.h"
 #include "sif/thread_decompressor.h"
 
 namespace sif {
@@ -19,12 +20,6 @@ constexpr std::uint64_t kMaxCheckpoints = 16384;
 
 std::size_t cache_blocks(std::uint32_t block_size) {
   return std::clamp<std::size_t>(kCacheBytes / block_size, 16, 512);
-}
-
-std::uint32_t little_endian(std::span<const std::byte, 4> raw) {
-  std::uint32_t value = 0;
-  for (std::size_t i = 0; i < 4; ++i) value |= std::to_integer<std::uint32_t>(raw[i]) << (8 * i);
-  return value;
 }
 
 }  // namespace
@@ -133,13 +128,13 @@ FileReader::ListPosition FileReader::advance(ListPosition from, std::uint64_t bl
         in.take_some(std::min<std::uint64_t>(blocks * 4, kMetadataBlockSize));
     std::size_t at = 0;
     for (; at + 4 <= some.size(); at += 4, --blocks)
-      from.data_position += stored_size(little_endian(some.subspan(at).first<4>()));
+      from.data_position += stored_size(base::little_endian<std::uint32_t>(some.subspan(at)));
     if (at == some.size()) continue;
     std::array<std::byte, 4> split{};  // a word across two metadata blocks
     const std::size_t have = some.size() - at;
     std::memcpy(split.data(), some.data() + at, have);
     in.read_into(std::span(split).subspan(have));
-    from.data_position += stored_size(little_endian(split));
+    from.data_position += stored_size(base::little_endian<std::uint32_t>(split));
     --blocks;
   }
   from.size_word = in.position();

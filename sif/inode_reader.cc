@@ -4,12 +4,9 @@
 namespace sif {
 namespace {
 
-constexpr std::uint16_t kBasicTypes = 7;      // 1-7; 8-14 are the extended forms in the same order
+// 1-7; 8-14 are the extended forms in the same order
+constexpr std::uint16_t kBasicTypes = kFileTypes.size();
 constexpr std::uint32_t kListingSurplus = 3;  // directory sizes count "." and ".."
-
-constexpr FileType kFileTypes[kBasicTypes] = {
-    FileType::directory,   FileType::regular, FileType::symlink, FileType::block_device,
-    FileType::char_device, FileType::fifo,    FileType::socket};
 
 void read_directory(const ImageTables& tables, MetadataCursor& in, bool extended,
                     InodeRecord& inode) {

@@ -3,6 +3,7 @@
 // directory index, symlink target) stay in the image: `tail` says where they start.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -11,6 +12,11 @@
 #include "sif/squashfs_superblock.h"
 
 namespace sif {
+
+// By the number of the basic type, less one, which inodes and directory entries have.
+inline constexpr std::array kFileTypes = {
+    FileType::directory,   FileType::regular, FileType::symlink, FileType::block_device,
+    FileType::char_device, FileType::fifo,    FileType::socket};
 
 struct InodeRecord {
   InodeAttributes attributes;

@@ -13,11 +13,12 @@
 #include <sqfs/io.h>
 #include <sqfs/meta_writer.h>
 #include <sqfs/super.h>
-#include <sqfs/table.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <new>
 #include <unordered_map>
 #include <utility>
@@ -101,11 +102,6 @@ std::uint16_t format_mode(const Inode& inode) {
                                     (inode.mode & 07777));
 }
 
-std::uint32_t packed_device(const Inode& inode) {
-  return (inode.device_minor & 0xFF) | inode.device_major << 8 |
-         (inode.device_minor & ~0xFFU) << 12;
-}
-
 InodePtr allocate_inode(std::size_t payload) {
   // sqfs_free is free(3), as the library's documentation guarantees for version 1.
   void* block = std::calloc(1, sizeof(sqfs_inode_generic_t) + payload);
@@ -171,12 +167,14 @@ InodePtr make_special_inode(const InodeRecord& record) {
   const FileType type = record.inode->type;
   if (type == FileType::block_device || type == FileType::char_device) {
     const bool block = type == FileType::block_device;
+    const std::uint32_t device =
+        packed_device(record.inode->device_major, record.inode->device_minor);
     if (extended) {
       inode->base.type = block ? SQFS_INODE_EXT_BDEV : SQFS_INODE_EXT_CDEV;
-      inode->data.dev_ext = {record.link_count, packed_device(*record.inode), record.xattrs};
+      inode->data.dev_ext = {record.link_count, device, record.xattrs};
     } else {
       inode->base.type = block ? SQFS_INODE_BDEV : SQFS_INODE_CDEV;
-      inode->data.dev = {record.link_count, packed_device(*record.inode)};
+      inode->data.dev = {record.link_count, device};
     }
   } else {
     const bool fifo = type == FileType::fifo;
@@ -417,7 +415,6 @@ std::uint64_t MetadataTables::finish(const ImageRecord& image) {
   State& s = *state_;
   sqfs_file_t* file = &s.file.base;
   sqfs_compressor_t* packer = &s.metadata_compressor.base;
-  s.super.flags |= SQFS_FLAG_NO_XATTRS;
   s.check(sqfs_meta_writer_flush(s.inodes.get()), "write the inode table");
   s.super.root_inode_ref = image.root;
   s.super.inode_count = image.inode_count;
@@ -436,10 +433,6 @@ std::uint64_t MetadataTables::finish(const ImageRecord& image) {
   return s.super.bytes_used;
 }
 
-MetadataTables::Listing::Listing() = default;
-MetadataTables::Listing::Listing(Listing&&) noexcept = default;
-MetadataTables::Listing& MetadataTables::Listing::operator=(Listing&&) noexcept = default;
-MetadataTables::Listing::~Listing() = default;
 void MetadataTables::Listing::Free::operator()(void* inode) const { sqfs_free(inode); }
 
 }  // namespace sif

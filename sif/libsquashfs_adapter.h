@@ -6,13 +6,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <map>
 #include <memory>
 #include <span>
 #include <string>
-#include <string_view>
-#include <vector>
 
 #include "sif/squashfs_writer.h"
 #include "sif/tree.h"
@@ -38,7 +35,6 @@ struct InodeRecord {
 struct ImageRecord {
   InodePosition root;
   std::uint32_t root_number, inode_count;
-  std::uint32_t modified_time;
 };
 
 class MetadataTables {
@@ -77,13 +73,6 @@ class MetadataTables {
 };
 
 class MetadataTables::Listing {
- public:
-  Listing();
-  Listing(Listing&&) noexcept;
-  Listing& operator=(Listing&&) noexcept;
-  ~Listing();
-
- private:
   friend class MetadataTables;
   struct Free {
     void operator()(void* inode) const;

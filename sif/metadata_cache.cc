@@ -79,8 +79,7 @@ std::unique_ptr<MetadataBlock> MetadataCache::inflate(std::uint64_t position, st
   const std::size_t available = std::min<std::uint64_t>(raw.size(), end - position);
   image_.read(position, std::span(raw).first(available), structure);
 
-  const auto header =
-      std::to_integer<std::uint32_t>(raw[0]) | std::to_integer<std::uint32_t>(raw[1]) << 8;
+  const std::uint32_t header = base::little_endian<std::uint16_t>(raw);
   const std::uint32_t stored_size = header & ~std::uint32_t{kMetadataStoredBit};
   if (stored_size == 0 || stored_size > available - kHeaderBytes) {
     throw image_.corrupt(structure, ": metadata block at ", position, " has ", stored_size,

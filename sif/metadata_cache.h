@@ -6,14 +6,15 @@
 
 #include <array>
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
+#include "base/bytes.h"
 #include "sif/image_bytes.h"
 #include "sif/squashfs_format.h"
 
@@ -69,14 +70,9 @@ class MetadataCursor {
   MetadataCursor(const MetadataCache& cache, MetadataPosition start, std::uint64_t limit,
                  std::string_view structure);
 
-  template <typename T>
+  template <std::integral T>
   T read() {
-    static_assert(std::is_integral_v<T>);
-    const std::span<const std::byte> raw = take(sizeof(T));
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < sizeof(T); ++i)
-      value |= std::to_integer<std::uint64_t>(raw[i]) << (8 * i);
-    return static_cast<T>(value);
+    return base::little_endian<T>(take(sizeof(T)));
   }
   // The next `count` bytes (at most kMaxTake), valid until the next call.
   std::span<const std::byte> take(std::size_t count);

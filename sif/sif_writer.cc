@@ -6,7 +6,6 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/syscalls.h"
-#include "sif/sif_format.h"
 
 namespace sif {
 namespace {
@@ -22,7 +21,7 @@ std::uint64_t end_of_texts(const SifLayout& layout) {
 }
 
 struct Object {
-  std::int32_t data_type;
+  DataType data_type;
   std::uint32_t id;
   std::uint64_t offset, size, padding_before;
   std::string_view name;
@@ -33,7 +32,7 @@ void write_descriptor(base::ByteWriter& out, const SifLayout& layout, const Obje
   constexpr std::uint8_t kUsed = 1;
   constexpr std::uint32_t kNoLink = 0;
   constexpr std::int64_t kOwner = 0;
-  out.write(object.data_type);
+  out.write(static_cast<std::int32_t>(object.data_type));
   out.write(kUsed);
   out.write(object.id);
   out.write(kGroup);
@@ -79,8 +78,7 @@ void check_layout(const SifLayout& layout) {
 }  // namespace
 
 std::uint64_t partition_offset(const SifLayout& layout) {
-  return (end_of_texts(layout) + kPartitionAlignment - 1) / kPartitionAlignment *
-         kPartitionAlignment;
+  return base::round_up(end_of_texts(layout), kPartitionAlignment);
 }
 
 void write_sif_around_partition(int fd, const SifLayout& layout, std::uint64_t partition_size) {
@@ -102,8 +100,7 @@ void write_sif_around_partition(int fd, const SifLayout& layout, std::uint64_t p
   extra.write(static_cast<std::int32_t>(PartitionType::primary_system));
   extra.text(sif_arch_code(layout.go_arch), 3);
   write_descriptor(out, layout,
-                   {static_cast<std::int32_t>(DataType::partition), ++id, partition, partition_size,
-                    partition - offset, ""},
+                   {DataType::partition, ++id, partition, partition_size, partition - offset, ""},
                    extra.bytes());
 
   out.zeros(kDataOffset - out.bytes().size());

@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "sif/sif_format.h"
+
 namespace sif {
 
 struct SifText {
-  std::int32_t data_type;  // DataType::definition_file or generic_json
-  std::string name;        // at most 127 bytes
+  DataType data_type;  // definition_file or generic_json
+  std::string name;    // at most 127 bytes
   std::string content;
 };
 

@@ -3,7 +3,9 @@
 // Source: Linux fs/squashfs/squashfs_fs.h and Documentation/filesystems/squashfs.rst.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string_view>
 
 namespace sif {
 
@@ -24,5 +26,15 @@ inline constexpr std::uint32_t kBlockStoredBit =
 inline constexpr std::uint16_t kMetadataStoredBit =
     1 << 15;                                          // in a metadata block header: not compressed
 inline constexpr std::uint32_t kMaxNameLength = 256;  // SQUASHFS_NAME_LEN; Linux names stop at 255
+// Of extended attribute names; the position is the ID on disk.
+inline constexpr std::array<std::string_view, 3> kXattrPrefixes = {"user.", "trusted.",
+                                                                   "security."};
+inline constexpr std::uint32_t kMaxXattrName = 255;  // Linux XATTR_NAME_MAX
+
+// Device numbers on disk and in the FUSE protocol: 12 bits of major, 20 of minor (the kernel's
+// new_encode_dev).
+constexpr std::uint32_t packed_device(std::uint32_t major, std::uint32_t minor) {
+  return (minor & 0xFF) | major << 8 | (minor & ~std::uint32_t{0xFF}) << 12;
+}
 
 }  // namespace sif

@@ -10,7 +10,6 @@
 namespace sif {
 namespace {
 
-constexpr std::uint64_t kNoTable = ~std::uint64_t{0};
 constexpr std::uint16_t kFlagNoXattrs = 0x0200;
 constexpr std::uint32_t kIdsPerBlock = kMetadataBlockSize / sizeof(std::uint32_t);
 
@@ -66,7 +65,7 @@ Superblock read_superblock(const ImageBytes& image) {
   if (magic != kSquashfsMagic) throw image.corrupt("magic number ", magic, " in the superblock");
   Superblock super;
   super.inode_count = fields.read<std::uint32_t>();
-  super.modified_time = fields.read<std::uint32_t>();
+  fields.skip(sizeof(std::uint32_t));  // when it was made
   super.block_size = fields.read<std::uint32_t>();
   super.fragment_count = fields.read<std::uint32_t>();
   super.codec = static_cast<Codec>(fields.read<std::uint16_t>());

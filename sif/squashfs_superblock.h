@@ -13,8 +13,11 @@
 
 namespace sif {
 
+// In place of the position of a table that the image lacks.
+inline constexpr std::uint64_t kNoTable = ~std::uint64_t{0};
+
 struct Superblock {
-  std::uint32_t inode_count = 0, modified_time = 0, block_size = 0, fragment_count = 0;
+  std::uint32_t inode_count = 0, block_size = 0, fragment_count = 0;
   Codec codec{};
   std::uint16_t flags = 0, id_count = 0;
   std::uint64_t root_inode = 0, bytes_used = 0;

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/syscalls.h"
@@ -127,7 +128,7 @@ void check_options(const SquashfsOptions& options) {
 }
 
 std::uint64_t pad_image(int fd, std::uint64_t offset, std::uint64_t size) {
-  const std::uint64_t padded = (size + kImageAlignment - 1) / kImageAlignment * kImageAlignment;
+  const std::uint64_t padded = base::round_up(size, kImageAlignment);
   const std::vector<std::byte> zeros(static_cast<std::size_t>(padded - size));
   base::pwrite_all(fd, zeros, offset + size, "the image");
   return padded;
@@ -147,7 +148,7 @@ SquashfsStats write_squashfs(const Tree& tree, int fd, std::uint64_t offset,
   for (const FragmentBlock& fragment : files.fragments)
     tables.add_fragment(fragment.position, fragment.size_word);
   const InodePosition root = MetadataPass(plan, files, options.block_size, tables).run(progress);
-  const std::uint64_t size = tables.finish({root, 1, plan.inode_count(), options.modified_time});
+  const std::uint64_t size = tables.finish({root, 1, plan.inode_count()});
 
   return {.image_bytes = pad_image(fd, offset, size),
           .inodes = plan.inode_count(),

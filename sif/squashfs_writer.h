@@ -29,9 +29,9 @@ struct SquashfsStats {
 
 // Shared with the thread that draws the progress bar, and a way to stop early.
 struct WriteProgress {
-  std::atomic<std::uint64_t> bytes_done{0};  // of the tree's file content
-  std::atomic<bool> cancelled{
-      false};  // set (also by a signal handler): write_squashfs throws soon after
+  std::atomic<std::uint64_t> bytes_total{0};  // of the tree's file content; 0 until it is known
+  std::atomic<std::uint64_t> bytes_done{0};   // of bytes_total
+  std::atomic<bool> cancelled{false};  // set by another thread: write_squashfs throws soon after
 };
 
 // Writes at `offset` of `fd` (seekable, writable, borrowed). Throws Error on I/O failure, on what

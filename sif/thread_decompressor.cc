@@ -2,8 +2,8 @@
 #include "sif/thread_decompressor.h"
 
 #include <array>
+#include <bit>
 #include <memory>
-#include <vector>
 
 namespace sif {
 
@@ -25,9 +25,14 @@ std::size_t inflate_block(const ImageBytes& image, Codec codec, std::uint64_t po
 }
 
 std::span<std::byte> thread_input_buffer(std::size_t size) {
-  thread_local std::vector<std::byte> buffer;
-  if (buffer.size() < size) buffer.resize(size);
-  return {buffer.data(), size};
+  thread_local std::unique_ptr<std::byte[]> buffer;
+  thread_local std::size_t capacity = 0;
+  if (capacity < size) {
+    const std::size_t wanted = std::bit_ceil(size);
+    buffer = std::make_unique_for_overwrite<std::byte[]>(wanted);
+    capacity = wanted;
+  }
+  return {buffer.get(), size};
 }
 
 }  // namespace sif

@@ -59,8 +59,7 @@ struct Inode {
       nullptr;  // regular files; outlives the tree. nullptr only where extents is empty
   std::vector<DataExtent> extents;  // ascending, not overlapping, within size
   std::map<std::string, Inode*, std::less<>>
-      children;                  // directories; byte order, names without '/' or NUL
-  std::uint32_t link_count = 0;  // names that point here; Tree::count_links sets it
+      children;  // directories; byte order, names without '/' or NUL
 };
 
 class Tree {
@@ -71,10 +70,6 @@ class Tree {
 
   // A new inode that no name points to yet. The reference stays valid for the life of the tree.
   Inode& make(FileType type, std::uint16_t mode);
-
-  // Counts the names of every non-directory inode reachable from the root; for directories 2 +
-  // subdirectories.
-  void count_links();
 
  private:
   std::deque<Inode> inodes_;  // the first is the root directory, 0755 root:root

@@ -46,12 +46,14 @@ void TreePlan::visit(std::uint32_t index, std::vector<Directory>& pending) {
   for (const auto& [name, child] : directory.inode->children) {
     check(directory, name, *child);
     const auto known = numbers_.find(child);
-    const std::uint32_t number = known != numbers_.end() ? known->second : add(*child);
+    const bool is_new = known == numbers_.end();
+    const std::uint32_t number = is_new ? add(*child) : known->second;
+    if (is_new && child->type == FileType::regular) files_.push_back({child, number, index, name});
     if (child->type != FileType::directory) {
       ++link_counts_[number - 1];
       continue;
     }
-    if (known != numbers_.end())
+    if (!is_new)
       throw base::error(path_of(directory, name), ": a directory with more than one name");
     link_counts_[number - 1] = 2;
     ++link_counts_[directory.number - 1];

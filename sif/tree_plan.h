@@ -23,6 +23,13 @@ class TreePlan {
     std::string_view name;  // of the tree's own string
   };
 
+  struct File {
+    const Inode* inode;
+    std::uint32_t number;
+    std::uint32_t directory;  // of its first name, index in directories()
+    std::string_view name;
+  };
+
   // Throws Error naming the path for what squashfs cannot hold: names, symbolic link targets,
   // device numbers and sizes out of range, a directory with two names, extents out of order.
   explicit TreePlan(const Tree& tree);
@@ -30,6 +37,8 @@ class TreePlan {
   // Pre-order, byte order among siblings: going through it backwards meets every directory after
   // all it contains.
   const std::vector<Directory>& directories() const { return directories_; }
+  // Regular files, each inode once, in the order of their first names.
+  const std::vector<File>& files() const { return files_; }
   // Inode numbers count from 1, the root's.
   std::uint32_t inode_count() const { return static_cast<std::uint32_t>(link_counts_.size()); }
   std::uint32_t number_of(const Inode& inode) const { return numbers_.at(&inode); }
@@ -43,6 +52,7 @@ class TreePlan {
   void check(const Directory& parent, std::string_view name, const Inode& inode) const;
 
   std::vector<Directory> directories_;
+  std::vector<File> files_;
   std::vector<std::uint32_t> link_counts_;
   std::unordered_map<const Inode*, std::uint32_t> numbers_;
 };

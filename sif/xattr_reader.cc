@@ -2,21 +2,17 @@
 #include "sif/xattr_reader.h"
 
 #include <array>
-#include <string_view>
 
 #include "base/bytes.h"
 
 namespace sif {
 namespace {
 
-constexpr std::uint64_t kNoTable = ~std::uint64_t{0};
 constexpr std::uint32_t kTableHeaderBytes = 16;
 constexpr std::uint32_t kEntryBytes = 16;
 constexpr std::uint32_t kEntriesPerBlock = kMetadataBlockSize / kEntryBytes;
 constexpr std::uint16_t kOutOfLine = 0x0100;
 constexpr std::uint16_t kPrefixMask = 0x00FF;
-constexpr std::array<std::string_view, 3> kPrefixes = {"user.", "trusted.", "security."};
-constexpr std::uint32_t kMaxNameBytes = 255;  // Linux: XATTR_NAME_MAX
 
 }  // namespace
 
@@ -83,7 +79,7 @@ std::vector<std::pair<std::string, std::string>> XattrReader::read(
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto type = in.read<std::uint16_t>();
     const auto name_size = in.read<std::uint16_t>();
-    if (name_size > kMaxNameBytes)
+    if (name_size > kMaxXattrName)
       throw tables_.image.corrupt("xattr name of ", name_size, " bytes");
     const std::span<const std::byte> raw_name = in.take(name_size);
     std::string name(reinterpret_cast<const char*>(raw_name.data()), raw_name.size());
@@ -96,8 +92,8 @@ std::vector<std::pair<std::string, std::string>> XattrReader::read(
       throw tables_.image.corrupt("xattr with the name ", base::printable(name));
     // Namespaces of later formats are passed over, as the kernel does.
     const std::size_t prefix = type & kPrefixMask;
-    if (prefix >= kPrefixes.size()) continue;
-    found.emplace_back(std::string(kPrefixes[prefix]) + name, std::move(value));
+    if (prefix >= kXattrPrefixes.size()) continue;
+    found.emplace_back(std::string(kXattrPrefixes[prefix]) + name, std::move(value));
   }
   return found;
 }
