@@ -32,14 +32,14 @@ def _require(program):
         raise Missing(f"{program} is not installed (scripts/install-deps peers)")
 
 
-def bootstrap(suite, target, packages=()):
+def bootstrap(suite, target, packages=(), components="main"):
     """`target` is a folder, or a tar file if its name ends so. Suites of moving distributions can be past their validity date."""
     _require("mmdebstrap")
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=" + ("tar" if ".tar" in target.name else "directory"),
                '--aptopt=Acquire::Check-Valid-Until "false"', "--dpkgopt=force-unsafe-io"]
     if packages:
         command.append("--include=" + ",".join(packages))
-    command += [suite, str(target), f"deb {mirror()} {suite} main"]
+    command += [suite, str(target), f"deb {mirror()} {suite} {components}"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         raise Missing(f"mmdebstrap {suite} failed: {done.stderr.strip()[-600:]}")

@@ -4,9 +4,8 @@ but in containers. Without a GPU cuInit answers 100 (no device) and nvmlInit 9 (
 """
 import pathlib
 import shutil
-import subprocess
 
-from . import Missing, cache, debian_tree, made_once
+from . import cache, debian_tree, made_once
 
 PACKAGES = ("libcuda1", "libnvidia-ml1", "nvidia-smi", "libnvidia-ptxjitcompiler1", "libnvidia-nvvm4", "libnvidia-cfg1",
             "libnvidia-encode1", "libnvidia-allocator1", "libnvcuvid1", "libcudadebugger1", "nvidia-cuda-mps", "nvidia-opencl-icd",
@@ -33,12 +32,7 @@ def driver_tree():
     with made_once(path) as part:
         if part:
             shutil.rmtree(part, ignore_errors=True)
-            command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=directory", "--dpkgopt=force-unsafe-io",
-                       '--aptopt=Acquire::Check-Valid-Until "false"', "--include=" + ",".join(PACKAGES), "sid", str(part),
-                       f"deb {debian_tree.mirror()} sid main contrib non-free non-free-firmware"]
-            done = subprocess.run(command, capture_output=True, text=True)
-            if done.returncode != 0:
-                raise Missing(f"no NVIDIA driver packages: {done.stderr.strip()[-400:]}")
+            debian_tree.bootstrap("sid", part, PACKAGES, "main contrib non-free non-free-firmware")
     return path
 
 

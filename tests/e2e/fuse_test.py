@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images through the FUSE server alone (tests/probes/mount_probe): the same tree as the kernel's own driver shows, under load,
 for every codec; the server's life; damaged images."""
+import errno
 import hashlib
 import json
 import os
@@ -18,7 +19,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 
 # Prints a checksum of everything that lstat, listxattr, readlink and read tell about a tree; each worker walks in another order.
 SCAN = r"""
-import hashlib, json, os, random, stat, sys
+import errno, hashlib, json, os, random, stat, sys
 root, workers, exact = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "exact"
 os.chdir(root)
 
@@ -36,7 +37,9 @@ def record(path):
         fields.append(os.readlink(path))
     try:
         names = os.listxattr(path, follow_symlinks=False)
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
         names = []
     fields += [(name, os.getxattr(path, name, follow_symlinks=False).hex()) for name in sorted(names)]
     return repr(fields)
@@ -105,15 +108,18 @@ def tree(scratch):
         os.chown(root / "sparse", 12345, 4_000_000)
     try:
         os.setxattr(root / "big", "user.test", b"value" * 60)
-    except OSError:
-        pass
+    except OSError as error:  # a file system without extended attributes
+        if error.errno != errno.EOPNOTSUPP:
+            raise
     return root
 
 
 def make_image(tree, image, *options):
     done = subprocess.run(["mksquashfs", tree, image, "-noappend", "-no-progress", *options], capture_output=True, text=True)
-    if done.returncode != 0:
-        pytest.skip(f"mksquashfs {options}: {done.stdout}{done.stderr}")
+    said = done.stdout + done.stderr
+    if "is not supported" in said:
+        pytest.skip(f"mksquashfs {options}: {said}")
+    assert done.returncode == 0, said
     return image
 
 
@@ -142,6 +148,8 @@ def test_sixteen_readers_see_what_the_kernel_sees(root, probe, tree, target, tmp
     shown = scan(target, 16, prefix=[probe, image, target])
     assert len(shown) == 1
     assert scan(target, 1, exact=False, prefix=[probe, image, target]) == scan(tree, exact=False)
+    if codec == "lzma":  # no kernel mounts these; what they were made of was compared
+        return
     kernel = tmp_path / "kernel"
     kernel.mkdir()
     if subprocess.run(["mount", "-o", "ro,loop", image, kernel], capture_output=True).returncode != 0:

@@ -45,9 +45,6 @@ class Case:
     error: str = ""        # part of our message; nobody can unpack it
     reference: list = None  # layers that mean the same, where Docker refuses the original
 
-    def archives(self):
-        return [layer if isinstance(layer, bytes) else tar.archive(layer) for layer in self.layers]
-
 
 CAPABILITY = bytes.fromhex("0100000200040000000000000000000000000000")
 LOWER = [D("d/"), F("d/a", "a"), F("d/b", "b"), D("d/sub/"), F("d/sub/x", "x"), F("f", "file"), S("s", "d"), D("e/", mode=0o711, uid=5)]

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import tarfile
 import time
@@ -261,11 +262,21 @@ def test_bad_destinations(user, sifconv, tmp_path, destination, said):
     assert tarfile.is_tarfile(tmp_path / "in.tar")
 
 
-@pytest.mark.parametrize("options", [["--compression", "gzip"], ["--compression", "gzip:12"], ["--compression", "lz4"], ["--compression", "xz:1"],
-                                     ["--compression", "zstd:19"], ["--block-size", "4096"], ["--block-size", "1M"]])
-def test_compression_options(convert, tmp_path, layers, options):
-    tree = unpack(convert(write_docker20(tmp_path / "in.tar", layers), *options), tmp_path / "tree")
-    assert (tree / "srv/b").stat().st_size == 300000
+CODECS = {"gzip": 1, "xz": 4, "lz4": 5, "zstd": 6}  # numbers in the superblock
+
+
+@pytest.mark.parametrize("codec, level", [("gzip", ""), ("gzip", ":12"), ("lz4", ""), ("xz", ":1"), ("zstd", ":19")])
+def test_compression(convert, tmp_path, layers, codec, level):
+    sif = convert(write_docker20(tmp_path / "in.tar", layers), "--compression", codec + level)
+    assert struct.unpack_from("<H", squashfs(sif), 20)[0] == CODECS[codec]
+    assert (unpack(sif, tmp_path / "tree") / "srv/b").stat().st_size == 300000
+
+
+@pytest.mark.parametrize("size, count", [("4096", 4096), ("1M", 1 << 20)])
+def test_block_size(convert, tmp_path, layers, size, count):
+    sif = convert(write_docker20(tmp_path / "in.tar", layers), "--block-size", size)
+    assert struct.unpack_from("<I", squashfs(sif), 12)[0] == count
+    assert (unpack(sif, tmp_path / "tree") / "srv/b").stat().st_size == 300000
 
 
 def test_json(user, sifconv, tmp_path, layers):

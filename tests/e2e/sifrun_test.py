@@ -161,9 +161,8 @@ def test_lost_working_folder_is_told(sh):
     assert "WARNING: the working directory /usr/share is not in the container" in done.stderr
 
 
-def test_read_only_binds_are_recursive(sh, root, identity, tmp_path):
-    if identity.name != "root":
-        pytest.skip("mounts of the host are made by root")
+@pytest.mark.parametrize("identity", ["root"], indirect=True)  # who makes mounts of the host
+def test_read_only_binds_are_recursive(sh, identity, tmp_path):
     (tmp_path / "inner").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "inner", tmp_path / "inner"], check=True)
     try:

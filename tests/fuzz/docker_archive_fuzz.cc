@@ -15,6 +15,7 @@
 #include "oci/layer_data.h"
 #include "oci/merged_tree.h"
 #include "oci/singularity_d.h"
+#include "sif/tree_plan.h"
 
 namespace {
 
@@ -31,7 +32,7 @@ void read_images(const oci::FileSource& archive) {
     const oci::ImageIdentity identity{loaded.reference, loaded.config_digest, "amd64"};
     const auto contents =
         oci::add_singularity_d(tree, oci::singularity_files(loaded.config, identity), 0);
-    tree.count_links();
+    const sif::TreePlan plan(tree);
     oci::sif_texts(loaded.config, identity);
   }
 }

@@ -36,8 +36,6 @@ TEST(RootTree, AbsenceIsAnAnswer) {
   EXPECT_FALSE(top.tree().read("/file", 3).has_value());
   EXPECT_EQ(top.tree().read("/file", 4), "text");
   EXPECT_THAT(top.tree().list("/file"), IsEmpty());
-  EXPECT_EQ(top.tree().link_target("/dangling"), "/nowhere");
-  EXPECT_FALSE(top.tree().link_target("/file").has_value());
 }
 
 TEST(RootTree, SpellingsNameEveryHop) {

@@ -31,9 +31,8 @@ SifLayout example_layout() {
   layout.go_arch = "amd64";
   for (std::uint8_t i = 0; i < 16; ++i) layout.uuid[i] = i;
   layout.created = 1'700'000'000;
-  layout.texts = {{static_cast<std::int32_t>(DataType::definition_file), "",
-                   "bootstrap: docker-archive\nfrom: x\n\n"},
-                  {static_cast<std::int32_t>(DataType::generic_json), "oci-config.json", "{}"}};
+  layout.texts = {{DataType::definition_file, "", "bootstrap: docker-archive\nfrom: x\n\n"},
+                  {DataType::generic_json, "oci-config.json", "{}"}};
   return layout;
 }
 
