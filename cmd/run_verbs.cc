@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// exec, run, shell and test: options -> plan -> launch.
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cmd/run_options.h"
+#include "cmd/verbs.h"
+#include "runtime/host_plan.h"
+#include "runtime/launch.h"
+
+namespace cmd {
+namespace {
+
+struct ActionRow {
+  std::string_view name;
+  runtime::Verb verb;
+  std::string_view arguments;
+};
+constexpr auto kActions = std::to_array<ActionRow>({
+    {"exec", runtime::Verb::exec, "IMAGE COMMAND [ARG...]"},
+    {"run", runtime::Verb::run, "IMAGE [ARG...]"},
+    {"shell", runtime::Verb::shell, "IMAGE"},
+    {"test", runtime::Verb::test, "IMAGE [ARG...]"},
+});
+
+// The program that this one stands in for fetches and builds images from addresses; these are
+// files.
+void refuse_address(const std::string& image) {
+  static constexpr auto kArchives =
+      std::to_array<std::string_view>({"docker-archive:", "oci-archive:"});
+  const bool archive = std::ranges::any_of(
+      kArchives, [&](std::string_view prefix) { return image.starts_with(prefix); });
+  const bool address = archive || image.find("://") != std::string::npos ||
+                       image.starts_with("docker-daemon:") || image.starts_with("oci:");
+  if (!address || ::access(image.c_str(), F_OK) == 0) return;
+  throw base::error("the image must be a file or a folder, not ", base::printable(image))
+      .with_hint(archive ? base::cat("convert it first: sifconv ", image)
+                         : "where you have Docker: docker save IMAGE | sifconv - image.sif");
+}
+
+int launch_action(const Invocation& invocation, runtime::Verb verb, const ParsedOptions& parsed,
+                  std::vector<std::string> words) {
+  runtime::HostFacts facts = runtime::gather_host_facts(std::getenv("PWD"));
+  runtime::RunOptions options = make_run_options(
+      parsed, environ, facts.directory ? facts.directory->physical : std::string("/"));
+  refuse_address(words[0]);
+  options.image = words[0];
+  options.action.verb = verb;
+  words.erase(words.begin());
+  options.action.arguments = std::move(words);
+  if (!invocation.stands_in()) options.action.environment.title = "sifrun";
+  options.host.home = facts.caller.home;
+  options.host.stands_in = invocation.stands_in();
+  options.host.contained = options.contain || options.action.environment.clean;
+  const runtime::HostFeatures features = options.host;
+  runtime::RunPlan plan = runtime::make_run_plan(std::move(options), std::move(facts));
+  runtime::add_host_features(features, plan);
+  for (const std::string& warning : plan.warnings) base::log_warning(warning);
+  if (parsed.flag("dry-run")) {
+    std::cout << runtime::describe(plan);
+    return EXIT_SUCCESS;
+  }
+  for (const std::string& note : plan.host.notes) base::log_verbose(note);
+  runtime::launch(std::move(plan));
+}
+
+}  // namespace
+
+int run_action_verb(const Invocation& invocation) {
+  const ActionRow& action = *std::ranges::find(kActions, invocation.verb(), &ActionRow::name);
+  const ParsedOptions parsed = invocation.parse(run_option_table());
+  if (parsed.flag("help")) {
+    invocation.print_help(action.arguments, run_option_table());
+    return EXIT_SUCCESS;
+  }
+  std::vector<std::string> words = parsed.positionals();
+  if (words.empty()) invocation.throw_usage("no image given");
+  if (action.verb == runtime::Verb::exec && words.size() < 2)
+    invocation.throw_usage("no command given");
+  invocation.understood(parsed);
+  if (action.verb == runtime::Verb::shell && words.size() > 1) {
+    base::log_warning("shell takes no arguments besides the image, ignoring them");
+    words.resize(1);
+  }
+  return launch_action(invocation, action.verb, parsed, std::move(words));
+}
+
+}  // namespace cmd

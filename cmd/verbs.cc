@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/verbs.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <iostream>
+#include <utility>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "cmd/exit_codes.h"
+
+namespace cmd {
+namespace {
+
+constexpr auto kVerbs = std::to_array<VerbRow>({
+    {"exec", run_action_verb, "run a command in the image"},
+    {"run", run_action_verb, "run the image's own program"},
+    {"shell", run_action_verb, "start an interactive shell in the image"},
+    {"test", run_action_verb, "run the image's test"},
+});
+
+std::string command_of(const Invocation& invocation) {
+  return base::cat(invocation.program(), " ", invocation.verb());
+}
+
+}  // namespace
+
+std::span<const VerbRow> verb_table() { return kVerbs; }
+
+Invocation::Invocation(std::string program, std::string_view verb,
+                       std::span<const char* const> arguments, int& failure_code)
+    : program_(std::move(program)),
+      verb_(verb),
+      arguments_(arguments),
+      failure_code_(failure_code) {
+  failure_code_ = kExitUsage;
+}
+
+ParsedOptions Invocation::parse(std::span<const OptionRow> table) const {
+  try {
+    return parse_options(table, arguments_, {{"APPTAINER_", "SINGULARITY_"}, environ});
+  } catch (base::Error& error) {
+    throw std::move(error).with_hint("see `" + command_of(*this) + " --help`");
+  }
+}
+
+bool Invocation::stands_in() const {
+  return program_ == "apptainer" || program_ == "singularity" || program_ == "run-singularity";
+}
+
+void Invocation::throw_usage(const std::string& message) const {
+  throw base::error(message).with_hint("see `" + command_of(*this) + " --help`");
+}
+
+void Invocation::understood(const ParsedOptions& parsed) const {
+  failure_code_ = kExitFatal;
+  for (const std::string& warning : parsed.warnings()) base::log_warning(warning);
+}
+
+void Invocation::print_help(std::string_view arguments, std::span<const OptionRow> table) const {
+  std::cout << "Usage: " << command_of(*this) << " [options] " << arguments << "\n\n"
+            << options_help(table);
+}
+
+}  // namespace cmd

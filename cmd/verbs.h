@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// The verbs of sifrun: one row each, and what every one of them is given. A verb's own table of
+// options and its work are in the file that defines its function.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "cmd/options.h"
+
+namespace cmd {
+
+// A verb and its arguments. Until the command line is understood, failures are usage errors, which
+// end with another code than those after them.
+class Invocation {
+ public:
+  // `failure_code` is what main returns when an exception arrives there; it must outlive this.
+  Invocation(std::string program, std::string_view verb, std::span<const char* const> arguments,
+             int& failure_code);
+
+  // The name that this program was called by, without its folder.
+  const std::string& program() const { return program_; }
+  std::string_view verb() const { return verb_; }
+  std::span<const char* const> arguments() const { return arguments_; }
+  // Whether that name is one of the programs which this one stands in for.
+  bool stands_in() const;
+
+  // Options from the arguments and the environment's APPTAINER_ and SINGULARITY_ keys. Throws Error
+  // with a pointer to --help.
+  ParsedOptions parse(std::span<const OptionRow> table) const;
+  [[noreturn]] void throw_usage(const std::string& message) const;
+  // Failures from here on are not usage errors. Says what parsing had to warn of.
+  void understood(const ParsedOptions& parsed) const;
+  // Usage line and options.
+  void print_help(std::string_view arguments, std::span<const OptionRow> table) const;
+
+ private:
+  std::string program_;
+  std::string_view verb_;
+  std::span<const char* const> arguments_;
+  int& failure_code_;
+};
+
+struct VerbRow {
+  std::string_view name;
+  int (*run)(
+      const Invocation& invocation);  // gives the exit code, throws Error, or becomes the payload
+  std::string_view help{};            // empty: not shown
+};
+
+std::span<const VerbRow> verb_table();
+
+// exec, run, shell, test: cmd/run_verbs.cc.
+int run_action_verb(const Invocation& invocation);
+
+}  // namespace cmd
