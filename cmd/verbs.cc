@@ -19,6 +19,8 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
     {"run", run_action_verb, "run the image's own program"},
     {"shell", run_action_verb, "start an interactive shell in the image"},
     {"test", run_action_verb, "run the image's test"},
+    {"inspect", run_inspect_verb, "show labels, scripts and apps of an image"},
+    {"run-help", run_help_verb, "show the help text of an image"},
 });
 
 std::string command_of(const Invocation& invocation) {
@@ -52,6 +54,12 @@ bool Invocation::stands_in() const {
 
 void Invocation::throw_usage(const std::string& message) const {
   throw base::error(message).with_hint("see `" + command_of(*this) + " --help`");
+}
+
+const std::string& Invocation::only_argument(const ParsedOptions& parsed) const {
+  const std::size_t count = parsed.positionals().size();
+  if (count != 1) throw_usage(base::cat("accepts 1 arg(s), received ", count));
+  return parsed.positionals().front();
 }
 
 void Invocation::understood(const ParsedOptions& parsed) const {

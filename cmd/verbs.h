@@ -31,6 +31,8 @@ class Invocation {
   // with a pointer to --help.
   ParsedOptions parse(std::span<const OptionRow> table) const;
   [[noreturn]] void throw_usage(const std::string& message) const;
+  // The one positional argument; throws a usage error unless there is exactly that.
+  const std::string& only_argument(const ParsedOptions& parsed) const;
   // Failures from here on are not usage errors. Says what parsing had to warn of.
   void understood(const ParsedOptions& parsed) const;
   // Usage line and options.
@@ -54,5 +56,8 @@ std::span<const VerbRow> verb_table();
 
 // exec, run, shell, test: cmd/run_verbs.cc.
 int run_action_verb(const Invocation& invocation);
+// cmd/inspect_verbs.cc
+int run_inspect_verb(const Invocation& invocation);
+int run_help_verb(const Invocation& invocation);
 
 }  // namespace cmd

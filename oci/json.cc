@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "oci/json.h"
 
+#include <array>
 #include <utility>
 
 #include "base/error.h"
@@ -66,11 +67,17 @@ std::vector<std::string> JsonValue::texts() const {
   return found;
 }
 
-std::map<std::string, std::string> JsonValue::text_map() const {
+std::vector<std::pair<std::string, JsonValue>> JsonValue::members() const {
   expect(value_->is_object(), "an object");
-  std::map<std::string, std::string> found;
+  std::vector<std::pair<std::string, JsonValue>> found;
   for (const auto& [key, value] : value_->items())
-    found.emplace(key, child(value, place_ + "." + base::printable(key)).text());
+    found.emplace_back(key, child(value, place_ + "." + base::printable(key)));
+  return found;
+}
+
+std::map<std::string, std::string> JsonValue::text_map() const {
+  std::map<std::string, std::string> found;
+  for (const auto& [key, value] : members()) found.emplace(key, value.text());
   return found;
 }
 
@@ -92,6 +99,22 @@ std::vector<std::string> JsonValue::texts_of(const std::string& key) const {
 std::map<std::string, std::string> JsonValue::text_map_of(const std::string& key) const {
   const std::optional<JsonValue> member = find(key);
   return member ? member->text_map() : std::map<std::string, std::string>();
+}
+
+std::string indented_json(const nlohmann::ordered_json& value) {
+  // These stand in texts only, so that replacing them afterwards is safe.
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kEscapes = {
+      {{"<", "\\u003c"},
+       {">", "\\u003e"},
+       {"&", "\\u0026"},
+       {"\u2028", "\\u2028"},
+       {"\u2029", "\\u2029"}}};
+  std::string text = value.dump(1, '\t', false, json::error_handler_t::replace);
+  for (const auto& [plain, escaped] : kEscapes) {
+    for (std::size_t at = 0; (at = text.find(plain, at)) != std::string::npos; at += escaped.size())
+      text.replace(at, plain.size(), escaped);
+  }
+  return text;
 }
 
 }  // namespace oci

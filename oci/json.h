@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace oci {
@@ -33,6 +34,7 @@ class JsonValue {
   std::vector<JsonValue> items() const;
   std::vector<std::string> texts() const;
   std::map<std::string, std::string> text_map() const;
+  std::vector<std::pair<std::string, JsonValue>> members() const;
 
   // The member as this type; empty when absent.
   std::string text_of(const std::string& key) const;
@@ -52,5 +54,8 @@ class JsonValue {
   std::shared_ptr<const nlohmann::json> value_;  // shares the whole document
   std::string place_;
 };
+
+// Indented by tabs and escaped as Go's encoder does, for scripts that compare texts.
+std::string indented_json(const nlohmann::ordered_json& value);
 
 }  // namespace oci

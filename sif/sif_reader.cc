@@ -235,6 +235,31 @@ SifContainer read_sif(int fd, const std::string& name) {
   return container;
 }
 
+std::optional<SifFile> find_sif(const std::string& path) {
+  SifFile file{{}, base::printable(path), {}};
+  const std::optional<struct stat> status = base::find_status(path);
+  if (status && S_ISDIR(status->st_mode)) return std::nullopt;
+  file.fd = open_for_reading(path, file.name);
+  if (!is_sif(file.fd.get())) return std::nullopt;
+  file.container = read_sif(file.fd.get(), file.name);
+  return file;
+}
+
+const SifDescriptor* find_object(const SifContainer& container, std::string_view name) {
+  const auto found = std::ranges::find(container.descriptors, name, &SifDescriptor::name);
+  return found == container.descriptors.end() ? nullptr : &*found;
+}
+
+std::string read_object(const SifFile& file, const SifDescriptor& object, std::size_t limit) {
+  if (object.size > limit)
+    throw format_error(base::cat(file.name, ": SIF object ", object.id, " has ", object.size,
+                                 " bytes, allowed are ", limit));
+  std::string bytes(static_cast<std::size_t>(object.size), '\0');
+  base::pread_exactly(file.fd.get(), std::as_writable_bytes(std::span(bytes)), object.offset,
+                      file.name);
+  return bytes;
+}
+
 ImageFile open_image(const std::string& path) {
   const std::string name = base::printable(path);
   base::UniqueFd fd = open_for_reading(path, name);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -44,6 +45,19 @@ struct SifContainer {
 bool is_sif(int fd);
 // Throws Error naming structure, offset, found value and allowed range.
 SifContainer read_sif(int fd, const std::string& name);
+
+// A SIF and what is in it.
+struct SifFile {
+  base::UniqueFd fd;
+  std::string name;  // for messages
+  SifContainer container;
+};
+// nullopt for a readable file of another format. Throws as open_image() and read_sif() do.
+std::optional<SifFile> find_sif(const std::string& path);
+// The first object of that name; null if there is none.
+const SifDescriptor* find_object(const SifContainer& container, std::string_view name);
+// An object's bytes; throws when there are more than `limit`.
+std::string read_object(const SifFile& file, const SifDescriptor& object, std::size_t limit);
 
 // A squashfs to run from.
 struct ImageFile {

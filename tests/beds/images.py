@@ -124,14 +124,20 @@ def docker20_to_docker25(source, target):
     return target
 
 
-def busybox_layers():
-    """Two layers: a static busybox with links for its programs, then changes, removals and links in a newer layer."""
+def busybox_layer(*programs):
+    """A static busybox with links for its programs, all of root's."""
     program = shutil.which("busybox")
     if not program:
         raise Missing("busybox-static is not installed (scripts/install-deps test)")
-    first = Layer().folder("bin").file("bin/busybox", pathlib.Path(program).read_bytes(), mode=0o755)
-    for name in ("sh", "cat", "echo", "env", "false", "id", "ls", "mount", "pwd", "readlink", "sleep", "stat", "touch", "true", "wc"):
-        first.symlink(f"bin/{name}", "busybox")
+    layer = Layer().folder("bin").file("bin/busybox", pathlib.Path(program).read_bytes(), mode=0o755)
+    for name in ("sh", "cat", "echo", "env", "false", "id", "ls", "mount", "pwd", "readlink", "sleep", "stat", "touch", "true", "wc", *programs):
+        layer.symlink(f"bin/{name}", "busybox")
+    return layer
+
+
+def busybox_layers():
+    """Two layers: a static busybox with links for its programs, then changes, removals and links in a newer layer."""
+    first = busybox_layer()
     first.folder("etc").file("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n").file("etc/group", "root:x:0:\n")
     first.folder("tmp", mode=0o1777).folder("root", mode=0o700).folder("srv").file("srv/replaced", "old\n").file("srv/gone", "gone\n")
     second = Layer().folder("srv").file("srv/.wh.gone", "").file("srv/replaced", "new\n").symlink("srv/link", "replaced")
