@@ -8,13 +8,16 @@
 
 #include <array>
 #include <cerrno>
+#include <vector>
 
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "runtime/root_tree.h"
 
 namespace runtime {
 namespace {
 
+constexpr std::size_t kMaxMountinfo = std::size_t{16} << 20;
 constexpr unsigned kCloneTree = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
 
 struct FlagWord {
@@ -69,6 +72,36 @@ void remount(int fd, MountFlags flags, std::string_view name) {
     throw base::errno_error(errno, "cannot set the mount flags of ", base::printable(name));
 }
 
+// mountinfo writes blanks, line ends and backslashes as three octal digits (proc(5)).
+std::string unescaped(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      plain += static_cast<char>((text[i + 1] - '0') << 6 | (text[i + 2] - '0') << 3 |
+                                 (text[i + 3] - '0'));
+      i += 3;
+    } else {
+      plain += text[i];
+    }
+  }
+  return plain;
+}
+
+// mount(2) takes the flags of one mount only, so those below it are found by name.
+void remount_tree(const std::string& top, MountFlags flags, std::string_view name) {
+  remount(base::open_file(top, O_PATH).get(), flags, name);
+  const std::string mounts = base::read_small_file("/proc/self/mountinfo", kMaxMountinfo);
+  for (const std::string& line : base::split(mounts, '\n')) {
+    const std::vector<std::string> fields = base::split(line, ' ');
+    if (fields.size() < 5) continue;
+    const std::string point = unescaped(fields[4]);
+    if (point == top || !is_within(point, top)) continue;
+    // What a later mount covers can be neither reached nor changed.
+    const base::UniqueFd mount(::open(point.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (mount) remount(mount.get(), flags, name);
+  }
+}
+
 bool probe_mount_setattr() {
   // An invalid descriptor: a kernel that knows the call says EBADF. Seccomp filters older than the
   // call answer EPERM.
@@ -91,14 +124,10 @@ MountSource MountSource::open(const std::string& path) {
   MountSource source;
   source.name_ = path;
   source.detached_ = has_mount_setattr();
-  if (source.detached_) {
-    const int fd = ::open_tree(AT_FDCWD, path.c_str(), kCloneTree);
-    if (fd < 0)
-      throw base::errno_error(errno, "cannot open the mount source ", base::printable(path));
-    source.fd_.reset(fd);
-  } else {
-    source.fd_ = base::open_file(path, O_PATH);
-  }
+  source.fd_.reset(source.detached_ ? ::open_tree(AT_FDCWD, path.c_str(), kCloneTree)
+                                    : ::open(path.c_str(), O_PATH | O_CLOEXEC));
+  if (!source.fd_)
+    throw base::errno_error(errno, "cannot open the mount source ", base::printable(path));
   source.is_directory_ = S_ISDIR(base::file_status(source.fd_.get(), path).st_mode);
   return source;
 }
@@ -137,8 +166,7 @@ void MountSource::attach(int target, MountFlags flags, std::string_view target_n
   std::array<char, 4096> path{};
   const ssize_t length = ::readlink(at.c_str(), path.data(), path.size() - 1);
   if (length <= 0) throw fail();
-  remount(base::open_file(std::string(path.data(), static_cast<std::size_t>(length)), O_PATH).get(),
-          flags, target_name);
+  remount_tree(std::string(path.data(), static_cast<std::size_t>(length)), flags, target_name);
 }
 
 void mount_new(const char* type, int target, unsigned long flags, const std::string& data,

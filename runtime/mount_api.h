@@ -35,8 +35,8 @@ class MountSource {
   // The tree at `path` with all its submounts (they may not be left out: they are locked together).
   static MountSource open(const std::string& path);
   static MountSource open_at(int fd, std::string_view name);
-  // Attaches it at `target`, an O_PATH descriptor in the current mount namespace; the flags are
-  // recursive where the kernel allows. Throws Error naming both ends.
+  // Attaches it at `target`, an O_PATH descriptor in the current mount namespace; the flags
+  // hold for all its mounts. Throws Error naming both ends.
   void attach(int target, MountFlags flags, std::string_view target_name) &&;
   bool is_directory() const { return is_directory_; }
   int fd() const { return fd_.get(); }

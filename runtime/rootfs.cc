@@ -172,6 +172,15 @@ void Rootfs::mount_bind(const MountEntry& entry, MountSource source) {
   if (entry.make_source) throwaway_.push_back(entry.target);
 }
 
+// open_tree(2) took the source's mounts when it was opened; mount(2) takes them now, when the
+// session directory lies on one of them.
+void Rootfs::mount_host_bind(const MountEntry& entry, MountSource source) {
+  if (has_mount_setattr()) return mount_bind(entry, std::move(source));
+  session_.set_bindable(false);
+  mount_bind(entry, std::move(source));
+  session_.set_bindable(true);
+}
+
 void Rootfs::mount_account_file(const RunPlan& plan, const MountEntry& entry) {
   const std::optional<base::UniqueFd> present = find_in_root(root_.get(), entry.target);
   // An image without the file keeps none, and what is no file is not read.
@@ -205,7 +214,7 @@ void Rootfs::mount(const RunPlan& plan, const MountEntry& entry,
                    std::optional<MountSource>& source) {
   switch (entry.kind) {
     case MountKind::bind:
-      if (source) mount_bind(entry, std::move(*source));
+      if (source) mount_host_bind(entry, std::move(*source));
       return;
     case MountKind::directory:
       return mount_bind(

@@ -44,6 +44,7 @@ class Rootfs {
   base::UniqueFd open_target(const MountEntry& entry, bool is_directory);
   void mount(const RunPlan& plan, const MountEntry& entry, std::optional<MountSource>& source);
   void mount_bind(const MountEntry& entry, MountSource source);
+  void mount_host_bind(const MountEntry& entry, MountSource source);
   void mount_account_file(const RunPlan& plan, const MountEntry& entry);
   void mount_proc(const MountEntry& entry);
   void reopen_root();

@@ -39,6 +39,11 @@ std::string SessionDirectory::path(std::string_view name) const {
   return base::cat(path_, "/", name);
 }
 
+void SessionDirectory::set_bindable(bool bindable) {
+  if (::mount(nullptr, path_.c_str(), nullptr, bindable ? MS_PRIVATE : MS_UNBINDABLE, nullptr) != 0)
+    throw base::errno_error(errno, "cannot set the propagation of ", path_);
+}
+
 std::string SessionDirectory::unique_name(std::string_view name) {
   return base::cat(name, ".", made_++);
 }

@@ -21,6 +21,9 @@ class SessionDirectory {
   dev_t device() const { return device_; }
   std::string path(std::string_view name) const;
 
+  // Without it, recursive binds of the directory that this covers leave this out.
+  void set_bindable(bool bindable);
+
   // New entries, each under a name of its own beginning with `name`; the descriptors are O_PATH.
   base::UniqueFd make_directory(std::string_view name, mode_t mode);
   base::UniqueFd make_file(std::string_view name, std::string_view content);

@@ -23,7 +23,7 @@ import tempfile
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from beds import STRICT, Missing, debian_tree, images, kernel  # noqa: E402
+from beds import STRICT, UNDER, Missing, debian_tree, images, kernel  # noqa: E402
 from beds.docker import Docker  # noqa: E402
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -82,7 +82,7 @@ class Identity:
         switch = []
         if os.geteuid() == 0:
             switch = ["setpriv", "--reuid", self.uid, "--regid", self.gid, "--clear-groups"]
-        return list(map(os.fsencode, map(str, [*switch, "env", "-i", *(f"{k}={v}" for k, v in environment.items()), *argv])))
+        return list(map(os.fsencode, map(str, [*UNDER, *switch, "env", "-i", *(f"{k}={v}" for k, v in environment.items()), *argv])))
 
     def popen(self, argv, env=None, **options):
         options.setdefault("cwd", self.home)

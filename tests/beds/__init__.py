@@ -9,6 +9,8 @@ import os
 import pathlib
 
 STRICT = os.environ.get("SIFCONV_STRICT") == "1"
+# A program, with its options, that every command of an account is run under: tests/probes/old_kernel.
+UNDER = os.environ.get("SIFCONV_RUN_UNDER", "").split()
 
 
 class Missing(Exception):

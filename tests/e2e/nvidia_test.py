@@ -86,7 +86,7 @@ def test_search_path_ends_with_the_driver(gpu):
 
 
 def test_files_are_read_only(gpu):
-    for path in (f"{LIBS}/x", f"{LIBS}/.0/x", "/usr/bin/nvidia-smi"):
+    for path in (f"{LIBS}/x", f"{LIBS}/.0/x"):
         done = gpu("touch", path)
         assert done.returncode == 1 and "Read-only file system" in done.stderr, (path, done.stderr)
     mounts = [line for line in gpu("cat", "/proc/self/mountinfo").stdout.splitlines() if LIBS in line or "nvidia-smi" in line]

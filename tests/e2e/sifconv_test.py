@@ -16,6 +16,7 @@ import time
 
 import pytest
 
+from beds import UNDER
 from beds.archive import Archive, OciArchive, one_file_layer, tar_bytes
 from beds.images import CREATED, Layer, sha256, write_docker20, write_docker25
 
@@ -307,7 +308,8 @@ def test_no_temporary_file_and_no_tree_for_plain_layers(user, sifconv, tmp_path,
     assert done.returncode == 0, done.stderr
     trace = (tmp_path / "trace").read_text()
     assert not re.search(r"mkdir|memfd|mknod|symlink", trace)
-    written = [line for line in trace.splitlines() if re.search(r"O_WRONLY|O_RDWR|O_CREAT|O_TMPFILE", line) and "/dev/null" not in line]
+    opened = [line for line in trace.splitlines() if "/dev/null" not in line and " = -1 " not in line]
+    written = [line for line in opened if re.search(r"O_WRONLY|O_RDWR|O_CREAT|O_TMPFILE", line)]
     assert len(written) == 1, written
 
 
@@ -343,7 +345,10 @@ def test_signals(user, sifconv, tmp_path, name):
     time.sleep(0.7)
     process.send_signal(getattr(signal, name))
     assert process.wait(timeout=5) == -getattr(signal, name)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.tar", "x.sif"]
+    left = {path.name for path in tmp_path.iterdir()}
+    if UNDER and name == "SIGKILL":  # only files without a name vanish then
+        left = {file for file in left if not file.startswith(".x.sif-")}
+    assert left == {"in.tar", "x.sif"}
     assert (tmp_path / "x.sif").read_text() == "old"
 
 
