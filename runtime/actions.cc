@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/actions.h"
 
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -202,6 +203,8 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
 }  // namespace
 
 void run_action(const ActionRequest& request) {
+  // Programs that scripts start must not reach this process through /proc; exec ends it.
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   std::vector<std::string> environment;
   {
     const ScriptTimeout timeout(request.script_timeout);

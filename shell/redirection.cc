@@ -2,6 +2,7 @@
 // Redirections (XCU 2.7).
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 
@@ -63,6 +64,14 @@ bool duplicate(Interpreter& shell, const std::string& target, int fd) {
   return true;
 }
 
+// This process runs scripts of images, and its program is a file of the user's: a descriptor of it
+// would outlive the exec into the payload, which could then overwrite it.
+bool is_own_program(int fd) {
+  struct stat own, opened;
+  return ::stat("/proc/self/exe", &own) == 0 && ::fstat(fd, &opened) == 0 &&
+         own.st_dev == opened.st_dev && own.st_ino == opened.st_ino;
+}
+
 }  // namespace
 
 bool Interpreter::apply_redirection(const Redirection& redirection) {
@@ -86,8 +95,8 @@ bool Interpreter::apply_redirection(const Redirection& redirection) {
     return false;
   }
   base::UniqueFd file(::open(target.c_str(), open_flags(op) | O_CLOEXEC, kNewFileMode));
-  if (!file) {
-    warn(base::cat(target, ": ", base::errno_text(errno)));
+  if (!file || is_own_program(file.get())) {
+    warn(base::cat(target, ": ", base::errno_text(file ? EACCES : errno)));
     return false;
   }
   if (!place(std::move(file), redirection.fd)) return false;

@@ -124,3 +124,24 @@ def test_no_image_is_refused_at_once(identity, sifrun, tmp_path, kind):
     done = identity.run([sifrun, "exec", image, "true"], cwd=tmp_path, timeout=20)
     assert done.returncode == 255
     assert done.stderr.startswith("FATAL:   ")
+
+
+@pytest.mark.parametrize("options", [["-c"], ["-C"]], ids=str)
+def test_scripts_of_the_image_do_not_reach_the_program(identity, sifrun, hostile, tmp_path, options):
+    """A descriptor of it would let the payload overwrite a sifrun that is the user's own."""
+    def change(tree):
+        scripts = tree / ".singularity.d/env"
+        scripts.mkdir(parents=True)
+        (tree / "own").symlink_to("/proc/self/exe")
+        (scripts / "10-reach.sh").write_text("""
+            export REACHED=
+            for file in /proc/self/exe /proc/$$/exe /own; do
+              [ -z "$(head -c 4 < $file 2>/dev/null)" ] || REACHED="$REACHED <$file"
+            done
+            [ -z "$(head -c 4 /proc/$$/exe 2>/dev/null)" ] || REACHED="$REACHED exe"
+            ls /proc/$$/root/ > /dev/null 2>&1 && REACHED="$REACHED root"
+            export FORKED="$(ls /)"
+            """)
+
+    done = identity.run([sifrun, "exec", *options, hostile(change), "sh", "-c", 'echo "$REACHED:${FORKED%%/*}" | head -c 5'], cwd=tmp_path)
+    assert done.stdout.startswith(":bin"), (done.stdout, done.stderr)
