@@ -3,8 +3,11 @@
 
 cuInit answers 100 (no device) and nvmlInit 9 (driver not loaded) if and only if the libraries are the host's and can be loaded.
 """
+import glob
 import json
 import os
+import pathlib
+import shutil
 import subprocess
 
 import pytest
@@ -117,11 +120,11 @@ def test_insisting_without_a_driver_warns_and_runs(user, sifrun, busybox_sif, tm
 NODES = {"nvidia0": "195 0", "nvidia1": "195 1", "nvidiactl": "195 255", "nvidia-uvm": "511 0", "nvidia-modeset": "195 254"}
 
 
-def with_nodes(user, argv, env=None, nodes=NODES):
-    """Runs with a /dev that has nodes of a driver which this kernel does not have."""
+def with_nodes(user, argv, env=None, nodes=NODES, prepare="true"):
+    """Runs with a /dev that has nodes of a driver which this kernel does not have. `prepare` is run in the same mount namespace."""
     made = "; ".join(f"mknod -m 666 /mnt/{name} c {numbers}" for name, numbers in nodes.items())
-    script = ("mount -t tmpfs tmpfs /mnt && mkdir /mnt/shm /mnt/pts && for n in null zero full random urandom tty fuse; do "
-              f"touch /mnt/$n; mount --bind /dev/$n /mnt/$n; done; {made}; mount --rbind /mnt /dev; exec \"$@\"")
+    script = ("mount -t tmpfs tmpfs /mnt && mkdir /mnt/shm /mnt/pts /mnt/dri && for n in null zero full random urandom tty fuse; do "
+              f"touch /mnt/$n; mount --bind /dev/$n /mnt/$n; done; {made}; mount --rbind /mnt /dev; {prepare} && exec \"$@\"")
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *user._command(argv, env)]
     return subprocess.run(command, capture_output=True, text=True, cwd=user.home, stdin=subprocess.DEVNULL, timeout=120)
 
@@ -148,6 +151,30 @@ def test_a_scheduler_hands_the_choice_over(root, user, sifrun, driver, busybox_s
 def test_without_a_word_the_driver_comes_along(root, user, sifrun, driver, busybox_sif):
     done = with_nodes(user, [sifrun, "exec", busybox_sif, "ls", LIBS], {"SIFRUN_NV_ROOT": str(driver)})
     assert "libcuda.so.1" in done.stdout, done.stderr
+
+
+@pytest.fixture
+def amd(tmp_path):
+    """A library under the name of AMD's, and a cache of the loader that knows it, for the host's to be covered with."""
+    folder = tmp_path / "rocm"
+    folder.mkdir()
+    source = next(path for path in map(pathlib.Path, glob.glob("/lib/*/libz.so.1*")) if not path.is_symlink())
+    library = folder / "libhsa-runtime64.so.1.9"
+    shutil.copy(source, library)
+    subprocess.run(["patchelf", "--set-soname", "libhsa-runtime64.so.1", library], check=True)
+    (tmp_path / "ld.so.conf").write_text(f"{folder}\n")
+    subprocess.run(["/sbin/ldconfig", "-C", tmp_path / "ld.so.cache", "-f", tmp_path / "ld.so.conf"], check=True, capture_output=True)
+    return f"mount --bind {tmp_path / 'ld.so.cache'} /etc/ld.so.cache"
+
+
+def test_rocm(root, user, sifrun, image, amd):
+    nodes = {"kfd": "235 0", "dri/card0": "226 0", "dri/renderD128": "226 128"}
+    script = ("import ctypes, os; ctypes.CDLL('libhsa-runtime64.so.1').zlibVersion; print(*sorted(os.listdir('/dev/dri')), os.path.exists('/dev/kfd'), "
+              "os.environ['HIP_VISIBLE_DEVICES'])")
+    done = with_nodes(user, [sifrun, "exec", "--contain", "--rocm", image, "python3", "-c", script], {"HIP_VISIBLE_DEVICES": "0"}, nodes, amd)
+    assert done.stdout.split() == ["card0", "renderD128", "True", "0"], done.stderr
+    without = with_nodes(user, [sifrun, "exec", "--contain", image, "ls", "/dev", LIBS], nodes=nodes, prepare=amd)
+    assert "kfd" not in without.stdout and "libhsa" not in without.stdout
 
 
 @pytest.fixture
