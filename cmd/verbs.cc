@@ -21,6 +21,7 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
     {"test", run_action_verb, "run the image's test"},
     {"inspect", run_inspect_verb, "show labels, scripts and apps of an image"},
     {"run-help", run_help_verb, "show the help text of an image"},
+    {"sif", run_sif_verb, "show and change what a SIF file contains"},
 });
 
 std::string command_of(const Invocation& invocation) {

@@ -59,5 +59,7 @@ int run_action_verb(const Invocation& invocation);
 // cmd/inspect_verbs.cc
 int run_inspect_verb(const Invocation& invocation);
 int run_help_verb(const Invocation& invocation);
+// cmd/sif_verbs.cc
+int run_sif_verb(const Invocation& invocation);
 
 }  // namespace cmd

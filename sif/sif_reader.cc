@@ -227,6 +227,7 @@ SifContainer read_sif(int fd, const std::string& name) {
     if (!used) continue;
     SifDescriptor descriptor = parse_descriptor(reader);
     descriptor.type = type;
+    descriptor.slot = slot;
     check_within_file(descriptor.offset, descriptor.size, file_size, name,
                       base::cat("SIF object ", descriptor.id));
     if (type == DataType::partition) parse_partition(descriptor);
@@ -243,6 +244,18 @@ std::optional<SifFile> find_sif(const std::string& path) {
   if (!is_sif(file.fd.get())) return std::nullopt;
   file.container = read_sif(file.fd.get(), file.name);
   return file;
+}
+
+SifFile open_sif(const std::string& path) {
+  std::optional<SifFile> file = find_sif(path);
+  if (!file) throw format_error(base::printable(path) + ": invalid SIF magic");
+  return std::move(*file);
+}
+
+const SifDescriptor& get_object(const SifContainer& container, std::uint32_t id) {
+  const auto found = std::ranges::find(container.descriptors, id, &SifDescriptor::id);
+  if (found == container.descriptors.end()) throw base::error("object not found: ", id);
+  return *found;
 }
 
 const SifDescriptor* find_object(const SifContainer& container, std::string_view name) {

@@ -16,6 +16,7 @@ namespace sif {
 
 struct SifDescriptor {
   DataType type{};
+  std::size_t slot = 0;  // in the descriptor table
   std::uint32_t id = 0, group = 0, link = 0;
   std::uint64_t offset = 0, size = 0;  // checked to lie within the file
   std::int64_t created = 0, modified = 0;
@@ -54,6 +55,9 @@ struct SifFile {
 };
 // nullopt for a readable file of another format. Throws as open_image() and read_sif() do.
 std::optional<SifFile> find_sif(const std::string& path);
+SifFile open_sif(const std::string& path);
+// The object of that id; throws "object not found".
+const SifDescriptor& get_object(const SifContainer& container, std::uint32_t id);
 // The first object of that name; null if there is none.
 const SifDescriptor* find_object(const SifContainer& container, std::string_view name);
 // An object's bytes; throws when there are more than `limit`.

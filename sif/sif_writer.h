@@ -4,10 +4,14 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "base/bytes.h"
 #include "sif/sif_format.h"
 
 namespace sif {
@@ -31,5 +35,20 @@ std::uint64_t partition_offset(const SifLayout& layout);
 // Writes header, descriptors and texts around a partition of `partition_size` bytes already written
 // at partition_offset(layout). Throws Error on I/O failure.
 void write_sif_around_partition(int fd, const SifLayout& layout, std::uint64_t partition_size);
+
+// A container without objects, as `siftool new` makes it.
+void write_empty_sif(int fd, std::span<const std::uint8_t, 16> uuid, std::int64_t created);
+
+// One entry of the descriptor table.
+struct SifObject {
+  DataType type;
+  std::uint32_t id, group = kGroupBit, link = 0;
+  std::uint64_t offset, size, padding_before;
+  std::int64_t created;
+  std::string_view name;  // at most kMaxObjectName bytes
+  std::span<const std::byte> extra;
+};
+inline constexpr std::size_t kMaxObjectName = 128;
+void append_descriptor(base::ByteWriter& out, const SifObject& object);
 
 }  // namespace sif
