@@ -115,6 +115,8 @@ constexpr auto kTable = std::to_array<OptionRow>({
      .env = "RUNSCRIPT_TIMEOUT", .group = kOther},
     {.name = "dry-run", .help = "print what would be mounted and unshared, and end",
      .group = kOther},
+    {.name = "timing", .help = "print where the time goes until the program starts",
+     .env = "TIMING", .group = kOther},
     {.name = "help", .letter = 'h', .help = "this text", .group = kOther},
 
     // Accepted without effect: what they switch off or select is the only way here.

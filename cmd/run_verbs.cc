@@ -50,6 +50,7 @@ void refuse_address(const std::string& image) {
 
 int launch_action(const Invocation& invocation, runtime::Verb verb, const ParsedOptions& parsed,
                   std::vector<std::string> words) {
+  base::PhaseTimes times(parsed.flag("timing"));
   runtime::HostFacts facts = runtime::gather_host_facts(std::getenv("PWD"));
   runtime::RunOptions options = make_run_options(
       parsed, environ, facts.directory ? facts.directory->physical : std::string("/"));
@@ -71,6 +72,8 @@ int launch_action(const Invocation& invocation, runtime::Verb verb, const Parsed
     return EXIT_SUCCESS;
   }
   for (const std::string& note : plan.host.notes) base::log_verbose(note);
+  times.end_phase("facts of the host, plan");
+  plan.action.times = std::move(times);
   runtime::launch(std::move(plan));
 }
 

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <iostream>
 #include <utility>
 
 #include "base/log.h"
@@ -113,6 +114,11 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
   }
   arguments[0] = path;
   check_host_program(request, path);
+  if (request.times.wanted()) {
+    base::PhaseTimes times = request.times;
+    times.end_phase("the program found");
+    std::cerr << times.report() << std::flush;
+  }
   shell::become_program(path, arguments, environment);
   const int error = errno;
   if (error == ENOEXEC)
@@ -202,7 +208,7 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
 
 }  // namespace
 
-void run_action(const ActionRequest& request) {
+void run_action(ActionRequest request) {
   // Programs that scripts start must not reach this process through /proc; exec ends it.
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   std::vector<std::string> environment;
@@ -211,6 +217,7 @@ void run_action(const ActionRequest& request) {
     environment =
         evaluate_environment(request.environment, verb_name(request.verb), request.arguments);
   }
+  request.times.end_phase("environment scripts");
   switch (request.verb) {
     case Verb::exec:
       if (request.arguments.empty()) throw base::error("no command given");

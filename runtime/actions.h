@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/phase_times.h"
 #include "runtime/environment.h"
 #include "runtime/host_additions.h"
 
@@ -25,11 +26,12 @@ struct ActionRequest {
   // the image's C library before they start.
   std::vector<std::string> host_environments;
   std::vector<HostNeed> host_needs;
+  base::PhaseTimes times;  // printed when the program starts, if wanted
 };
 
 // Replaces the process. Throws base::Error if the payload cannot be started (the caller prints it
 // as FATAL and exits 255); exits by itself with 0 or 1 where there is nothing to run, and with the
 // status of an environment script that calls exit. Single-threaded callers only: it may fork.
-[[noreturn]] void run_action(const ActionRequest& request);
+[[noreturn]] void run_action(ActionRequest request);
 
 }  // namespace runtime

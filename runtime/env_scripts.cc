@@ -149,12 +149,13 @@ class Evaluation {
   }
 
   void run_scripts() {
-    const std::vector<std::string> scripts = shell::matching_paths(kScripts);
+    const std::vector<std::string> scripts =
+        request_.scripts ? known_paths() : shell::matching_paths(kScripts);
     bool injected = false;
     for (const std::string& path : scripts) {
       const std::string name = path.substr(path.rfind('/') + 1);
       // Its work is done by apply_path().
-      if (name == "99-runtimevars.sh" || !is_regular_file(path)) continue;
+      if (name == "99-runtimevars.sh" || !(request_.scripts || is_regular_file(path))) continue;
       if (name == "90-environment.sh") ensure_path();
       run_script(path);
       if (name.starts_with("10-docker")) fix_path();
@@ -170,10 +171,27 @@ class Evaluation {
     if (!injected) inject();
   }
 
+  std::vector<std::string> known_paths() const {
+    std::vector<std::string> paths;
+    for (const EnvironmentFile& script : *request_.scripts) paths.push_back(script.name);
+    return paths;
+  }
+
+  void source(const std::string& path) {
+    if (request_.scripts) {
+      const auto known = std::ranges::find(*request_.scripts, path, &EnvironmentFile::name);
+      if (known != request_.scripts->end()) {
+        interpreter_.run_source(known->text, path);
+        return;
+      }
+    }
+    interpreter_.run_file(path);
+  }
+
   void run_script(const std::string& path) {
     base::log_debug("Sourcing ", path);
     try {
-      interpreter_.run_file(path);
+      source(path);
     } catch (const shell::SyntaxError& error) {
       base::log_warning("the environment script is skipped: ", error.what());
     } catch (const shell::ExitRequest& request) {

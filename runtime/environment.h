@@ -4,6 +4,7 @@
 // evaluates the image's scripts between the two sets.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,15 +29,17 @@ struct EnvironmentRequest {
   std::vector<std::string> host;                 // "NAME=value", as in environ(7)
   std::vector<EnvironmentVariable> assignments;  // --env, in the order given
   std::vector<EnvironmentFile> files;            // --env-file, in the order given
-  std::vector<std::string> withheld;             // --no-env: names that are not forwarded
-  bool clean = false;                            // --cleanenv
-  bool no_eval = false;                          // --no-eval: injected values are literal
-  std::string container_home;                    // the only source of HOME
-  std::string image_path;                        // absolute: APPTAINER_CONTAINER
-  std::string image_name;                        // file name or instance name: APPTAINER_NAME
-  std::string app_name;                          // --app
-  std::vector<std::string> bind_destinations;    // APPTAINER_BIND, joined with commas
-  std::string title = "Apptainer";               // of the prompt: "Apptainer> "
+  // The image's environment scripts in the order to be run; nullopt: to be looked for.
+  std::optional<std::vector<EnvironmentFile>> scripts;
+  std::vector<std::string> withheld;           // --no-env: names that are not forwarded
+  bool clean = false;                          // --cleanenv
+  bool no_eval = false;                        // --no-eval: injected values are literal
+  std::string container_home;                  // the only source of HOME
+  std::string image_path;                      // absolute: APPTAINER_CONTAINER
+  std::string image_name;                      // file name or instance name: APPTAINER_NAME
+  std::string app_name;                        // --app
+  std::vector<std::string> bind_destinations;  // APPTAINER_BIND, joined with commas
+  std::string title = "Apptainer";             // of the prompt: "Apptainer> "
   // Search path entries of a host conda environment: before or behind the image's own PATH. A
   // PATH that the user sets explicitly wins over both.
   std::vector<std::string> path_front;

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "runtime/directory_reply.h"
 #include "sif/squashfs_format.h"
 
 namespace runtime {
@@ -26,10 +27,11 @@ using sif::FileType;
 constexpr std::uint64_t kForever = 10ULL * 365 * 24 * 3600;
 // Position + 2: 0 means "no such entry" and 1 is the root's name in the protocol.
 constexpr std::uint64_t kFirstNodeId = 2;
+// Offsets in directory listings from here on are those of added nodes.
+constexpr std::uint64_t kAddedOffset = std::uint64_t{1} << 62;
 // One request, one squashfs block of the usual size: more per request keeps threads waiting for
 // one.
 constexpr std::uint32_t kRequestBytes = 128 << 10;
-constexpr std::size_t kFirstReplyBody = 4096;  // all but reads and long listings
 constexpr std::uint32_t kMaxWrite = 4096;
 constexpr std::uint16_t kMaxBackground = 64;
 constexpr unsigned kMaxLoggedFailures = 20;
@@ -95,30 +97,6 @@ int put_sized(std::uint32_t wanted_size, std::string_view value, FuseReply& repl
 
 }  // namespace
 
-FuseReply::FuseReply() : bytes_(sizeof(fuse_out_header) + kFirstReplyBody) {}
-
-std::span<std::byte> FuseReply::body(std::size_t size) {
-  if (size > kMaxReplyBody) throw base::errno_error(EIO, "FUSE request for ", size, " bytes");
-  if (bytes_.size() < sizeof(fuse_out_header) + size) bytes_.resize(sizeof(fuse_out_header) + size);
-  return std::span(bytes_).subspan(sizeof(fuse_out_header), size);
-}
-
-void FuseReply::append(std::span<const std::byte> bytes) {
-  const std::span<std::byte> whole = body(size_ + bytes.size());
-  std::copy(bytes.begin(), bytes.end(), whole.begin() + static_cast<std::ptrdiff_t>(size_));
-  size_ += bytes.size();
-}
-
-std::span<const std::byte> FuseReply::finish(std::uint64_t unique, int errno_value) {
-  if (errno_value != 0) size_ = 0;
-  fuse_out_header header{};
-  header.len = static_cast<std::uint32_t>(sizeof(header) + size_);
-  header.error = -errno_value;
-  header.unique = unique;
-  std::memcpy(bytes_.data(), &header, sizeof(header));
-  return std::span(bytes_).first(header.len);
-}
-
 struct FuseResponder::Request {
   fuse_in_header header;
   std::span<const std::byte> body;
@@ -168,8 +146,12 @@ const FuseResponder::Operation FuseResponder::kOperations[] = {
     {FUSE_COPY_FILE_RANGE, &FuseResponder::refuse_write},
 };
 
-FuseResponder::FuseResponder(const sif::SquashfsReader& reader, FuseOptions options)
-    : reader_(reader), options_(options) {}
+FuseResponder::FuseResponder(const sif::SquashfsReader& reader, FuseOptions options,
+                             std::span<const AddedPath> added)
+    : reader_(reader), options_(options) {
+  for (const AddedPath& path : added)
+    added_.add(node_id_of(path.directory), path.components, path.is_directory);
+}
 
 std::span<const std::byte> FuseResponder::answer(std::span<const std::byte> request,
                                                  FuseReply& reply) {
@@ -224,6 +206,10 @@ sif::InodeRef FuseResponder::ref_of(std::uint64_t node_id) const {
   return node_id == FUSE_ROOT_ID ? reader_.root() : node_id - kFirstNodeId;
 }
 
+std::uint64_t FuseResponder::node_id_of(sif::InodeRef ref) const {
+  return ref == reader_.root() ? FUSE_ROOT_ID : ref + kFirstNodeId;
+}
+
 fuse_attr FuseResponder::attributes_of(const sif::InodeAttributes& inode) const {
   fuse_attr out{};
   out.ino = inode.inode_number;
@@ -232,10 +218,34 @@ fuse_attr FuseResponder::attributes_of(const sif::InodeAttributes& inode) const 
   out.atime = out.mtime = out.ctime = inode.mtime;
   out.mode = type_bits(inode.type).mode | inode.mode;
   out.nlink = inode.link_count;
+  if (inode.type == FileType::directory) out.nlink += added_.directories_in(node_id_of(inode.ref));
   out.uid = options_.owner ? options_.owner->uid : inode.uid;
   out.gid = options_.owner ? options_.owner->gid : inode.gid;
   out.rdev = sif::packed_device(inode.device_major, inode.device_minor);
   out.blksize = std::min(reader_.block_size(), kRequestBytes);
+  return out;
+}
+
+fuse_attr FuseResponder::attributes_of(const AddedNodes::Node& node) const {
+  fuse_attr out = attributes_of(reader_.attributes(reader_.root()));
+  out.ino = reader_.inode_count() + 1 + (node.id - added_.all().front().id);
+  out.size = out.blocks = 0;
+  out.mode = node.is_directory ? S_IFDIR | 0755 : S_IFREG | 0644;
+  out.nlink = node.is_directory ? 2 + added_.directories_in(node.id) : 1;
+  return out;
+}
+
+fuse_attr FuseResponder::attributes_of_node(std::uint64_t node_id) const {
+  const AddedNodes::Node* added = added_.find(node_id);
+  return added != nullptr ? attributes_of(*added)
+                          : attributes_of(reader_.attributes(ref_of(node_id)));
+}
+
+fuse_entry_out FuseResponder::entry_of(const AddedNodes::Node& node) const {
+  fuse_entry_out out{};
+  out.nodeid = node.id;
+  out.entry_valid = out.attr_valid = kForever;
+  out.attr = attributes_of(node);
   return out;
 }
 
@@ -252,12 +262,16 @@ fuse_entry_out FuseResponder::entry_of(const sif::InodeAttributes& inode) const 
 }
 
 int FuseResponder::lookup(const Request& request, FuseReply& reply) {
-  const auto found = reader_.find_entry(ref_of(request.header.nodeid), parse_name(request.body));
+  const std::uint64_t parent = request.header.nodeid;
+  const std::string_view name = parse_name(request.body);
   fuse_entry_out out{};
-  if (found)
-    out = entry_of(reader_.attributes(*found));
-  else
-    out.entry_valid = kForever;  // node id 0: absence is remembered, too
+  out.entry_valid = kForever;  // with node id 0: absence is remembered, too
+  if (const AddedNodes::Node* added = added_.find(parent, name)) {
+    out = entry_of(*added);
+  } else if (added_.find(parent) == nullptr) {
+    if (const auto found = reader_.find_entry(ref_of(parent), name))
+      out = entry_of(reader_.attributes(*found));
+  }
   reply.put(out);
   return 0;
 }
@@ -265,7 +279,7 @@ int FuseResponder::lookup(const Request& request, FuseReply& reply) {
 int FuseResponder::get_attributes(const Request& request, FuseReply& reply) {
   fuse_attr_out out{};
   out.attr_valid = kForever;
-  out.attr = attributes_of(reader_.attributes(ref_of(request.header.nodeid)));
+  out.attr = attributes_of_node(request.header.nodeid);
   reply.put(out);
   return 0;
 }
@@ -298,52 +312,54 @@ int FuseResponder::open_directory(const Request&, FuseReply& reply) {
 
 int FuseResponder::read_data(const Request& request, FuseReply& reply) {
   const auto in = parse<fuse_read_in>(request.body);
+  if (added_.find(request.header.nodeid) != nullptr) return 0;  // empty
   reply.set_size(reader_.read_file(ref_of(request.header.nodeid), in.offset, reply.body(in.size)));
   return 0;
 }
 
 int FuseResponder::read_directory(const Request& request, FuseReply& reply) {
   const auto in = parse<fuse_read_in>(request.body);
-  const bool with_attributes = request.header.opcode == FUSE_READDIRPLUS;
-  const sif::InodeAttributes self = reader_.attributes(ref_of(request.header.nodeid));
-  const auto put = [&](std::string_view name, std::uint32_t type, std::uint64_t ino,
-                       std::uint64_t next, const sif::InodeRef* ref) {
-    const std::size_t name_offset =
-        with_attributes ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
-    const std::size_t record_size = FUSE_DIRENT_ALIGN(name_offset + name.size());
-    if (record_size > in.size - reply.size()) return false;
-    if (with_attributes) {
-      fuse_entry_out entry{};  // node id 0: listed, but to be looked up before use
-      try {
-        if (ref != nullptr) entry = entry_of(reader_.attributes(*ref));
-      } catch (const base::Error&) {
-        entry = {};  // one corrupt inode must not hide its siblings; a lookup of it will say EIO
-      }
-      reply.put(entry);
-    }
-    const struct {
-      std::uint64_t ino, off;
-      std::uint32_t namelen, type;
-    } record{ino, next, static_cast<std::uint32_t>(name.size()), type};
-    static_assert(sizeof(record) == FUSE_NAME_OFFSET);
-    reply.put(record);
-    reply.append(as_bytes(name));
-    constexpr std::array<std::byte, 8> kPadding{};
-    reply.append(std::span(kPadding).first(record_size - name_offset - name.size()));
-    return true;
-  };
-
-  // Offset 1 is behind ".", 2 behind "..", then come the listing's cookies.
-  if (in.offset == 0 && !put(".", DT_DIR, self.inode_number, 1, nullptr)) return EINVAL;
-  const bool is_root = self.ref == reader_.root();
-  const std::uint32_t parent = is_root ? self.inode_number : self.parent_inode_number;
-  if (in.offset <= 1 && !put("..", DT_DIR, parent, 2, nullptr)) return 0;
-  reader_.list(self.ref, in.offset < 2 ? 0 : in.offset - 2,
-               [&](const sif::SquashfsReader::Entry& entry) {
-                 return put(entry.name, type_bits(entry.type).entry, entry.inode_number,
-                            entry.next_cookie + 2, &entry.ref);
-               });
+  const std::uint64_t node_id = request.header.nodeid;
+  DirectoryReply listing(reply, in.size, request.header.opcode == FUSE_READDIRPLUS);
+  const auto nothing = [] { return fuse_entry_out{}; };
+  const AddedNodes::Node* const added = added_.find(node_id);
+  const sif::InodeAttributes self =
+      reader_.attributes(added != nullptr ? reader_.root() : ref_of(node_id));
+  const std::uint64_t own_number = added != nullptr ? attributes_of(*added).ino : self.inode_number;
+  const std::uint64_t parent_number = added != nullptr ? attributes_of_node(added->parent).ino
+                                      : node_id == FUSE_ROOT_ID ? self.inode_number
+                                                                : self.parent_inode_number;
+  // Offset 1 is behind ".", 2 behind "..", then come the listing's cookies, then what is added.
+  if (in.offset == 0 && !listing.put({".", DT_DIR, own_number, 1}, nothing)) return EINVAL;
+  if (in.offset <= 1 && !listing.put({"..", DT_DIR, parent_number, 2}, nothing)) return 0;
+  bool has_room = true;
+  if (added == nullptr && in.offset < kAddedOffset) {
+    reader_.list(self.ref, in.offset < 2 ? 0 : in.offset - 2,
+                 [&](const sif::SquashfsReader::Entry& entry) {
+                   return has_room = listing.put({entry.name, type_bits(entry.type).entry,
+                                                  entry.inode_number, entry.next_cookie + 2},
+                                                 [&] { return entry_or_nothing(entry.ref); });
+                 });
+  }
+  const std::span<const AddedNodes::Node> all = added_.all();
+  for (std::uint64_t i = in.offset < kAddedOffset ? 0 : in.offset - kAddedOffset;
+       has_room && i < all.size(); ++i) {
+    if (all[i].parent != node_id) continue;
+    const fuse_entry_out entry = entry_of(all[i]);
+    has_room = listing.put(
+        {all[i].name, all[i].is_directory ? DT_DIR : DT_REG, entry.attr.ino, kAddedOffset + i + 1},
+        [&] { return entry; });
+  }
   return 0;
+}
+
+// One corrupt inode must not hide its siblings; a lookup of it will say EIO.
+fuse_entry_out FuseResponder::entry_or_nothing(sif::InodeRef ref) const {
+  try {
+    return entry_of(reader_.attributes(ref));
+  } catch (const base::Error&) {
+    return {};
+  }
 }
 
 int FuseResponder::get_xattr(const Request& request, FuseReply& reply) {

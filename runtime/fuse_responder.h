@@ -15,6 +15,8 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/added_nodes.h"
+#include "runtime/fuse_reply.h"
 #include "sif/squashfs_reader.h"
 
 namespace runtime {
@@ -29,34 +31,12 @@ struct FuseOptions {
   std::optional<Owner> owner;
 };
 
-// Reply memory of one thread: the header, and a body that grows to what was asked for.
-class FuseReply {
- public:
-  FuseReply();
-  // The body, at least `size` bytes; throws EIO above kMaxReplyBody.
-  std::span<std::byte> body(std::size_t size);
-  template <typename T>
-  void put(const T& value) {
-    append(std::as_bytes(std::span(&value, 1)));
-  }
-  void append(std::span<const std::byte> bytes);
-  void set_size(std::size_t size) { size_ = size; }
-  void clear() { size_ = 0; }
-  std::size_t size() const { return size_; }
-  // Header and body, ready to be written to the device in one piece.
-  std::span<const std::byte> finish(std::uint64_t unique, int errno_value);
-
- private:
-  std::vector<std::byte> bytes_;
-  std::size_t size_ = 0;  // of the body
-};
-
-inline constexpr std::size_t kMaxReplyBody = 4 << 20;
-
 // Thread-safe; each thread brings its own FuseReply.
 class FuseResponder {
  public:
-  FuseResponder(const sif::SquashfsReader& reader, FuseOptions options);
+  // Shows the added paths besides the image's own.
+  FuseResponder(const sif::SquashfsReader& reader, FuseOptions options,
+                std::span<const AddedPath> added = {});
 
   // Gives the bytes to write back; empty for requests that want no answer. Never throws:
   // corruption is EIO and a log line.
@@ -83,12 +63,18 @@ class FuseResponder {
   int refuse_write(const Request& request, FuseReply& reply);
 
   sif::InodeRef ref_of(std::uint64_t node_id) const;
+  std::uint64_t node_id_of(sif::InodeRef ref) const;
   fuse_attr attributes_of(const sif::InodeAttributes& inode) const;
+  fuse_attr attributes_of(const AddedNodes::Node& node) const;
+  fuse_attr attributes_of_node(std::uint64_t node_id) const;
   fuse_entry_out entry_of(const sif::InodeAttributes& inode) const;
+  fuse_entry_out entry_of(const AddedNodes::Node& node) const;
+  fuse_entry_out entry_or_nothing(sif::InodeRef ref) const;
   void log_failure(const char* text);
 
   const sif::SquashfsReader& reader_;
   const FuseOptions options_;
+  AddedNodes added_;
   std::atomic<std::uint32_t> kernel_flags_ = 0;
   std::atomic<unsigned> logged_failures_ = 0;
 };

@@ -33,8 +33,9 @@ bool is_long_running(std::uint32_t opcode) {
 
 }  // namespace
 
-FuseServer::FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOptions options)
-    : device_fd_(device_fd), responder_(reader, options), max_threads_(allowed_threads()) {}
+FuseServer::FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOptions options,
+                       std::span<const AddedPath> added)
+    : device_fd_(device_fd), responder_(reader, options, added), max_threads_(allowed_threads()) {}
 
 void FuseServer::serve() {
   // Stack limits are the user's and may be huge or tiny; our frames are neither.

@@ -15,7 +15,8 @@ namespace runtime {
 class FuseServer {
  public:
   // `device_fd`: /dev/fuse, already mounted; borrowed.
-  FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOptions options);
+  FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOptions options,
+             std::span<const AddedPath> added = {});
 
   // Serves until the mount is gone (the device says ENODEV) or the device fails.
   void serve();

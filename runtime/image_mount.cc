@@ -47,8 +47,8 @@ bool wait_for_mount(int control_fd) {
 
 }  // namespace
 
-ImageServer ImageServer::start(sif::ImageFile image, FuseOptions options) {
-  const sif::SquashfsReader reader(image.fd.get(), image.offset, image.size, image.path);
+ImageServer ImageServer::start(const sif::ImageFile& image, const sif::SquashfsReader& reader,
+                               FuseOptions options, std::span<const AddedPath> added) {
   base::UniqueFd device = open_device();
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
@@ -59,7 +59,7 @@ ImageServer ImageServer::start(sif::ImageFile image, FuseOptions options) {
   start_server_process("sifrun-fuse", kept, [&] {
     if (!wait_for_mount(theirs.get())) return;
     theirs.reset();
-    FuseServer(device.get(), reader, options).serve();
+    FuseServer(device.get(), reader, options, added).serve();
   });
   return {std::move(device), std::move(ours)};
 }

@@ -14,10 +14,12 @@ namespace runtime {
 
 class ImageServer {
  public:
-  // Reads and checks the image's tables (errors surface here, in the launcher), then starts the
-  // server process. To be called after entering the user namespace, since the device must be opened
-  // in it, and before unsharing the mount namespace; single-threaded callers only.
-  static ImageServer start(sif::ImageFile image, FuseOptions options = {});
+  // Starts the server process, which goes on with a copy of the reader and what it knows, and shows
+  // the added paths besides the image's own. To be
+  // called after entering the user namespace, since the device must be opened in it, and before
+  // unsharing the mount namespace; single-threaded callers only.
+  static ImageServer start(const sif::ImageFile& image, const sif::SquashfsReader& reader,
+                           FuseOptions options = {}, std::span<const AddedPath> added = {});
 
   // Mounts at the directory `target` of the calling process's mount namespace (ro, nosuid, nodev)
   // and lets the server begin. If this object dies before, so does the server.

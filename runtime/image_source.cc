@@ -5,8 +5,10 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstdlib>
 
@@ -15,6 +17,7 @@
 #include "base/text.h"
 #include "runtime/host_check.h"
 #include "runtime/image_extract.h"
+#include "runtime/image_preview.h"
 #include "runtime/loop_mount.h"
 #include "sif/sif_format.h"
 
@@ -50,6 +53,13 @@ MountSource kernel_mount(const sif::ImageFile& image) {
   return tree;
 }
 
+// One request for the whole root instead of one for each name in it that is used next.
+void list_root(const std::string& path) {
+  const base::UniqueFd root = base::open_file(path, O_RDONLY | O_DIRECTORY);
+  std::array<std::byte, 16384> entries;
+  ::syscall(SYS_getdents64, root.get(), entries.data(), entries.size());
+}
+
 }  // namespace
 
 ImageSource ImageSource::open(const RunPlan& plan) {
@@ -72,7 +82,11 @@ void ImageSource::open_file(const RunPlan& plan) {
     return;
   }
   const std::optional<FuseProblem> problem = plan.unsquash ? std::nullopt : find_fuse_problem();
-  if (!plan.unsquash && !problem) return;
+  if (!plan.unsquash && !problem) {
+    reader_ = std::make_unique<sif::SquashfsReader>(file_->fd.get(), file_->offset, file_->size,
+                                                    file_->path);
+    return;
+  }
   const std::string cache = extraction_cache_folder(
       [](const char* name) -> const char* { return std::getenv(name); }, plan.host_home);
   if (problem)
@@ -81,13 +95,23 @@ void ImageSource::open_file(const RunPlan& plan) {
   file_.reset();
 }
 
+void ImageSource::preview(RunPlan& plan) {
+  if (!reader_) return;
+  const ImagePreview preview(*reader_, plan);
+  added_ = preview.missing_mount_points();
+  plan.image_texts = preview.account_files();
+  plan.action.environment.scripts = preview.scripts();
+}
+
 void ImageSource::start_server(IdMap ids) {
   if (!file_) return;
   FuseOptions options;
   // With one mapped id every other owner would be nobody, and what only root may read would be
   // closed to the payload.
   if (ids == IdMap::own_id) options.owner = {::geteuid(), ::getegid()};
-  server_ = ImageServer::start(std::move(*file_), options);
+  server_ = ImageServer::start(*file_, *reader_, options, added_);
+  reader_.reset();
+  file_.reset();
 }
 
 void ImageSource::open_in_namespace() {
@@ -100,6 +124,7 @@ std::string ImageSource::mount_in(SessionDirectory& session) {
   if (server_) {
     server_->mount_at(path);
     server_.reset();
+    list_root(path);
   } else {
     std::move(*tree_).attach(base::open_file(path, O_PATH).get(), kImageFlags, path);
   }

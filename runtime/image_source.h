@@ -3,8 +3,10 @@
 // steps happen at different points of the launch, since each needs a different namespace.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "runtime/image_mount.h"
 #include "runtime/mount_api.h"
@@ -12,6 +14,7 @@
 #include "runtime/session_directory.h"
 #include "runtime/user_namespace.h"
 #include "sif/sif_reader.h"
+#include "sif/squashfs_reader.h"
 
 namespace runtime {
 
@@ -22,6 +25,8 @@ class ImageSource {
   // of another architecture.
   static ImageSource open(const RunPlan& plan);
 
+  // Reads what the run needs to know of the image into the plan; nothing for directories.
+  void preview(RunPlan& plan);
   // Inside the user namespace, outside the mount namespace; nothing to do for directories.
   void start_server(IdMap ids);
   // Inside the mount namespace, before the session directory.
@@ -34,6 +39,8 @@ class ImageSource {
 
   std::string directory_;  // an unpacked image; empty for a file
   std::optional<sif::ImageFile> file_;
+  std::unique_ptr<sif::SquashfsReader> reader_;  // of the file
+  std::vector<AddedPath> added_;                 // mount points that the file lacks
   std::optional<ImageServer> server_;
   std::optional<MountSource> tree_;
 };

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <utility>
 
 #include "base/log.h"
 #include "base/syscalls.h"
@@ -69,31 +70,43 @@ void assemble(RunPlan& plan, ImageSource& image) {
   const Umask exact(0);
   // Opened first: the session directory may cover host paths.
   MountSources sources = open_mount_sources(plan.mounts);
+  plan.action.times.end_phase("mount sources opened");
   image.open_in_namespace();
   SessionDirectory session = SessionDirectory::mount();
   Rootfs root(session, image.mount_in(session));
+  plan.action.times.end_phase("image mounted");
   // What comes from the host gives way to the image's own, which is known only now.
   fit_to_image(plan, sources, root.image());
   if (plan.writable_tmpfs) root.make_writable();
   root.make_targets(plan, sources);
+  plan.action.times.end_phase("mount points found or made");
   root.mount_all(plan, std::move(sources));
+  plan.action.times.end_phase("mounts attached");
   root.seal();
   root.switch_root();
+  plan.action.times.end_phase("root switched");
 }
 
 void confine(RunPlan& plan) {
   const IgnoredSignal size_limit(SIGXFSZ);
+  base::PhaseTimes& times = plan.action.times;
   // As the caller, before any namespace: what it may not read stays unread.
   ImageSource image = ImageSource::open(plan);
+  // Answers questions that would cost requests to the file server later.
+  image.preview(plan);
+  times.end_phase("image opened");
   // Grants the capabilities that mounting takes, within these namespaces only.
   const IdMap ids = enter_user_namespace();
+  times.end_phase("user namespace");
   // Between the two namespaces: the FUSE device must be opened inside the user namespace, and the
   // server must live outside the mount namespace, which would never end otherwise.
   image.start_server(ids);
+  times.end_phase("file server forked");
   // Forks: only the payload's process goes on. Before the mount namespace, so that no helper
   // process holds the container's mounts.
   if (plan.pid_namespace) enter_pid_namespace(plan.init);
   enter_mount_namespace(namespace_flags(plan));
+  times.end_phase("other namespaces");
   name_host(plan.hostname);
   if (plan.empty_network) raise_loopback();
   // Every path of the container is resolved by descriptors; ends with the host's tree detached.
@@ -103,6 +116,7 @@ void confine(RunPlan& plan) {
   const std::string directory = enter_start_directory(plan.start);
   set_variable(plan.action.environment.host, "PWD", directory);
   if (plan.reset_umask) ::umask(0022);
+  times.end_phase("privileges dropped");
 }
 
 }  // namespace
@@ -142,7 +156,7 @@ HostFacts gather_host_facts(const char* pwd_variable) {
 
 void launch(RunPlan plan) {
   confine(plan);
-  run_action(plan.action);
+  run_action(std::move(plan.action));
 }
 
 }  // namespace runtime

@@ -67,6 +67,8 @@ bool is_covered(std::span<const MountEntry> mounts, std::size_t index) {
   });
 }
 
+bool makes_target(const MountEntry& entry) { return entry.kind <= MountKind::message_queues; }
+
 std::string_view kind_name(MountKind kind) {
   for (const KindName& row : kKindNames) {
     if (row.kind == kind) return row.name;

@@ -72,6 +72,10 @@ std::span<const MountRow> mount_table();
 // descriptor of the root below it.
 bool is_covered(std::span<const MountEntry> mounts, std::size_t index);
 
+// Is the mount point made where it is missing? Files with the caller's entry added need one to add
+// to.
+bool makes_target(const MountEntry& entry);
+
 std::string_view kind_name(MountKind kind);
 
 }  // namespace runtime

@@ -14,6 +14,8 @@
 
 namespace runtime {
 
+inline constexpr std::size_t kMaxAccountFile = 1 << 20;  // of an image
+
 struct Account {
   std::string name;
   uid_t uid = 0;

@@ -9,97 +9,44 @@
 
 #include <array>
 #include <cerrno>
-#include <deque>
 
 #include "base/syscalls.h"
-#include "base/text.h"
 
 namespace runtime {
 namespace {
 
-constexpr int kMaxLinks = 40;  // the kernel's own limit
 constexpr int kMaxRetries = 8;
 
-void push_front(std::deque<std::string>& pending, std::string_view path) {
-  std::vector<std::string> parts = base::split(path, '/');
-  for (auto part = parts.rbegin(); part != parts.rend(); ++part) {
-    if (!part->empty() && *part != ".") pending.push_front(std::move(*part));
-  }
-}
+// The file system below an opened directory.
+struct OpenTree {
+  using Node = base::UniqueFd;
 
-// One walk. The opened directories are kept, so that ".." never trusts the file system.
-class Walk {
- public:
-  Walk(int root, std::string_view path) : root_(root), path_(path) { push_front(pending_, path); }
+  Node root() const { return base::open_file_at(top, ".", O_PATH | O_DIRECTORY); }
 
-  PathInRoot run() {
-    while (!pending_.empty()) {
-      const std::string name = std::move(pending_.front());
-      pending_.pop_front();
-      if (name == "..") {
-        step_up();
-      } else if (!result_.missing.empty()) {
-        result_.missing.push_back(name);
-      } else {
-        step_down(name);
-      }
-    }
-    result_.canonical = "/" + base::join(names_, "/");
-    result_.deepest = fds_.empty() ? base::open_file_at(root_, ".", O_PATH | O_DIRECTORY)
-                                   : std::move(fds_.back());
-    return std::move(result_);
+  std::optional<Node> find(const Node* parent, const std::string& name) const {
+    Node fd(::openat(parent == nullptr ? top : parent->get(), name.c_str(),
+                     O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    if (fd) return fd;
+    if (errno == ENOENT) return std::nullopt;
+    throw base::errno_error(errno, "cannot resolve ", base::printable(path), " in the container");
   }
 
- private:
-  void step_up() {
-    if (!result_.missing.empty()) {
-      result_.missing.pop_back();
-    } else if (!fds_.empty()) {
-      fds_.pop_back();
-      names_.pop_back();
-    }
-  }
-
-  void step_down(const std::string& name) {
-    const int parent = fds_.empty() ? root_ : fds_.back().get();
-    base::UniqueFd fd(::openat(parent, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    if (!fd) {
-      if (errno != ENOENT) throw failure(errno);
-      result_.missing.push_back(name);
-      return;
-    }
+  std::optional<std::string> link_target(const Node& node) const {
     std::array<char, PATH_MAX> target{};
-    const ssize_t length = ::readlinkat(fd.get(), "", target.data(), target.size());
-    if (length < 0) {  // not a symbolic link
-      fds_.push_back(std::move(fd));
-      names_.push_back(name);
-      return;
-    }
-    if (++links_ > kMaxLinks) throw failure(ELOOP);
-    if (target[0] == '/') {
-      fds_.clear();
-      names_.clear();
-    }
-    push_front(pending_, std::string_view(target.data(), static_cast<std::size_t>(length)));
+    const ssize_t length = ::readlinkat(node.get(), "", target.data(), target.size());
+    if (length < 0) return std::nullopt;
+    return std::string(target.data(), static_cast<std::size_t>(length));
   }
 
-  base::Error failure(int errno_value) const {
-    return base::errno_error(errno_value, "cannot resolve ", base::printable(path_),
-                             " in the container");
-  }
-
-  int root_;
-  std::string path_;
-  std::deque<std::string> pending_;
-  std::vector<base::UniqueFd> fds_;
-  std::vector<std::string> names_;
-  PathInRoot result_;
-  int links_ = 0;
+  int top;
+  std::string_view path;  // appears in messages
 };
 
 }  // namespace
 
-PathInRoot walk_in_root(int root, std::string_view path) { return Walk(root, path).run(); }
+PathInRoot walk_in_root(int root, std::string_view path) {
+  return base::PathWalk<OpenTree>({root, path}, path).run();
+}
 
 std::optional<base::UniqueFd> find_in_root(int root, const std::string& path) {
   open_how how{};

@@ -7,19 +7,13 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
+#include "base/path_walk.h"
 #include "base/unique_fd.h"
 
 namespace runtime {
 
-// How far a path exists.
-struct PathInRoot {
-  base::UniqueFd deepest;  // O_PATH of the last existing component
-  std::string canonical;   // its path from the root, without symbolic links; "/" for the root
-  // What comes after it, symbolic links of the existing part resolved; empty if all exists.
-  std::vector<std::string> missing;
-};
+using PathInRoot = base::WalkedPath<base::UniqueFd>;  // O_PATH
 
 // Throws Error for loops (ELOOP), for a component below a non-directory (ENOTDIR) and for what may
 // not be searched.

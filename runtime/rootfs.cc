@@ -20,8 +20,6 @@
 namespace runtime {
 namespace {
 
-constexpr std::size_t kMaxAccountFile = 1 << 20;
-
 // The one place where a failure may be survived: what a run can do without is told, not fatal.
 template <typename Step>
 void attempt(const MountEntry& entry, Step step) {
@@ -101,8 +99,7 @@ void Rootfs::make_targets(const RunPlan& plan, const MountSources& sources) {
   MissingTargets missing;
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     const MountEntry& entry = plan.mounts[i];
-    if (entry.kind == MountKind::bind ? !sources[i] : entry.kind > MountKind::message_queues)
-      continue;
+    if (entry.kind == MountKind::bind ? !sources[i] : !makes_target(entry)) continue;
     if (is_covered(plan.mounts, i)) continue;
     attempt(entry, [&] {
       if (find_in_root(image_.get(), entry.target)) return;
@@ -189,11 +186,13 @@ void Rootfs::mount_account_file(const RunPlan& plan, const MountEntry& entry) {
   if (entry.kind == MountKind::hostname_file) {
     text = plan.hostname + "\n";
   } else {
+    const bool is_passwd = entry.kind == MountKind::passwd_file;
+    const std::optional<std::string>& known =
+        is_passwd ? plan.image_texts.passwd : plan.image_texts.group;
     const std::string image_text =
-        base::read_small_file(descriptor_path(present->get()), kMaxAccountFile);
-    text = entry.kind == MountKind::passwd_file
-               ? passwd_with(image_text, plan.caller, plan.caller.home)
-               : group_with(image_text, plan.groups, plan.caller.name);
+        known ? *known : base::read_small_file(descriptor_path(present->get()), kMaxAccountFile);
+    text = is_passwd ? passwd_with(image_text, plan.caller, plan.caller.home)
+                     : group_with(image_text, plan.groups, plan.caller.name);
   }
   const base::UniqueFd file = session_.make_file(kind_name(entry.kind), text);
   MountSource::open_at(file.get(), entry.target).attach(present->get(), entry.flags, entry.target);

@@ -50,6 +50,12 @@ struct HostFacts {
   bool one_temporary = false;  // /tmp and /var/tmp are the same directory
 };
 
+// Files of the image that the launcher needs, read before it is mounted; nullopt: not read, or not
+// what the container will show.
+struct ImageTexts {
+  std::optional<std::string> passwd, group;
+};
+
 struct RunPlan {
   std::string image;  // absolute
   ImageDriver driver = ImageDriver::fuse;
@@ -68,6 +74,7 @@ struct RunPlan {
   ActionRequest action;
   HostAdditions host;  // what its mounts and environment leave of it: see runtime/host_features
   std::vector<std::string> warnings;
+  ImageTexts image_texts;
 };
 
 // Throws Error for what can be known to fail: a relative destination, --workdir that is no

@@ -38,6 +38,10 @@ int Interpreter::run_file(const std::string& path) {
     warn(error.what());
     return state_.status = 1;
   }
+  return run_source(text, path);
+}
+
+int Interpreter::run_source(std::string_view text, const std::string& path) {
   const ValueGuard<int> sources(&state_.sources, state_.sources + 1);
   try {
     return run_text(text, path);

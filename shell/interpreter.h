@@ -73,6 +73,7 @@ class Interpreter {
   int run_text(std::string_view text, const std::string& name);
   // The same for a file, as the `.` builtin does it.
   int run_file(const std::string& path);
+  int run_source(std::string_view text, const std::string& path);
   // To be called when ExitRequest arrives at the top, or at the end of the script.
   int run_exit_trap(int status);
   // What a shell does from its start to its end: gives the status of `run`, or of the ExitRequest

@@ -1,50 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sif/path_lookup.h"
 
-#include <algorithm>
-#include <vector>
+#include <cerrno>
 
-#include "base/text.h"
+#include "base/error.h"
 
 namespace sif {
 namespace {
 
-constexpr int kMaxLinks = 40;  // as in the kernel
+struct ImageTree {
+  using Node = InodeAttributes;
 
-// Pushes the components so that the first is taken from the back first.
-void push_components(std::string_view path, std::vector<std::string>& pending) {
-  std::vector<std::string> names = base::split(path, '/');
-  std::erase(names, "");
-  pending.insert(pending.end(), names.rbegin(), names.rend());
-}
+  Node root() const { return reader.attributes(reader.root()); }
+  std::optional<Node> find(const Node* parent, const std::string& name) const {
+    const auto ref = reader.find_entry(parent == nullptr ? reader.root() : parent->ref, name);
+    if (!ref) return std::nullopt;
+    return reader.attributes(*ref);
+  }
+  std::optional<std::string> link_target(const Node& node) const {
+    if (node.type != FileType::symlink) return std::nullopt;
+    return reader.symlink_target(node.ref);
+  }
+
+  const SquashfsReader& reader;
+};
+
+// Ends at the first name that is not there: "absent/.." is absent, too.
+struct CompleteTree : ImageTree {
+  std::optional<Node> find(const Node* parent, const std::string& name) const {
+    if (auto node = ImageTree::find(parent, name)) return node;
+    throw base::errno_error(ENOENT, name);
+  }
+};
 
 }  // namespace
 
+WalkedImagePath walk_path(const SquashfsReader& reader, std::string_view path) {
+  return base::PathWalk<ImageTree>({reader}, path).run();
+}
+
 std::optional<InodeRef> resolve_path(const SquashfsReader& reader, std::string_view path) {
-  std::vector<InodeRef> above = {reader.root()};  // the way to the current directory
-  std::vector<std::string> pending;
-  push_components(path, pending);
-  for (int links = 0; !pending.empty();) {
-    const std::string name = std::move(pending.back());
-    pending.pop_back();
-    if (name == ".") continue;
-    if (name == "..") {
-      if (above.size() > 1) above.pop_back();
-      continue;
-    }
-    if (reader.attributes(above.back()).type != FileType::directory) return std::nullopt;
-    const std::optional<InodeRef> entry = reader.find_entry(above.back(), name);
-    if (!entry) return std::nullopt;
-    if (reader.attributes(*entry).type != FileType::symlink) {
-      above.push_back(*entry);
-      continue;
-    }
-    if (++links > kMaxLinks) return std::nullopt;
-    const std::string target = reader.symlink_target(*entry);
-    if (target.starts_with('/')) above.resize(1);
-    push_components(target, pending);
+  try {
+    return base::PathWalk<CompleteTree>({{reader}}, path).run().deepest.ref;
+  } catch (const base::Error& error) {
+    const int why = error.errno_value();
+    if (why == ENOENT || why == ENOTDIR || why == ELOOP) return std::nullopt;
+    throw;
   }
-  return above.back();
 }
 
 std::optional<std::string> find_text(const SquashfsReader& reader, std::string_view path,

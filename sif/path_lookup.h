@@ -7,9 +7,16 @@
 #include <string>
 #include <string_view>
 
+#include "base/path_walk.h"
 #include "sif/squashfs_reader.h"
 
 namespace sif {
+
+// How far a path exists.
+using WalkedImagePath = base::WalkedPath<InodeAttributes>;
+// Throws Error for loops (ELOOP), below what is no directory (ENOTDIR) and for a corrupt image
+// (EIO).
+WalkedImagePath walk_path(const SquashfsReader& reader, std::string_view path);
 
 // The inode at an absolute path, the last component's link followed too; nullopt for what is not
 // there, for loops and below what is no directory. Throws Error (EIO) for a corrupt image.

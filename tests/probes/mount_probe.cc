@@ -48,9 +48,10 @@ int run(std::vector<char*> arguments) {
     options.owner = {::geteuid(), ::getegid()};
     arguments.erase(arguments.begin() + 1);
   }
-  sif::ImageFile image = open_squashfs(arguments.at(1));
+  const sif::ImageFile image = open_squashfs(arguments.at(1));
+  const sif::SquashfsReader reader(image.fd.get(), image.offset, image.size, image.path);
   enter_user_namespace();
-  runtime::ImageServer server = runtime::ImageServer::start(std::move(image), options);
+  runtime::ImageServer server = runtime::ImageServer::start(image, reader, options);
   if (::unshare(CLONE_NEWNS) != 0) throw base::errno_error(errno, "unshare mount namespace");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     throw base::errno_error(errno, "make mounts private");

@@ -62,6 +62,32 @@ class ResponderTest : public ::testing::Test {
     return raw(in);
   }
 
+  // Names by both requests, entry by entry.
+  std::vector<std::string> listed(std::uint64_t node) {
+    std::vector<std::string> found;
+    for (const std::uint32_t opcode : {FUSE_READDIR, FUSE_READDIRPLUS}) {
+      std::vector<std::string> names;
+      std::uint64_t offset = 0;
+      for (;;) {
+        const Answer answer = ask(opcode, node, read_request(offset, 200));
+        if (answer.body.empty()) break;
+        const std::size_t at = opcode == FUSE_READDIRPLUS ? sizeof(fuse_entry_out) : 0;
+        struct {
+          std::uint64_t ino, off;
+          std::uint32_t namelen, type;
+        } entry;
+        std::memcpy(&entry, answer.body.data() + at, sizeof(entry));
+        names.push_back(answer.body.substr(at + sizeof(entry), entry.namelen));
+        offset = entry.off;
+      }
+      if (!found.empty()) {
+        EXPECT_EQ(names, found);
+      }
+      found = names;
+    }
+    return found;
+  }
+
   sif::TemporaryFolder tree_, output_;
   sif::OpenImage image_;
   std::unique_ptr<FuseResponder> responder_;
@@ -96,23 +122,35 @@ TEST_F(ResponderTest, LooksUpReadsAndRemembersAbsence) {
 }
 
 TEST_F(ResponderTest, ListsInPiecesOfAnySize) {
-  for (const std::uint32_t opcode : {FUSE_READDIR, FUSE_READDIRPLUS}) {
-    std::vector<std::string> names;
-    std::uint64_t offset = 0;
-    for (;;) {
-      const Answer answer = ask(opcode, FUSE_ROOT_ID, read_request(offset, 200));
-      if (answer.body.empty()) break;
-      const std::size_t at = opcode == FUSE_READDIRPLUS ? sizeof(fuse_entry_out) : 0;
-      struct {
-        std::uint64_t ino, off;
-        std::uint32_t namelen, type;
-      } entry;
-      std::memcpy(&entry, answer.body.data() + at, sizeof(entry));
-      names.push_back(answer.body.substr(at + sizeof(entry), entry.namelen));
-      offset = entry.off;
-    }
-    EXPECT_EQ(names, (std::vector<std::string>{".", "..", "dir"}));
-  }
+  EXPECT_EQ(listed(FUSE_ROOT_ID), (std::vector<std::string>{".", "..", "dir"}));
+}
+
+TEST_F(ResponderTest, ShowsAddedPathsBesidesTheImagesOwn) {
+  const auto directory = image_->find_entry(image_->root(), "dir");
+  FuseOptions options;
+  options.owner = {7, 8};
+  const std::vector<AddedPath> added = {{image_->root(), {"data", "set"}, true},
+                                        {image_->root(), {"data", "list"}, false},
+                                        {*directory, {"more"}, true}};
+  responder_ = std::make_unique<FuseResponder>(*image_, options, added);
+  const auto before = image_->attributes(image_->root()).link_count;
+  EXPECT_EQ(ask(FUSE_GETATTR, FUSE_ROOT_ID, "").as<fuse_attr_out>().attr.nlink, before + 1);
+  const std::uint64_t data = node_of(FUSE_ROOT_ID, "data");
+  const std::uint64_t list = node_of(data, "list");
+  const fuse_attr attributes = ask(FUSE_GETATTR, list, "").as<fuse_attr_out>().attr;
+  EXPECT_EQ(attributes.mode, std::uint32_t{S_IFREG | 0644});
+  EXPECT_EQ(attributes.uid, 7U);
+  EXPECT_EQ(attributes.gid, 8U);
+  EXPECT_GT(attributes.ino, image_->inode_count());
+  EXPECT_EQ(ask(FUSE_READ, list, read_request(0, 4096)).body, "");
+  EXPECT_EQ(ask(FUSE_GETATTR, node_of(data, "set"), "").as<fuse_attr_out>().attr.mode,
+            std::uint32_t{S_IFDIR | 0755});
+  EXPECT_EQ(node_of(data, "dir"), 0U);
+  EXPECT_NE(node_of(node_of(FUSE_ROOT_ID, "dir"), "file"), 0U);
+  EXPECT_EQ(listed(FUSE_ROOT_ID), (std::vector<std::string>{".", "..", "dir", "data"}));
+  EXPECT_EQ(listed(node_of(FUSE_ROOT_ID, "dir")),
+            (std::vector<std::string>{".", "..", "file", "more"}));
+  EXPECT_EQ(listed(data), (std::vector<std::string>{".", "..", "set", "list"}));
 }
 
 TEST_F(ResponderTest, RefusesWritesAndSurvivesNonsense) {

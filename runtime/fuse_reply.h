@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reply memory of one thread of the file server.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace runtime {
+
+// The header, and a body that grows to what was asked for.
+class FuseReply {
+ public:
+  FuseReply();
+  // The body, at least `size` bytes; throws EIO above kMaxReplyBody.
+  std::span<std::byte> body(std::size_t size);
+  template <typename T>
+  void put(const T& value) {
+    append(std::as_bytes(std::span(&value, 1)));
+  }
+  void append(std::span<const std::byte> bytes);
+  void set_size(std::size_t size) { size_ = size; }
+  void clear() { size_ = 0; }
+  std::size_t size() const { return size_; }
+  // Header and body, ready to be written to the device in one piece.
+  std::span<const std::byte> finish(std::uint64_t unique, int errno_value);
+
+ private:
+  std::vector<std::byte> bytes_;
+  std::size_t size_ = 0;  // of the body
+};
+
+inline constexpr std::size_t kMaxReplyBody = 4 << 20;
+
+}  // namespace runtime

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/image_preview.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstddef>
+
+#include "base/syscalls.h"
+#include "runtime/mount_table.h"
+#include "runtime/root_tree.h"
+
+namespace runtime {
+namespace {
+
+constexpr std::string_view kScriptDirectory = "/.singularity.d/env";
+// More or longer ones are read when they run.
+constexpr std::size_t kMaxScripts = 64;
+constexpr std::size_t kMaxScript = 1 << 20;
+
+std::optional<sif::WalkedImagePath> find_path(const sif::SquashfsReader& image,
+                                              std::string_view path) {
+  try {
+    return sif::walk_path(image, path);
+  } catch (const base::Error&) {
+    return std::nullopt;  // told when it is mounted on or read
+  }
+}
+
+// The path as the container will know it, whether it is there or to be made.
+std::string whole_path(const sif::WalkedImagePath& path) {
+  std::string whole = path.canonical == "/" && !path.missing.empty() ? "" : path.canonical;
+  for (const std::string& name : path.missing) whole += "/" + name;
+  return whole;
+}
+
+}  // namespace
+
+ImagePreview::ImagePreview(const sif::SquashfsReader& image, const RunPlan& plan)
+    : image_(image), plan_(plan) {
+  for (const MountEntry& entry : plan.mounts) targets_.push_back(find_path(image, entry.target));
+}
+
+std::vector<AddedPath> ImagePreview::missing_mount_points() const {
+  std::vector<AddedPath> added;
+  for (std::size_t i = 0; i < plan_.mounts.size(); ++i) {
+    const MountEntry& entry = plan_.mounts[i];
+    if (!targets_[i] || targets_[i]->missing.empty() || !makes_target(entry) ||
+        is_covered(plan_.mounts, i))
+      continue;
+    if (entry.needs_parent && targets_[i]->missing.size() > 1) continue;
+    bool is_directory = true;
+    if (entry.kind == MountKind::bind && !entry.make_source) {
+      struct stat status {};
+      if (::stat(entry.source.c_str(), &status) != 0) continue;
+      is_directory = S_ISDIR(status.st_mode);
+    }
+    added.push_back({targets_[i]->deepest.ref, targets_[i]->missing, is_directory});
+  }
+  return added;
+}
+
+bool ImagePreview::is_untouched(std::string_view path) const {
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    if (!targets_[i]) return false;
+    const std::string target = whole_path(*targets_[i]);
+    if (target == path && makes_target(plan_.mounts[i])) return false;
+    if (target != path && target != "/" && (is_within(path, target) || is_within(target, path)))
+      return false;
+  }
+  return true;
+}
+
+std::optional<std::string> ImagePreview::read(const sif::InodeAttributes& file,
+                                              std::size_t limit) const {
+  constexpr unsigned kReadable = 0444;  // else the container's rules decide
+  if (file.type != sif::FileType::regular || file.size > limit ||
+      (file.mode & kReadable) != kReadable)
+    return std::nullopt;
+  std::string text(file.size, '\0');
+  text.resize(image_.read_file(file.ref, 0, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+std::optional<std::vector<EnvironmentFile>> ImagePreview::scripts() const {
+  const auto directory = find_path(image_, kScriptDirectory);
+  if (!directory || !directory->missing.empty() || !is_untouched(directory->canonical))
+    return std::nullopt;
+  std::vector<EnvironmentFile> scripts;
+  bool complete = true;
+  try {
+    image_.list(directory->deepest.ref, 0, [&](const sif::SquashfsReader::Entry& entry) {
+      if (entry.name.starts_with('.') || !entry.name.ends_with(".sh")) return true;
+      const auto text = read(image_.attributes(entry.ref), kMaxScript);
+      complete = text && scripts.size() < kMaxScripts;
+      if (complete) scripts.push_back({base::cat(kScriptDirectory, "/", entry.name), *text});
+      return complete;
+    });
+  } catch (const base::Error&) {
+    return std::nullopt;  // a broken image says so where its files are needed
+  }
+  if (!complete || scripts.empty()) return std::nullopt;
+  std::ranges::sort(scripts, {}, &EnvironmentFile::name);
+  return scripts;
+}
+
+std::optional<std::string> ImagePreview::account_file(const MountEntry& entry) const {
+  const auto path = find_path(image_, entry.target);
+  if (!path || !path->missing.empty() || !is_untouched(path->canonical)) return std::nullopt;
+  return read(path->deepest, kMaxAccountFile);
+}
+
+ImageTexts ImagePreview::account_files() const {
+  ImageTexts files;
+  try {
+    for (const MountEntry& entry : plan_.mounts) {
+      if (entry.kind == MountKind::passwd_file) files.passwd = account_file(entry);
+      if (entry.kind == MountKind::group_file) files.group = account_file(entry);
+    }
+  } catch (const base::Error&) {
+    return {};
+  }
+  return files;
+}
+
+}  // namespace runtime

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run needs to know about an image, read from its tables before anything is mounted: which
+// mount points it lacks, and the small files that the launcher reads. A request to the file server
+// costs a hundred times as much.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/added_nodes.h"
+#include "runtime/run_plan.h"
+#include "sif/path_lookup.h"
+#include "sif/squashfs_reader.h"
+
+namespace runtime {
+
+class ImagePreview {
+ public:
+  // Both are borrowed.
+  ImagePreview(const sif::SquashfsReader& image, const RunPlan& plan);
+
+  // Mount points of the plan that the image lacks; looks at the host for what the sources are.
+  std::vector<AddedPath> missing_mount_points() const;
+  // Files that the container will show as the image has them.
+  std::optional<std::vector<EnvironmentFile>> scripts() const;
+  ImageTexts account_files() const;
+
+ private:
+  // No mount covers the path (canonical) or anything below it, but for the one on the path itself
+  // that is made from it.
+  bool is_untouched(std::string_view path) const;
+  std::optional<std::string> account_file(const MountEntry& entry) const;
+  std::optional<std::string> read(const sif::InodeAttributes& file, std::size_t limit) const;
+
+  const sif::SquashfsReader& image_;
+  const RunPlan& plan_;
+  std::vector<std::optional<sif::WalkedImagePath>>
+      targets_;  // by mount; nullopt: cannot be resolved
+};
+
+}  // namespace runtime
