@@ -40,19 +40,34 @@ void end_with(const std::string& parent) {
     ::_exit(EXIT_FAILURE);
 }
 
-// PID 1 of the namespace. It holds nothing open, so that pipes end with the payload.
-[[noreturn]] void reap_until_killed() {
+// All that have ended. Ends with the payload, and tells how that ended.
+void reap(pid_t payload) {
+  int status = 0;
+  for (pid_t ended = ::waitpid(-1, &status, WNOHANG); ended > 0;
+       ended = ::waitpid(-1, &status, WNOHANG)) {
+    if (ended != payload) continue;
+    [[maybe_unused]] const ssize_t size = ::write(STDIN_FILENO, &status, sizeof status);
+    ::_exit(EXIT_SUCCESS);
+  }
+}
+
+// PID 1 of the namespace, the payload's parent. It holds nothing open but the pipe `report`, so
+// that other pipes end with the payload, and its death ends all that is left inside.
+[[noreturn]] void serve_as_init(pid_t payload, int report, const sigset_t& waited) {
   ::prctl(PR_SET_NAME, "sifrun-init", 0, 0, 0);
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // it keeps capabilities: nobody may trace it
   [[maybe_unused]] const int ignored = ::chdir("/");
-  base::close_descriptors(0);
-  sigset_t children;
-  ::sigemptyset(&children);
-  ::sigaddset(&children, SIGCHLD);
+  ::dup2(report, STDIN_FILENO);
+  base::close_descriptors(STDIN_FILENO + 1);
   for (;;) {
-    while (::waitpid(-1, nullptr, WNOHANG) > 0) {
+    siginfo_t info{};
+    if (::sigwaitinfo(&waited, &info) < 0) continue;
+    if (info.si_signo == SIGCHLD) {
+      reap(payload);
+    } else if (info.si_code <= 0 && info.si_pid == 0) {
+      // From the stand-in, which is outside; what processes inside send to init means nothing.
+      ::kill(payload, info.si_signo);
     }
-    ::sigwaitinfo(&children, nullptr);
   }
 }
 
@@ -69,21 +84,22 @@ void end_with(const std::string& parent) {
   ::_exit(128 + number);
 }
 
-// `init` is 0 if there is none.
-[[noreturn]] void stand_in_for(pid_t payload, pid_t init, const sigset_t& waited) {
-  base::close_descriptors(STDERR_FILENO + 1);
+// `first` is the payload, or the init that tells through `report` how the payload ended.
+[[noreturn]] void stand_in_for(pid_t first, int report, const sigset_t& waited) {
+  ::dup2(report, STDERR_FILENO + 1);
+  base::close_descriptors(STDERR_FILENO + 2);
   for (;;) {
     siginfo_t info{};
     if (::sigwaitinfo(&waited, &info) < 0) continue;
     if (info.si_signo == SIGCHLD) {
       int status = 0;
-      if (::waitpid(payload, &status, WNOHANG) != payload) continue;
-      // Ends all that is left inside; waiting for it means that nothing outlives us.
-      if (init != 0 && ::kill(init, SIGKILL) == 0) ::waitpid(init, nullptr, 0);
-      end_like(status);
+      if (::waitpid(first, &status, WNOHANG) != first) continue;
+      int told = 0;
+      // Nothing comes from an init that was killed, or if there is none.
+      end_like(::read(STDERR_FILENO + 1, &told, sizeof told) == sizeof told ? told : status);
     } else if (info.si_code <= 0) {
       // Sent by a process. What the terminal sends reaches the payload by itself.
-      ::kill(payload, info.si_signo);
+      ::kill(first, info.si_signo);
     }
   }
 }
@@ -102,14 +118,17 @@ void enter_pid_namespace(bool with_init) {
   default_child.sa_handler = SIG_DFL;
   ::sigaction(SIGCHLD, &default_child, &original_child);
   const std::string self = base::find_link_target("/proc/self").value_or("");
-  const pid_t init = with_init ? fork_or_throw() : 0;
-  if (with_init && init == 0) {
-    end_with(self);
-    reap_until_killed();
+  base::Pipe report = base::make_pipe();
+  const pid_t first = fork_or_throw();
+  if (first != 0) {
+    report.write_end.reset();
+    stand_in_for(first, report.read_end.get(), waited);
   }
-  const pid_t payload = fork_or_throw();
-  if (payload != 0) stand_in_for(payload, init, waited);
-  if (!with_init) end_with(self);
+  end_with(self);
+  if (with_init) {
+    const pid_t payload = fork_or_throw();
+    if (payload != 0) serve_as_init(payload, report.write_end.get(), waited);
+  }
   ::sigaction(SIGCHLD, &original_child, nullptr);
   ::sigprocmask(SIG_SETMASK, &original, nullptr);
 }

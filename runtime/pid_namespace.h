@@ -6,9 +6,9 @@
 namespace runtime {
 
 // Returns in the payload's process only, which still has all of the set-up before it. The caller's
-// process passes signals on, and ends as the payload ends: same exit status, same signal. The
-// payload is its child, not init's: nothing stands between them, and the init can be as simple as
-// waiting. Whatever kills the caller's process, the namespace dies with it. Without init, the
+// process passes signals on, and ends as the payload ends: same exit status, same signal. Whatever
+// kills the caller's process, the namespace dies with it. The payload is init's only child at
+// first: HTCondor enters a job by the first child of the runtime's first child. Without init, the
 // payload is PID 1 itself. The process must be single-threaded.
 void enter_pid_namespace(bool with_init);
 

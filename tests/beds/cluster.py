@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures of the tests with schedulers, launchers and workflow engines; a test file names this module in pytest_plugins.
+
+    share    a folder that this machine and every node see at the same path, as a cluster's shared file system
+    home     the ordinary user's home on the nodes, in it; `bin` there has the programs and links called singularity and apptainer
+    work     a folder of one test, in it
+"""
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from beds import cache, debian_tree, images, made_once
+from beds.conda import Conda
+from conftest import convert
+
+
+def own(path, user):
+    os.chown(path, user.uid, user.gid)
+    return path
+
+
+def write(folder, name, text, mode=0o644):
+    """A file that belongs to whom the folder does."""
+    path = folder / name
+    path.write_text(text)
+    path.chmod(mode)
+    os.chown(path, folder.stat().st_uid, folder.stat().st_gid)
+    return path
+
+
+@pytest.fixture(scope="session")
+def share(root, user):
+    """Not below /tmp or /var/tmp, of which schedulers give each job its own."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sifconv-test-", dir="/srv"))
+    folder.chmod(0o755)
+    yield own(folder, user)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def home(share, programs, user):
+    folder = share / "home"
+    for path in (folder, folder / "bin"):
+        path.mkdir()
+        own(path, user)
+    for path in programs.values():
+        shutil.copy(path, folder / "bin")
+    for name in ("singularity", "apptainer"):
+        (folder / "bin" / name).symlink_to("sifrun")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def conda(home, user):
+    return Conda(home / "miniconda3", user)
+
+
+@pytest.fixture
+def work(share, user, request):
+    folder = share / request.node.name.translate(str.maketrans("[]/ ", "----"))
+    folder.mkdir()
+    return own(folder, user)
+
+
+@pytest.fixture(scope="session")
+def small_sif(share, user, sifconv, busybox_tar):
+    return convert(sifconv, user, busybox_tar, share / "small.sif")
+
+
+@pytest.fixture(scope="session")
+def debian_sif(share, user, sifconv, scratch):
+    """A minimal bookworm: bash and glibc, as conda environments need them."""
+    base = cache() / "bookworm.tar"
+    with made_once(base) as part:
+        if part:
+            debian_tree.bootstrap("bookworm", part)
+    tar = images.write_docker20(scratch / "debian.tar", [base.read_bytes()], "bed/debian:1", Env=["PATH=/usr/bin:/bin"])
+    return convert(sifconv, user, tar, share / "debian.sif")
