@@ -71,6 +71,13 @@ std::string result_record(const SifconvRequest& request, const oci::ConvertResul
   return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+// " from 7 layers of debian:12"
+std::string origin_of(const SifconvRequest& request, const oci::ConvertResult& result) {
+  if (result.layers == 0) return " from " + base::printable(request.source.name());
+  return base::cat(" from ", result.layers, " layers of ",
+                   base::printable(result.reference.empty() ? result.image_id : result.reference));
+}
+
 void convert_and_tell(const SifconvRequest& request) {
   const auto start = std::chrono::steady_clock::now();
   refuse_same_file(request);
@@ -83,13 +90,14 @@ void convert_and_tell(const SifconvRequest& request) {
   });
   if (request.progress) display.start();
   const oci::ConvertResult result =
-      oci::convert({request.source, output.folder(), request.squashfs}, output.fd(), progress);
+      oci::convert({{request.source, request.go_arch, output.folder(), request.squashfs.threads},
+                    request.squashfs},
+                   output.fd(), progress);
   output.commit();
   display.finish();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   base::log_info(base::printable(request.destination), ": ", base::human_size(result.sif_bytes),
-                 ", ", result.squashfs.inodes, " files from ", result.layers, " layers of ",
-                 base::printable(result.reference.empty() ? result.image_id : result.reference));
+                 ", ", result.squashfs.inodes, " files", origin_of(request, result));
   if (!request.json) return;
   const std::string digest = file_digest(output.fd(), result.sif_bytes, request.destination);
   base::write_all(STDOUT_FILENO, result_record(request, result, digest, seconds.count()),

@@ -16,12 +16,17 @@ namespace {
 
 constexpr unsigned kMaxThreads = 1024;
 
-constexpr std::array<OptionRow, 11> kOptions = {{
+constexpr std::array<OptionRow, 12> kOptions = {{
     {.name = "force", .letter = 'f', .help = "replace DEST if it exists", .group = "Options"},
     {.name = "ref",
      .kind = OptionKind::text,
      .value = "NAME:TAG",
      .help = "the image to take if the archive holds several",
+     .group = "Options"},
+    {.name = "arch",
+     .kind = OptionKind::text,
+     .value = "ARCH",
+     .help = "the architecture to take of an image for several (default: this machine's)",
      .group = "Options"},
     {.name = "compression",
      .kind = OptionKind::text,
@@ -132,6 +137,7 @@ SifconvRequest parse_sifconv_arguments(std::span<const char* const> arguments) {
   if (request.action != SifconvRequest::Action::convert) return request;
   read_positionals(parsed, request);
   if (parsed.text("ref")) request.source.reference = *parsed.text("ref");
+  request.go_arch = parsed.text("arch").value_or("");
   if (parsed.flag("force")) request.existing = base::Existing::replace;
   if (parsed.text("compression")) parse_compression(*parsed.text("compression"), request.squashfs);
   if (parsed.text("block-size"))
@@ -154,7 +160,8 @@ Usage:
   sifconv [options] SOURCE [DEST]
 
 SOURCE is a file written by `docker save` (also by podman or skopeo), plain or compressed as a
-whole, or - for standard input. docker-archive:FILE[:NAME:TAG] works as well.
+whole, or - for standard input. Also: docker-archive:FILE[:NAME:TAG], oci-archive:FILE[:TAG],
+oci:FOLDER[:TAG], docker-daemon:NAME[:TAG] (DOCKER_HOST), a SIF, a squashfs file, or a folder.
 DEST is SOURCE's name with .sif in the current folder unless it is given.
 
 )" + options_help(kOptions) +

@@ -18,6 +18,7 @@ struct SifconvRequest {
   Action action = Action::convert;
   oci::SourceSpec source;
   std::string destination;
+  std::string go_arch;  // of an image for several; empty: this machine's
   base::Existing existing = base::Existing::refuse;
   sif::SquashfsOptions squashfs;
   bool progress = true;

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "oci/clean_path.h"
 #include "oci/tar_reader.h"
 
 namespace oci {
@@ -40,12 +39,6 @@ std::string parent_of(const std::string& path) {
 }
 
 }  // namespace
-
-std::optional<std::string> clean_member_path(std::string_view path) {
-  CleanPath clean = clean_path(path);
-  if (path.starts_with('/') || clean.escapes || clean.text.empty()) return std::nullopt;
-  return std::move(clean.text);
-}
 
 ArchiveMembers::ArchiveMembers(FileSource archive) : archive_(std::move(archive)) {
   require_tar(archive_);

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-// The whole arrow: archive -> layers -> merged tree -> squashfs -> SIF.
+// The whole arrow: source -> merged tree -> squashfs -> SIF.
 #pragma once
 
 #include <cstdint>
 #include <string>
 
-#include "oci/image_source.h"
+#include "oci/flat_image.h"
 #include "oci/progress.h"
 #include "sif/squashfs_writer.h"
 
 namespace oci {
 
 struct ConvertOptions {
-  SourceSpec source;
-  std::string spool_folder;       // for nameless scratch files
+  FlattenOptions source;
   sif::SquashfsOptions squashfs;  // modified_time is set from the image
 };
 
 struct ConvertResult {
   std::string reference;  // empty for an unnamed image
-  std::string image_id;   // "sha256:..."
+  std::string image_id;   // "sha256:...", of the image or of a tree without one
   std::string architecture;
   std::size_t layers = 0;
   std::uint64_t source_bytes = 0;  // of the uncompressed archive

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kMaxImages = 10'000;
 constexpr std::size_t kShortIdSize = 12;
 
-std::vector<ArchivedImage> list_manifest_images(const ArchiveMembers& members) {
+std::vector<ArchivedImage> list_manifest_images(const ImageMembers& members) {
   const std::string document = "manifest.json";
   const JsonValue manifest = parse_document(members, document, "the document", "the archive");
   std::vector<ArchivedImage> images;
@@ -84,19 +84,19 @@ void check_media_type(const std::string& type, const std::string& layer) {
     throw base::error(layer, " is encrypted (", base::printable(type), "), which is not supported");
 }
 
-LayerBlob open_layer(const ArchiveMembers& members, const ArchivedImage& image, std::size_t index,
+LayerBlob open_layer(const ImageMembers& members, const ArchivedImage& image, std::size_t index,
                      const std::string& diff_id) {
   const std::string& path = image.layer_paths[index];
   const std::string name =
       base::cat("layer ", index + 1, " of ", image.layer_paths.size(), " (", path, ")");
   const std::string media_type =
       index < image.media_types.size() ? image.media_types[index] : std::string();
-  check_media_type(media_type, base::printable(members.archive_name() + ": " + name));
+  check_media_type(media_type, base::printable(members.name() + ": " + name));
   const bool foreign = media_type.find("foreign") != std::string::npos ||
                        media_type.find("nondistributable") != std::string::npos;
   const std::optional<std::string> clean = clean_member_path(path);
   if (foreign && clean && !members.contains(*clean)) {
-    throw base::error(base::printable(members.archive_name() + ": " + name),
+    throw base::error(base::printable(members.name() + ": " + name),
                       " is a foreign layer that the archive does not hold");
   }
   FileSource stored = members.open(path, "the layer", image.document);
@@ -134,13 +134,13 @@ std::string promised_digest(std::string_view path) {
   return is_sha256_hex(name) ? "sha256:" + std::string(name) : "";
 }
 
-std::vector<ArchivedImage> list_images(const ArchiveMembers& members) {
-  const std::string name = base::printable(members.archive_name());
+std::vector<ArchivedImage> list_images(const ImageMembers& members, const std::string& go_arch) {
+  const std::string name = base::printable(members.name());
   std::vector<ArchivedImage> images;
   if (members.contains("manifest.json")) {
     images = list_manifest_images(members);
   } else if (members.contains("index.json")) {
-    images = list_oci_images(members);
+    images = list_oci_images(members, go_arch);
   } else if (members.contains("repositories")) {
     throw base::error(name, " has no manifest.json: Docker older than 1.10 wrote it")
         .with_hint("`docker load` it into a newer Docker and save it again");
@@ -176,11 +176,11 @@ const ArchivedImage& select_image(const std::vector<ArchivedImage>& images,
   return *found;
 }
 
-LoadedImage load_image(const ArchiveMembers& members, const ArchivedImage& image,
+LoadedImage load_image(const ImageMembers& members, const ArchivedImage& image,
                        const std::string& reference) {
   const std::string text =
       read_document(members, image.config_path, "the configuration", image.document);
-  const std::string place = members.archive_name() + ": " + image.config_path;
+  const std::string place = members.name() + ": " + image.config_path;
   LoadedImage loaded{.config_digest = sha256_digest(text),
                      .config = parse_image_config(text, place)};
   if (!image.references.empty()) loaded.reference = image.references.front();
@@ -188,7 +188,7 @@ LoadedImage load_image(const ArchiveMembers& members, const ArchivedImage& image
   if (std::ranges::find(image.references, wanted) != image.references.end())
     loaded.reference = wanted;
   if (!loaded.config.os.empty() && loaded.config.os != "linux") {
-    throw base::error(base::printable(members.archive_name()), " holds an image for ",
+    throw base::error(base::printable(members.name()), " holds an image for ",
                       base::printable(loaded.config.os), ", not for linux");
   }
   if (loaded.config.diff_ids.size() != image.layer_paths.size()) {
@@ -196,6 +196,7 @@ LoadedImage load_image(const ArchiveMembers& members, const ArchivedImage& image
                       loaded.config.diff_ids.size(), " entries, but ", image.document, " lists ",
                       image.layer_paths.size(), " layers");
   }
+  members.expect(image.layer_paths);
   for (std::size_t i = 0; i < image.layer_paths.size(); ++i)
     loaded.layers.push_back(open_layer(members, image, i, loaded.config.diff_ids[i]));
   return loaded;

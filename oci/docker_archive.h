@@ -6,10 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "oci/archive_members.h"
 #include "oci/decompress.h"
 #include "oci/file_source.h"
 #include "oci/image_config.h"
+#include "oci/image_members.h"
+#include "sif/sif_format.h"
 
 namespace oci {
 
@@ -23,8 +24,10 @@ struct ArchivedImage {
 };
 
 // All of the archive, in its order, entries of the same image united. Throws Error when the
-// archive is no image archive or its documents are not as they should be.
-std::vector<ArchivedImage> list_images(const ArchiveMembers& members);
+// archive is no image archive or its documents are not as they should be. Of an image for several
+// platforms only linux on `go_arch` is listed, if it is there.
+std::vector<ArchivedImage> list_images(
+    const ImageMembers& members, const std::string& go_arch = std::string(sif::host_go_arch()));
 
 // The image called `reference`: NAME[:TAG], with or without registry, or the beginning of its ID
 // (12 digits at least). With an empty reference the only image there is. Else throws Error listing
@@ -48,7 +51,7 @@ struct LoadedImage {
 };
 
 // Reads and verifies the configuration and finds the layers, whose content is not verified here.
-LoadedImage load_image(const ArchiveMembers& members, const ArchivedImage& image,
+LoadedImage load_image(const ImageMembers& members, const ArchivedImage& image,
                        const std::string& reference);
 
 // "docker.io/library/debian" -> "debian:latest": one form for what tools write differently.

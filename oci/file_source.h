@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "base/unique_fd.h"
 #include "sif/tree.h"
@@ -25,7 +26,8 @@ class FileSource : public sif::DataSource {
   FileSource part(std::uint64_t offset, std::uint64_t length, std::string name) const;
 
   std::uint64_t size() const { return size_; }
-  std::uint64_t offset() const { return offset_; }
+  // Equal for the same bytes of the same file.
+  std::pair<const void*, std::uint64_t> place() const { return {file_.get(), offset_}; }
   const std::string& name() const { return name_; }
 
  private:

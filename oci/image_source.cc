@@ -13,26 +13,38 @@
 
 #include "base/output_file.h"
 #include "base/syscalls.h"
+#include "oci/archive_members.h"
+#include "oci/docker_engine.h"
+#include "oci/layout_folder.h"
 
 namespace oci {
 namespace {
 
 constexpr std::size_t kSpoolChunk = 1 << 20;
-constexpr std::array<std::string_view, 2> kTransports = {"docker-archive:", "oci-archive:"};
-constexpr std::array<std::string_view, 10> kForeignTransports = {
-    "docker://", "docker-daemon:",      "oci:",    "dir:",    "library://", "oras://",
-    "shub://",   "containers-storage:", "http://", "https://"};
+struct TransportRow {
+  std::string_view prefix;
+  Transport transport;
+};
+constexpr std::array<TransportRow, 4> kTransports = {{
+    {"docker-archive:", Transport::archive},
+    {"oci-archive:", Transport::archive},
+    {"oci:", Transport::layout_folder},
+    {"docker-daemon:", Transport::engine},
+}};
+constexpr std::array<std::string_view, 9> kForeignTransports = {
+    "docker://", "dir:",    "containers-storage:", "library://", "oras://", "shub://", "ipfs://",
+    "http://",   "https://"};
 constexpr std::array<std::string_view, 14> kEndings = {
     ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tar.lz4", ".tgz", ".tzst",
     ".txz",    ".tbz2",    ".tar",    ".gz",      ".zst",     ".xz",  ".bz2"};
 
 // FILE[:ref]: a file's name may hold a colon itself, so an existing file wins.
-SourceSpec split_reference(std::string_view text) {
+SourceSpec split_reference(std::string_view text, Transport transport) {
   const std::string whole(text);
-  if (base::find_status(whole)) return {whole, ""};
+  if (base::find_status(whole)) return {whole, "", transport};
   const std::size_t colon = text.find(':');
-  if (colon == std::string_view::npos) return {whole, ""};
-  return {std::string(text.substr(0, colon)), std::string(text.substr(colon + 1))};
+  if (colon == std::string_view::npos) return {whole, "", transport};
+  return {std::string(text.substr(0, colon)), std::string(text.substr(colon + 1)), transport};
 }
 
 base::UniqueFd open_source(const std::string& path) {
@@ -64,12 +76,13 @@ std::optional<std::uint64_t> seekable_size(int fd, const std::string& name) {
 
 SourceSpec parse_source(std::string_view text) {
   if (text.empty()) throw base::error("SOURCE is empty");
-  for (std::string_view transport : kTransports) {
-    if (!text.starts_with(transport)) continue;
-    text.remove_prefix(transport.size());
+  for (const auto& [prefix, transport] : kTransports) {
+    if (!text.starts_with(prefix)) continue;
+    text.remove_prefix(prefix.size());
     if (text.starts_with("//")) text.remove_prefix(2);
-    if (text.empty()) throw base::error("SOURCE names no file after ", transport);
-    return split_reference(text);
+    if (text.empty()) throw base::error("SOURCE names nothing after ", prefix);
+    if (transport == Transport::engine) return {std::string(text), "", transport};
+    return split_reference(text, transport);
   }
   for (const std::string_view transport : kForeignTransports) {
     if (text.starts_with(transport)) {
@@ -80,9 +93,26 @@ SourceSpec parse_source(std::string_view text) {
   return {std::string(text), ""};
 }
 
+bool has_transport(std::string_view text) {
+  const auto is_prefix = [&](std::string_view prefix) { return text.starts_with(prefix); };
+  return std::ranges::any_of(kTransports, is_prefix, &TransportRow::prefix) ||
+         std::ranges::any_of(kForeignTransports, is_prefix);
+}
+
+std::string SourceSpec::name() const {
+  if (transport == Transport::engine) return "docker-daemon:" + path;
+  return path == "-" ? "standard input" : path;
+}
+
 std::string default_destination(const SourceSpec& source) {
   if (source.path == "-") throw base::error("DEST is needed when SOURCE is standard input");
-  std::string name = source.path.substr(source.path.rfind('/') + 1);
+  std::string name = source.path;
+  while (name.ends_with('/')) name.pop_back();
+  name = name.substr(name.rfind('/') + 1);
+  if (source.transport == Transport::engine) {
+    std::ranges::replace(name, ':', '_');
+    std::ranges::replace(name, '@', '_');
+  }
   for (const std::string_view ending : kEndings) {
     if (name.size() <= ending.size() || !name.ends_with(ending)) continue;
     name.resize(name.size() - ending.size());
@@ -110,9 +140,11 @@ FileSource spool(Compression compression, const ReadStream& input, const std::st
   return {std::move(file), 0, size, name};
 }
 
+namespace {
+
 FileSource open_archive(const SourceSpec& source, const std::string& spool_folder,
                         ConvertProgress& progress) {
-  const std::string name = source.path == "-" ? "standard input" : source.path;
+  const std::string name = source.name();
   auto file = std::make_shared<const base::UniqueFd>(open_source(source.path));
   const std::optional<std::uint64_t> size = seekable_size(file->get(), name);
   std::array<std::byte, kMagicSize> start{};
@@ -137,6 +169,32 @@ FileSource open_archive(const SourceSpec& source, const std::string& spool_folde
     return count;
   };
   return spool(compression, input, spool_folder, name);
+}
+
+FileSource fetch_archive(const SourceSpec& source, const std::string& spool_folder,
+                         ConvertProgress& progress) {
+  const ReadStream archive = DockerEngine(docker_host()).save(source.path);
+  const ReadStream counted = [&](std::span<std::byte> out) {
+    const std::size_t count = archive(out);
+    progress.read_done += count;
+    return count;
+  };
+  return spool(Compression::none, counted, spool_folder, source.name());
+}
+
+}  // namespace
+
+std::unique_ptr<ImageMembers> open_members(const SourceSpec& source,
+                                           const std::string& spool_folder,
+                                           ConvertProgress& progress) {
+  switch (source.transport) {
+    case Transport::layout_folder:
+      return std::make_unique<LayoutFolder>(source.path);
+    case Transport::engine:
+      return std::make_unique<ArchiveMembers>(fetch_archive(source, spool_folder, progress));
+    default:
+      return std::make_unique<ArchiveMembers>(open_archive(source, spool_folder, progress));
+  }
 }
 
 }  // namespace oci

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// SOURCE of the command line -> an uncompressed archive that can be read at any position.
+// SOURCE of the command line -> the image's documents and layers, readable at any position.
 #pragma once
 
 #include <string>
@@ -8,20 +8,35 @@
 #include "oci/decompress.h"
 #include "oci/digest.h"
 #include "oci/file_source.h"
+#include "oci/image_members.h"
 #include "oci/progress.h"
 
 namespace oci {
 
-struct SourceSpec {
-  std::string path;       // "-": standard input
-  std::string reference;  // of the image in the archive; may be empty
+enum class Transport {
+  file,           // an archive, "-" for standard input; a SIF, squashfs or folder with its files
+  archive,        // docker-archive:x.tar[:ref], oci-archive:x.tar[:ref]
+  layout_folder,  // oci:folder[:ref]
+  engine,         // docker-daemon:name[:tag]
 };
 
-// "x.tar", "-", "docker-archive:x.tar[:ref]", "docker-archive://x.tar[:ref]" and the same with
-// oci-archive. Throws for other transports ("docker://").
+struct SourceSpec {
+  std::string path;       // or the image's name
+  std::string reference;  // of the image in the archive; may be empty
+  Transport transport = Transport::file;
+
+  // As a name for messages.
+  std::string name() const;
+};
+
+// Both "transport:x" and "transport://x" are understood. Throws for other transports.
 SourceSpec parse_source(std::string_view text);
 
-// The archive's file name with .sif for .tar, .tgz, .tar.zst and the like; throws for "-".
+// Whether `text` begins with the name of a transport, known here or elsewhere.
+bool has_transport(std::string_view text);
+
+// The archive's file name with .sif for .tar, .tgz, .tar.zst and the like; name_tag.sif of an
+// engine's image. Throws for "-".
 std::string default_destination(const SourceSpec& source);
 
 // Copies a stream into a nameless file in `folder`, inflating it on the way and hashing what is
@@ -29,8 +44,10 @@ std::string default_destination(const SourceSpec& source);
 FileSource spool(Compression compression, const ReadStream& input, const std::string& folder,
                  const std::string& name, Sha256* hash = nullptr);
 
-// A plain file is read in place. What cannot be (a pipe, a compressed archive) is spooled first.
-FileSource open_archive(const SourceSpec& source, const std::string& spool_folder,
-                        ConvertProgress& progress);
+// A plain file is read in place. What cannot be (a pipe, a compressed archive, an engine's answer)
+// is spooled first.
+std::unique_ptr<ImageMembers> open_members(const SourceSpec& source,
+                                           const std::string& spool_folder,
+                                           ConvertProgress& progress);
 
 }  // namespace oci

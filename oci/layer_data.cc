@@ -54,7 +54,7 @@ LayerData::LayerData(const std::vector<LayerBlob>& blobs, const std::string& spo
   };
   std::vector<Job> jobs;
   for (const LayerBlob& blob : blobs) {
-    const std::uint64_t place = blob.stored.offset();
+    const Place place = blob.stored.place();
     if (blob.compression == Compression::none) {
       plain_.emplace(place, &blob);
       continue;
@@ -78,7 +78,7 @@ LayerData::LayerData(const std::vector<LayerBlob>& blobs, const std::string& spo
   }
   for (std::future<void>& worker : workers) worker.get();
   for (const LayerBlob& blob : blobs) {
-    const auto found = inflated_.find(blob.stored.offset());
+    const auto found = inflated_.find(blob.stored.place());
     if (found == inflated_.end()) continue;
     require_digest(blob, "digest", blob.blob_digest, found->second.blob_digest);
     require_digest(blob, "diff ID", blob.diff_id, found->second.diff_id);
@@ -100,13 +100,13 @@ void LayerData::inflate(const LayerBlob& blob, Inflated& target, const std::stri
 }
 
 const FileSource& LayerData::tar(const LayerBlob& blob) const {
-  const auto inflated = inflated_.find(blob.stored.offset());
+  const auto inflated = inflated_.find(blob.stored.place());
   return inflated == inflated_.end() ? blob.stored : inflated->second.tar;
 }
 
 void LayerData::verify_plain_layers() const {
   std::vector<std::byte> chunk(kHashChunk);
-  std::map<std::uint64_t, std::string> digests;
+  std::map<Place, std::string> digests;
   for (const auto& [place, blob] : plain_) {
     HashedStream stream(blob->stored);
     while (stream.read(chunk) > 0) {
@@ -115,7 +115,7 @@ void LayerData::verify_plain_layers() const {
     digests.emplace(place, stream.digest());
   }
   for (const LayerBlob& blob : blobs_) {
-    const auto actual = digests.find(blob.stored.offset());
+    const auto actual = digests.find(blob.stored.place());
     if (actual == digests.end()) continue;
     require_digest(blob, "diff ID", blob.diff_id, actual->second);
     require_digest(blob, "digest", blob.blob_digest, actual->second);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "oci/docker_archive.h"
@@ -40,9 +41,10 @@ class LayerData {
                       ConvertProgress& progress);
 
   const std::vector<LayerBlob>& blobs_;
-  // By position in the archive: layers may share a blob, which is inflated and hashed once.
-  std::map<std::uint64_t, const LayerBlob*> plain_;
-  std::map<std::uint64_t, Inflated> inflated_;
+  // Layers may share a blob, which is inflated and hashed once.
+  using Place = std::pair<const void*, std::uint64_t>;
+  std::map<Place, const LayerBlob*> plain_;
+  std::map<Place, Inflated> inflated_;
   std::atomic<bool> stop_{false};
 };
 

@@ -77,9 +77,9 @@ ArchivedImage image_of(const JsonValue& manifest, const std::string& path,
   return image;
 }
 
-// Of the platforms under one name the linux one for this machine, or the only one.
-std::vector<ArchivedImage> choose_platforms(std::vector<Candidate> candidates) {
-  const std::string preferred = base::cat("linux/", sif::host_go_arch());
+// Of the platforms under one name the preferred one, or the only one.
+std::vector<ArchivedImage> choose_platforms(std::vector<Candidate> candidates,
+                                            const std::string& preferred) {
   std::set<std::vector<std::string>> served;
   std::vector<ArchivedImage> chosen;
   for (const Candidate& candidate : candidates) {
@@ -93,16 +93,35 @@ std::vector<ArchivedImage> choose_platforms(std::vector<Candidate> candidates) {
   return chosen;
 }
 
+// What to look at of an index: others need not even be fetched where the preferred platform is.
+std::vector<JsonValue> wanted_items(const ImageMembers& members, const JsonValue& index,
+                                    const std::string& preferred) {
+  std::vector<JsonValue> items = index.items_of("manifests");
+  std::erase_if(items, [&](const JsonValue& item) {
+    return is_attestation(item) || !members.contains(blob_path(item));
+  });
+  const auto found = std::ranges::find(items, preferred, platform_of);
+  if (found != items.end()) return {*found};
+  const bool tell =
+      std::ranges::none_of(items, [](const JsonValue& item) { return platform_of(item).empty(); });
+  if (items.size() < 2 || !tell) return items;
+  std::vector<std::string> platforms;
+  for (const JsonValue& item : items) platforms.push_back(base::printable(platform_of(item)));
+  throw base::error(base::printable(members.name()), " holds no image for ",
+                    base::printable(preferred), ", only for ", base::join(platforms, ", "));
+}
+
 // Walks one descriptor: an index adds to `pending`, an image manifest to `found`.
-void visit(const ArchiveMembers& members, const Pending& place, std::vector<Pending>& pending,
-           std::vector<Candidate>& found, std::string& skipped_type) {
+void visit(const ImageMembers& members, const Pending& place, const std::string& preferred,
+           std::vector<Pending>& pending, std::vector<Candidate>& found,
+           std::string& skipped_type) {
   const std::string path = blob_path(place.descriptor);
   if (is_attestation(place.descriptor) || !members.contains(path)) return;
   const JsonValue document = parse_document(members, path, "the manifest", "index.json");
   if (is_index(place.descriptor.text_of("mediaType")) || document.find("manifests")) {
     if (place.depth >= kMaxIndexDepth)
       throw base::error(document.place(), "indexes nested deeper than ", kMaxIndexDepth);
-    std::vector<JsonValue> items = document.items_of("manifests");
+    const std::vector<JsonValue> items = wanted_items(members, document, preferred);
     for (auto item = items.rbegin(); item != items.rend(); ++item)
       pending.push_back({*item, place.references, place.depth + 1});
     return;
@@ -117,7 +136,7 @@ void visit(const ArchiveMembers& members, const Pending& place, std::vector<Pend
 
 }  // namespace
 
-std::string read_document(const ArchiveMembers& members, const std::string& path,
+std::string read_document(const ImageMembers& members, const std::string& path,
                           std::string_view what, std::string_view document) {
   const FileSource source = members.open(path, what, document);
   std::string text = read_text(source, kMaxJsonSize);
@@ -130,13 +149,15 @@ std::string read_document(const ArchiveMembers& members, const std::string& path
   return text;
 }
 
-JsonValue parse_document(const ArchiveMembers& members, const std::string& path,
+JsonValue parse_document(const ImageMembers& members, const std::string& path,
                          std::string_view what, std::string_view document) {
   return JsonValue::parse(read_document(members, path, what, document),
-                          members.archive_name() + ": " + path);
+                          members.name() + ": " + path);
 }
 
-std::vector<ArchivedImage> list_oci_images(const ArchiveMembers& members) {
+std::vector<ArchivedImage> list_oci_images(const ImageMembers& members,
+                                           const std::string& go_arch) {
+  const std::string preferred = "linux/" + go_arch;
   const JsonValue index = parse_document(members, "index.json", "the document", "the archive");
   std::vector<Candidate> found;
   std::vector<Pending> pending;
@@ -149,13 +170,13 @@ std::vector<ArchivedImage> list_oci_images(const ArchiveMembers& members) {
       throw base::error(index.place(), "more than ", kMaxManifests, " manifests");
     const Pending place = std::move(pending.back());
     pending.pop_back();
-    visit(members, place, pending, found, skipped_type);
+    visit(members, place, preferred, pending, found, skipped_type);
   }
   if (found.empty() && !skipped_type.empty()) {
-    throw base::error(base::printable(members.archive_name()), " holds no image but ",
+    throw base::error(base::printable(members.name()), " holds no image but ",
                       base::printable(skipped_type), ", which is not supported");
   }
-  return choose_platforms(std::move(found));
+  return choose_platforms(std::move(found), preferred);
 }
 
 }  // namespace oci

@@ -62,9 +62,9 @@ def _write(path, files):
             tar.addfile(_entry(name, len(data)), io.BytesIO(data))
 
 
-def image_config(layers, **config):
+def image_config(layers, architecture="amd64", **config):
     """`config` as in a Dockerfile's result: Env, Entrypoint, Cmd, WorkingDir, Labels..."""
-    return {"architecture": "amd64", "os": "linux", "created": CREATED, "config": config,
+    return {"architecture": architecture, "os": "linux", "created": CREATED, "config": config,
             "rootfs": {"type": "layers", "diff_ids": ["sha256:" + sha256(layer) for layer in layers]},
             "history": [{"created": CREATED, "created_by": "test"} for _ in layers]}
 

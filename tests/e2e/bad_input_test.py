@@ -36,7 +36,7 @@ def test_source_missing(user, sifconv, tmp_path):
 
 
 def test_source_is_a_folder(user, sifconv, tmp_path):
-    done = user.run([sifconv, tmp_path, "x.sif"], cwd=tmp_path)
+    done = user.run([sifconv, f"docker-archive:{tmp_path}", "x.sif"], cwd=tmp_path)
     assert (done.returncode, "is a folder" in done.stderr) == (255, True)
 
 
@@ -49,8 +49,8 @@ def test_not_a_tar(fails, content):
     assert "docker save" in fails(content, "in.tar is not a tar archive")
 
 
-def test_a_sif(user, sifconv, tmp_path, busybox_sif):
-    done = user.run([sifconv, busybox_sif, tmp_path / "y.sif"], cwd=tmp_path)
+def test_a_sif_that_should_be_an_archive(user, sifconv, tmp_path, busybox_sif):
+    done = user.run([sifconv, f"docker-archive:{busybox_sif}", tmp_path / "y.sif"], cwd=tmp_path)
     assert "is a SIF image already" in done.stderr
 
 
@@ -266,7 +266,7 @@ def test_several_images_are_listed(fails):
     ([], "SOURCE is missing"), (["a", "b", "c"], "too many arguments"), (["--nonsense", "a"], "nonsense"), (["-"], "DEST is needed"),
     (["a.tar", "-"], "cannot go to standard output"), (["--compression", "rar", "a"], "zstd, gzip, lz4 or xz"),
     (["--compression", "zstd:99", "a"], "99"), (["--block-size", "5000", "a"], "power of two"), (["--threads", "0", "a"], "from 1 to"),
-    (["docker://debian", "x.sif"], "docker:// is not supported"), (["docker-archive:"], "names no file")])
+    (["oras://debian", "x.sif"], "oras:// is not supported"), (["docker-archive:"], "names nothing")])
 def test_usage(user, sifconv, tmp_path, arguments, said):
     done = user.run([sifconv, *arguments], cwd=tmp_path)
     assert done.returncode == 1, done.stderr

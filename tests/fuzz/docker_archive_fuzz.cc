@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/syscalls.h"
+#include "oci/archive_members.h"
 #include "oci/docker_archive.h"
 #include "oci/layer_data.h"
 #include "oci/merged_tree.h"

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "oci/archive_members.h"
 #include "oci/digest.h"
 #include "tests/unit/oci/archive_builder.h"
 

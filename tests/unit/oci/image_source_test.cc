@@ -26,9 +26,9 @@ TEST(ParseSource, SplitsTransports) {
 }
 
 TEST(ParseSource, RefusesOtherTransports) {
-  EXPECT_THAT(message_of([] { parse_source("docker://debian"); }),
-              HasSubstr("docker:// is not supported\nhint: docker save"));
-  EXPECT_THAT(message_of([] { parse_source("docker-archive:"); }), HasSubstr("names no file"));
+  EXPECT_THAT(message_of([] { parse_source("oras://debian"); }),
+              HasSubstr("oras:// is not supported\nhint: docker save"));
+  EXPECT_THAT(message_of([] { parse_source("docker-archive:"); }), HasSubstr("names nothing"));
   EXPECT_THAT(message_of([] { parse_source(""); }), HasSubstr("SOURCE is empty"));
 }
 

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Connections to a server: a socket of this machine or of the network, plain or with TLS. Every
+// wait is limited. One thread at a time uses a channel.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace net {
+
+inline constexpr std::chrono::seconds kConnectLimit{30};  // for each address of a host
+inline constexpr std::chrono::seconds kSilenceLimit{60};  // without a byte in either direction
+
+class Channel {
+ public:
+  Channel() = default;
+  virtual ~Channel() = default;
+  Channel(const Channel&) = delete;
+  Channel& operator=(const Channel&) = delete;
+
+  // At least one byte; 0 at the end. Throws Error when the connection breaks or is silent.
+  virtual std::size_t read(std::span<std::byte> out) = 0;
+  virtual void write(std::string_view text) = 0;
+};
+
+std::unique_ptr<Channel> connect_unix(const std::string& path);
+// Tries all addresses of the name, which is looked up in /etc/hosts and by DNS.
+std::unique_ptr<Channel> connect_tcp(const std::string& host, std::uint16_t port);
+
+// Whom to believe that a server is who it says.
+struct TlsTrust {
+  std::vector<std::string> files;  // certificates in PEM, besides those of the machine
+  bool any = false;                // everyone
+};
+// Throws Error with a hint when the certificate is not to be trusted.
+std::unique_ptr<Channel> connect_tls(const std::string& host, std::uint16_t port,
+                                     const TlsTrust& trust);
+
+}  // namespace net

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// One HTTP/1.1 exchange (RFC 9112) over a channel. The server is hostile: heads, lines and fields
+// are limited, and a body is handed out in pieces, whose sum the caller limits.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "net/channel.h"
+
+namespace net {
+
+inline constexpr std::size_t kMaxHeadSize = 64 << 10;
+inline constexpr int kMaxInterimResponses = 8;
+// A server that sends less than this in a minute is given up.
+inline constexpr std::uint64_t kMinBytesPerMinute = 60 << 10;
+
+using Fields = std::vector<std::pair<std::string, std::string>>;
+
+struct Request {
+  std::string method = "GET";
+  std::string target = "/";
+  std::string authority{};  // the Host field
+  Fields fields{};
+};
+
+class Response {
+ public:
+  // Sends the request and reads the answer's head. Throws Error for what is no HTTP.
+  Response(std::unique_ptr<Channel> channel, const Request& request);
+
+  int status() const { return status_; }
+  // The first field of this name, which is given in lower case.
+  std::optional<std::string> find(std::string_view name) const;
+  std::vector<std::string> all(std::string_view name) const;
+
+  // Fills `out`, short only at the end of the body. Throws Error when the body is cut short.
+  std::size_t read(std::span<std::byte> out);
+  // The whole body; throws when it has more bytes than `limit`.
+  std::string read_text(std::size_t limit);
+  // Of the body, where the server tells it.
+  std::optional<std::uint64_t> length() const { return length_; }
+
+ private:
+  enum class Framing { none, length, chunked, until_close };
+
+  char next_byte();
+  std::string line();
+  void read_head();
+  void read_fields();
+  void choose_framing(const std::string& method);
+  std::size_t read_some(std::span<std::byte> out);
+  std::size_t read_raw(std::span<std::byte> out);
+  bool begin_chunk();
+  void check_speed(std::size_t count);
+
+  std::unique_ptr<Channel> channel_;
+  std::vector<std::byte> buffer_;
+  std::span<const std::byte> pending_;
+  std::size_t head_left_ = kMaxHeadSize;
+  int status_ = 0;
+  Fields fields_;
+  Framing framing_ = Framing::none;
+  std::optional<std::uint64_t> length_;
+  std::uint64_t left_ = 0;  // of the body or of the chunk
+  bool in_chunk_ = false;
+  bool ended_ = false;
+  std::chrono::steady_clock::time_point minute_start_{};
+  std::uint64_t minute_bytes_ = 0;
+};
+
+}  // namespace net

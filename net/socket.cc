@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/socket.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <nss.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "base/error.h"
+#include "net/channel.h"
+
+namespace net {
+namespace {
+
+// recv and send then fail with EAGAIN.
+void limit_silence(int fd) {
+  const timeval limit{.tv_sec = kSilenceLimit.count(), .tv_usec = 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
+// 0 or the errno of the failure.
+int connect_within_limit(int fd, const sockaddr* address, socklen_t size) {
+  if (::connect(fd, address, size) == 0) return 0;
+  if (errno != EINPROGRESS) return errno;
+  pollfd waiting{fd, POLLOUT, 0};
+  const std::chrono::milliseconds limit = kConnectLimit;
+  int ready = 0;
+  while ((ready = ::poll(&waiting, 1, static_cast<int>(limit.count()))) < 0 && errno == EINTR) {
+  }
+  if (ready < 0) return errno;
+  if (ready == 0) return ETIMEDOUT;
+  int problem = 0;
+  socklen_t length = sizeof problem;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &problem, &length) == 0 ? problem : errno;
+}
+
+struct Addresses {
+  void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
+};
+
+// A static program cannot load the modules that nsswitch.conf may name (they are made for the
+// host's own C library); these two are within it.
+std::unique_ptr<addrinfo, Addresses> look_up(const std::string& host, std::uint16_t port) {
+  ::__nss_configure_lookup("hosts", "files dns");
+  addrinfo wanted{};
+  wanted.ai_socktype = SOCK_STREAM;
+  wanted.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG;
+  addrinfo* found = nullptr;
+  const int problem = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &wanted, &found);
+  if (problem != 0) {
+    throw base::error("cannot find the host ", base::printable(host), ": ",
+                      ::gai_strerror(problem));
+  }
+  return std::unique_ptr<addrinfo, Addresses>(found);
+}
+
+}  // namespace
+
+base::UniqueFd connect_unix_socket(const std::string& path) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof address.sun_path)
+    throw base::error("the name of the socket ", base::printable(path), " is too long");
+  std::memcpy(address.sun_path, path.data(), path.size());
+  base::UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd || ::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    throw base::errno_error(errno, "cannot connect to ", base::printable(path));
+  limit_silence(fd.get());
+  return fd;
+}
+
+base::UniqueFd connect_tcp_socket(const std::string& host, std::uint16_t port) {
+  const auto addresses = look_up(host, port);
+  int problem = EADDRNOTAVAIL;
+  for (const addrinfo* at = addresses.get(); at != nullptr; at = at->ai_next) {
+    base::UniqueFd fd(::socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    problem = fd ? connect_within_limit(fd.get(), at->ai_addr, at->ai_addrlen) : errno;
+    if (problem != 0) continue;
+    ::fcntl(fd.get(), F_SETFL, ::fcntl(fd.get(), F_GETFL) & ~O_NONBLOCK);
+    const int yes = 1;
+    ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    limit_silence(fd.get());
+    return fd;
+  }
+  throw base::errno_error(problem, "cannot connect to ", base::printable(host), " port ", port);
+}
+
+}  // namespace net

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/image_cache.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "base/syscalls.h"
+#include "oci/digest.h"
+
+namespace oci {
+namespace {
+
+// To be counted up when the same image is converted to other files than before.
+constexpr std::string_view kConversion = "sifconv 1 ";
+
+// An image that someone else may change is no image to run.
+void require_private(const std::string& folder) {
+  const base::UniqueFd fd = base::open_file(folder, O_RDONLY | O_DIRECTORY);
+  const struct stat status = base::file_status(fd.get(), folder);
+  if (status.st_uid == ::geteuid() && (status.st_mode & 022) == 0) return;
+  throw base::error("the cache folder ", base::printable(folder),
+                    " belongs to or is writable for other users")
+      .with_hint("APPTAINER_CACHEDIR names another place");
+}
+
+void make_private_folder(const std::string& folder) {
+  std::error_code failure;
+  std::filesystem::create_directories(std::filesystem::path(folder).parent_path(), failure);
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    throw base::errno_error(errno, "cannot make the cache folder ", base::printable(folder))
+        .with_hint("APPTAINER_CACHEDIR names another place");
+  }
+  require_private(folder);
+}
+
+}  // namespace
+
+std::string cache_folder(const std::function<const char*(const char*)>& find_variable,
+                         const std::string& home) {
+  for (const char* name : {"APPTAINER_CACHEDIR", "SINGULARITY_CACHEDIR"}) {
+    const char* parent = find_variable(name);
+    if (parent != nullptr && *parent != '\0') return std::string(parent) + "/cache";
+  }
+  return home + "/.apptainer/cache";
+}
+
+std::string cached_image_path(const std::string& folder, std::string_view identity) {
+  const std::string digest = sha256_digest(std::string(kConversion).append(identity));
+  return base::cat(folder, "/", kCachedImages, "/", digest.substr(7));
+}
+
+void make_once(const std::string& path, const std::function<void(const std::string& path)>& make) {
+  if (base::find_status(path)) return;
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = path.substr(0, slash);
+  make_private_folder(folder);
+  const std::string lock_path = folder + "/." + path.substr(slash + 1) + ".lock";
+  const base::UniqueFd lock = base::open_file(lock_path, O_RDWR | O_CREAT, 0600);
+  ::flock(lock.get(), LOCK_EX);  // without locks: see the header
+  if (!base::find_status(path)) make(path);
+  ::unlink(lock_path.c_str());
+}
+
+}  // namespace oci

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files that are an image already: a SIF, a bare squashfs, a folder. They keep their metadata and
+// /.singularity.d; what lacks that gets an empty one.
+#include <fcntl.h>
+
+#include <array>
+#include <optional>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/error.h"
+#include "base/syscalls.h"
+#include "oci/flat_image.h"
+#include "oci/singularity_d.h"
+#include "oci/tree_texts.h"
+#include "sif/folder_tree.h"
+#include "sif/image_tree.h"
+#include "sif/sif_format.h"
+#include "sif/sif_reader.h"
+
+namespace oci {
+namespace {
+
+constexpr std::uint64_t kMaxTextObject = 16 << 20;
+
+class LocalImage : public FlatImage {
+ protected:
+  void complete(sif::Tree& tree, const FlattenOptions& options, const std::string& go_arch) {
+    layout.go_arch = go_arch.empty() ? std::string(sif::host_go_arch()) : go_arch;
+    if (!options.go_arch.empty() && options.go_arch != layout.go_arch) {
+      throw base::error(base::printable(options.source.path), " is for ", layout.go_arch,
+                        ", not for ", base::printable(options.go_arch));
+    }
+    if (!tree.root().children.contains(".singularity.d")) {
+      const ImageIdentity identity{options.source.path.substr(options.source.path.rfind('/') + 1),
+                                   "", layout.go_arch};
+      generated_ =
+          add_singularity_d(tree, singularity_files(ImageConfig(), identity), tree.root().mtime);
+    }
+    id = digest_of_tree(tree);
+    layout.uuid = uuid_of(id);
+    if (layout.created == 0) layout.created = tree.root().mtime;
+    if (layout.texts.empty()) layout.texts = texts_of_tree(tree);
+  }
+
+ private:
+  std::vector<std::unique_ptr<sif::DataSource>> generated_;
+};
+
+class FolderImage : public LocalImage {
+ public:
+  explicit FolderImage(const FlattenOptions& options) : folder_(options.source.path) {
+    complete(folder_.tree, options, "");
+  }
+  const sif::Tree& tree() const override { return folder_.tree; }
+
+ private:
+  sif::FolderTree folder_;
+};
+
+class FileImage : public LocalImage {
+ public:
+  explicit FileImage(const FlattenOptions& options)
+      : file_(sif::open_image(options.source.path)),
+        reader_(file_.fd.get(), file_.offset, file_.size, file_.path),
+        image_(reader_) {
+    if (sif::is_sif(file_.fd.get())) take_texts();
+    source_bytes =
+        static_cast<std::uint64_t>(base::file_status(file_.fd.get(), file_.path).st_size);
+    complete(image_.tree, options, file_.go_arch);
+  }
+  const sif::Tree& tree() const override { return image_.tree; }
+
+ private:
+  // Signatures would no longer be true.
+  void take_texts() {
+    const sif::SifContainer container = sif::read_sif(file_.fd.get(), file_.path);
+    layout.created = container.header.created;
+    for (const sif::SifDescriptor& object : container.descriptors) {
+      const bool is_text = object.type == sif::DataType::definition_file ||
+                           object.type == sif::DataType::generic_json ||
+                           object.type == sif::DataType::labels;
+      if (!is_text) continue;
+      if (object.size > kMaxTextObject)
+        throw base::error(base::printable(file_.path), ": object ", object.id, " has ", object.size,
+                          " bytes, more than the ", kMaxTextObject, " that make sense");
+      std::string content(object.size, '\0');
+      base::pread_exactly(file_.fd.get(), std::as_writable_bytes(std::span(content)), object.offset,
+                          file_.path);
+      layout.texts.push_back({object.type, object.name, std::move(content)});
+    }
+  }
+
+  sif::ImageFile file_;
+  sif::SquashfsReader reader_;
+  sif::ImageTree image_;
+};
+
+bool is_image_file(const std::string& path) {
+  const std::optional<base::UniqueFd> file = base::find_file(path, O_RDONLY | O_NONBLOCK);
+  if (!file || !S_ISREG(base::file_status(file->get(), path).st_mode)) return false;
+  std::array<std::byte, 4> magic{};
+  const bool is_whole = base::pread_up_to(file->get(), magic, 0, path) == magic.size();
+  return is_whole && (base::little_endian<std::uint32_t>(magic) == sif::kSquashfsMagic ||
+                      sif::is_sif(file->get()));
+}
+
+}  // namespace
+
+std::unique_ptr<FlatImage> find_local_image(const FlattenOptions& options) {
+  const std::string& path = options.source.path;
+  if (path == "-" || !options.source.reference.empty()) return nullptr;
+  const std::optional<struct stat> status = base::find_status(path);
+  if (status && S_ISDIR(status->st_mode)) return std::make_unique<FolderImage>(options);
+  if (status && is_image_file(path)) return std::make_unique<FileImage>(options);
+  return nullptr;
+}
+
+}  // namespace oci

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""sifconv on what is no archive: OCI layout folders, a Docker engine, a SIF, a bare squashfs, a folder. Each gives the tree that the archive gives."""
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from beds.archive import Archive, OciArchive, one_file_layer
+from beds.images import Layer, write_docker20
+
+MACHINE = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+
+
+def offset_of(sif):
+    return sif.read_bytes().index(b"hsqs", 32176)
+
+
+def squashfs(sif):
+    return sif.read_bytes()[offset_of(sif):]
+
+
+def listing(sif):
+    """Mode, owner, size, time, path and target of everything, without the generated folder that names its source."""
+    text = subprocess.run(["unsquashfs", "-lln", "-o", str(offset_of(sif)), sif], capture_output=True, text=True, check=True).stdout
+    return [line for line in text.splitlines() if ".singularity.d" not in line]
+
+
+@pytest.fixture
+def convert(user, sifconv, tmp_path):
+    def run(source, *options, name="out.sif", who=user, **more):
+        done = who.run([sifconv, *options, source, tmp_path / name], cwd=tmp_path, **more)
+        assert done.returncode == 0, done.stderr
+        return tmp_path / name
+
+    return run
+
+
+@pytest.fixture
+def layers():
+    first = Layer().folder("srv").file("srv/a", "a\n" * 5000).file("srv/b", os.urandom(300000)).hardlink("srv/c", "srv/b")
+    first.symlink("srv/d", "a").file("srv/own", "x", uid=123, gid=70000, mode=0o4750).folder("srv/t", mode=0o1777)
+    return [first.bytes(), Layer().file("srv/e", "c\n").file("srv/.wh.a", "").bytes()]
+
+
+def write_layout(folder, *archives):
+    """The files of `archives` (OciArchive) in one layout folder, each under its tag."""
+    entries = []
+    for tag, archive in archives:
+        for name, data in archive.blobs.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        entries.append({**archive.entry, "annotations": {"org.opencontainers.image.ref.name": tag}})
+    (folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+    return folder
+
+
+def test_layout_folder(convert, tmp_path, layers, user, sifconv):
+    expected = listing(convert(OciArchive(layers).write(tmp_path / "in.tar"), name="archive.sif"))
+    folder = write_layout(tmp_path / "lay", ("one", OciArchive(layers)), ("two", OciArchive([one_file_layer()])))
+    for number, source in enumerate([f"oci:{folder}:one", f"oci://{folder}:one", "oci:lay:one"]):
+        assert listing(convert(source, name=f"{number}.sif")) == expected
+    assert "srv/file" in "".join(listing(convert("oci:lay:two", name="two.sif")))
+    for source, said in (("oci:lay", "holds 2 images: one, two"), ("oci:lay:three", "holds no image three"), ("oci:absent", "No such file")):
+        done = user.run([sifconv, source, "x.sif"], cwd=tmp_path)
+        assert done.returncode == 255 and said in done.stderr
+
+
+def test_same_layer_twice_in_a_layout_folder(convert, tmp_path):
+    convert(f"oci:{write_layout(tmp_path / 'lay', ('t', OciArchive([one_file_layer(), one_file_layer()])))}")
+
+
+def test_hostile_layout_folder(user, sifconv, tmp_path):
+    archive = OciArchive()
+    folder = write_layout(tmp_path / "lay", ("t", archive))
+    blob = folder / next(name for name, data in archive.blobs.items() if data[:2] == b"\x1f\x8b")
+    blob.write_bytes(blob.read_bytes()[:-1] + b"x")
+    assert "cannot decompress layer 1" in user.run([sifconv, "oci:lay:t", "x.sif"], cwd=tmp_path).stderr
+    blob.unlink()
+    os.mkfifo(blob)
+    assert "not a regular file" in user.run([sifconv, "oci:lay:t", "x.sif"], cwd=tmp_path, timeout=20).stderr
+    blob.unlink()
+    assert "is missing in the folder" in user.run([sifconv, "oci:lay:t", "x.sif"], cwd=tmp_path).stderr
+    assert not (tmp_path / "x.sif").exists()
+
+
+def test_architecture_of_several(convert, tmp_path, user, sifconv):
+    ours, other = OciArchive([one_file_layer("srv/ours")]), OciArchive([one_file_layer("srv/s390x")], architecture="s390x")
+    ours.blobs.update(other.blobs)
+    index = {"schemaVersion": 2, "manifests": [{**other.entry, "platform": {"os": "linux", "architecture": "s390x"}},
+                                               {**ours.entry, "platform": {"os": "linux", "architecture": MACHINE}}]}
+    ours.entry = ours.blob(json.dumps(index).encode(), "application/vnd.oci.image.index.v1+json")
+    write_layout(tmp_path / "lay", ("t", ours))
+    assert "srv/ours" in "".join(listing(convert("oci:lay:t")))
+    assert "srv/s390x" in "".join(listing(convert("oci:lay:t", "--arch", "s390x", name="other.sif")))
+    done = user.run([sifconv, "--arch", "arm", "oci:lay:t", "x.sif"], cwd=tmp_path)
+    assert done.returncode == 255 and "for linux/arm, only for linux/s390x" in done.stderr
+
+
+def test_sif_and_squashfs(convert, tmp_path, layers):
+    first = convert(write_docker20(tmp_path / "in.tar", layers), name="first.sif")
+    again = convert(first, name="again.sif")
+    assert squashfs(again) == squashfs(first)
+    assert convert(first, name="third.sif").read_bytes() == again.read_bytes()
+    gzip = convert(first, "--compression", "gzip", name="gzip.sif")
+    assert squashfs(gzip) != squashfs(first) and listing(gzip) == listing(first)
+    (tmp_path / "bare.sqfs").write_bytes(squashfs(first))
+    assert squashfs(convert(tmp_path / "bare.sqfs", name="bare.sif")) == squashfs(first)
+
+
+def test_text_objects_of_a_sif_are_kept(convert, tmp_path, layers, user, sifrun):
+    first = convert(write_docker20(tmp_path / "in.tar", layers, Labels={"maintainer": "me"}), name="first.sif")
+    again = convert(first, name="again.sif")
+    for option in ("--labels", "--runscript", "--deffile"):
+        one, other = (user.run([sifrun, "inspect", option, image]) for image in (first, again))
+        assert (one.returncode, one.stdout) == (other.returncode, other.stdout) and one.stdout
+
+
+def test_folder_keeps_everything(convert, root, tmp_path, layers):
+    first = convert(write_docker20(tmp_path / "in.tar", layers, Labels={"maintainer": "me"}), name="first.sif")
+    tree = tmp_path / "tree"
+    subprocess.run(["unsquashfs", "-no-progress", "-quiet", "-o", str(offset_of(first)), "-d", tree, first], check=True, stdout=subprocess.DEVNULL)
+    os.setxattr(tree / "srv/e", "user.note", b"kept")
+    os.setxattr(tree / "srv/own", "security.capability", bytes.fromhex("0100000200200000000000000000000000000000"))
+    sif = convert(tree, name="folder.sif", who=root)
+    assert listing(sif) == listing(first)
+    shutil.rmtree(tree)
+    subprocess.run(["unsquashfs", "-no-progress", "-quiet", "-o", str(offset_of(sif)), "-d", tree, sif], check=True, stdout=subprocess.DEVNULL)
+    assert os.getxattr(tree / "srv/e", "user.note") == b"kept" and os.getxattr(tree / "srv/own", "security.capability")
+    assert b'"maintainer":"me"' in sif.read_bytes()
+
+
+def test_folder_of_a_user_that_is_no_sandbox(convert, user, sifconv, tmp_path):
+    user.run(["sh", "-c", "mkdir -p tree/bin; echo text > tree/bin/file; ln tree/bin/file tree/two; mkfifo tree/pipe"], cwd=tmp_path)
+    lines = listing(convert("tree/"))
+    assert any(line.startswith("prw") for line in lines) and any(line.endswith("root/proc") for line in lines)
+    user.run(["chmod", "000", "tree/bin/file"], cwd=tmp_path)
+    done = user.run([sifconv, "tree", "x.sif"], cwd=tmp_path)
+    assert done.returncode == 255 and "Permission denied" in done.stderr and "cannot open tree/" in done.stderr
+    assert not (tmp_path / "x.sif").exists()
+
+
+def test_corrupt_image_files(user, sifconv, tmp_path, convert):
+    whole = squashfs(convert(Archive().write(tmp_path / "in.tar")))
+    (tmp_path / "cut.sqfs").write_bytes(whole[:-4096])
+    (tmp_path / "bad.sqfs").write_bytes(whole[:96] + bytes(64) + whole[160:])
+    for name in ("cut.sqfs", "bad.sqfs"):
+        done = user.run([sifconv, name, "x.sif"], cwd=tmp_path)
+        assert done.returncode == 255 and "FATAL:" in done.stderr and "unexpected" not in done.stderr
+        assert not (tmp_path / "x.sif").exists()
+
+
+def test_skopeo_layouts(convert, user_tar, tmp_path, user):
+    """What skopeo makes of a real image: gzip layers in a folder and in an archive."""
+    expected = listing(convert(user_tar, name="docker.sif"))
+    folder, archive = f"oci:{tmp_path}/lay:1.0", f"oci-archive:{tmp_path}/lay.tar:1.0"
+    for target in (folder, archive):
+        done = user.run(["skopeo", "copy", "--quiet", "--insecure-policy", f"docker-archive:{user_tar}", target], timeout=300)
+        assert done.returncode == 0, done.stderr
+        assert listing(convert(target, "--force", timeout=300)) == expected
+
+
+def test_docker_engine(convert, docker, root, user_tar, sifconv, tmp_path):
+    docker.run("load", "--input", user_tar)
+    expected = convert(user_tar, name="archive.sif").read_bytes()
+    where = {"DOCKER_HOST": docker.socket}
+    for number, name in enumerate(("docker-daemon:bed/user:1.0", "docker-daemon://bed/user:1.0")):
+        assert convert(name, name=f"{number}.sif", who=root, env=where, timeout=300).read_bytes() == expected
+    done = root.run([sifconv, "docker-daemon:bed/user:1.0"], env=where, cwd=tmp_path, timeout=300)
+    assert done.returncode == 0 and (tmp_path / "user_1.0.sif").exists()
+    for name, host, said in (("no/such:1", docker.socket, "does not give the image no/such:1"), ("bed/user:1.0", "unix:///no/socket", "is the engine running?"),
+                             ("bed/user:1.0", "ssh://host", "is not supported"), ("bed/user:1.0", "tcp://127.0.0.1:1", "Connection refused")):
+        done = root.run([sifconv, f"docker-daemon:{name}", "x.sif"], env={"DOCKER_HOST": host}, cwd=tmp_path)
+        assert done.returncode == 255 and said in done.stderr, done.stderr
+    assert not (tmp_path / "x.sif").exists()

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/image_cache.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+
+namespace oci {
+namespace {
+
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+
+std::string folder_with(const std::map<std::string, const char*>& variables) {
+  return cache_folder(
+      [&](const char* name) {
+        const auto found = variables.find(name);
+        return found == variables.end() ? nullptr : found->second;
+      },
+      "/home/me");
+}
+
+TEST(CacheFolder, FollowsApptainersVariables) {
+  EXPECT_EQ(folder_with({}), "/home/me/.apptainer/cache");
+  EXPECT_EQ(folder_with({{"SINGULARITY_CACHEDIR", "/s"}}), "/s/cache");
+  EXPECT_EQ(folder_with({{"SINGULARITY_CACHEDIR", "/s"}, {"APPTAINER_CACHEDIR", "/a"}}),
+            "/a/cache");
+  EXPECT_EQ(folder_with({{"APPTAINER_CACHEDIR", ""}}), "/home/me/.apptainer/cache");
+}
+
+TEST(CachedImagePath, DependsOnTheIdentityAlone) {
+  EXPECT_EQ(cached_image_path("/c", "x"), cached_image_path("/c", "x"));
+  EXPECT_NE(cached_image_path("/c", "x"), cached_image_path("/c", "y"));
+  EXPECT_THAT(cached_image_path("/c", "x"), HasSubstr("/c/oci-tmp/"));
+}
+
+class MakeOnceTest : public ::testing::Test {
+ protected:
+  MakeOnceTest() { EXPECT_NE(::mkdtemp(folder_.data()), nullptr); }
+  ~MakeOnceTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string folder_ = "/tmp/image-cache-XXXXXX";
+};
+
+TEST_F(MakeOnceTest, IsCalledByOneOfManyAtATime) {
+  const std::string path = folder_ + "/new/cache/oci-tmp/file";
+  std::atomic<int> calls{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 8; ++i) {
+    threads.emplace_back([&] {
+      make_once(path, [&](const std::string& target) {
+        ++calls;
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        std::ofstream(target) << "content";
+      });
+      EXPECT_TRUE(std::filesystem::exists(path));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ + "/new/cache/oci-tmp"), {}),
+            1);
+}
+
+TEST_F(MakeOnceTest, IsTriedAgainAfterAFailure) {
+  const std::string path = folder_ + "/c/file";
+  EXPECT_THROW(make_once(path, [](const std::string&) { throw base::error("no"); }), base::Error);
+  make_once(path, [](const std::string& target) { std::ofstream(target) << "content"; });
+  EXPECT_TRUE(std::filesystem::exists(path));
+}
+
+TEST_F(MakeOnceTest, RefusesAFolderThatOthersMayWrite) {
+  std::filesystem::create_directory(folder_ + "/c");
+  ASSERT_EQ(::chmod((folder_ + "/c").c_str(), 0777), 0);
+  try {
+    make_once(folder_ + "/c/file", [](const std::string&) { ADD_FAILURE(); });
+    ADD_FAILURE() << "no error";
+  } catch (const base::Error& error) {
+    EXPECT_THAT(error.what(), EndsWith("belongs to or is writable for other users"));
+  }
+}
+
+}  // namespace
+}  // namespace oci
