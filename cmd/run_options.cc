@@ -107,6 +107,11 @@ constexpr auto kTable = std::to_array<OptionRow>({
      .help = "the active conda or virtual environment: before or behind the image's PATH, only its "
              "files, or not at all (auto; SIFRUN_CONDA)",
      .env = "CONDA", .group = kHost},
+    {.name = "share", .kind = text, .value = "auto|off|TAG",
+     .help = "one mount of the image for all that this job starts from it, a mount each, or one for "
+             "all with the same TAG (auto; SIFRUN_SHARE)",
+     .env = "SHARE", .group = kOther},
+    {.name = "sharens", .env = "SHARENS"},
     {.name = "no-conda", .help = "--conda=off", .env = "NO_CONDA", .group = kHost},
     {.name = "shell", .letter = 's', .kind = text, .value = "PATH",
      .help = "the shell that `shell` starts", .env = "SHELL", .group = kOther},
@@ -213,6 +218,14 @@ runtime::HostFeatures make_host_features(const ParsedOptions& parsed,
   return features;
 }
 
+runtime::ShareRequest make_share(const ParsedOptions& parsed,
+                                 const std::vector<std::string>& environment) {
+  std::string word = runtime::variable_or_empty(environment, "SIFRUN_SHARE");
+  // What others share by a lock named after the parent process, ours finds by itself.
+  if (parsed.flag("sharens") || word.empty()) word = "auto";
+  return runtime::parse_share(parsed.text("share").value_or(word));
+}
+
 }  // namespace
 
 std::span<const OptionRow> run_option_table() { return kTable; }
@@ -257,6 +270,7 @@ runtime::RunOptions make_run_options(const ParsedOptions& parsed,
     throw base::error("--image-driver: ", base::printable(driver), " is neither fuse nor kernel");
   if (driver == "kernel") options.driver = runtime::ImageDriver::kernel;
   options.action.environment = make_environment(parsed, environ_entries);
+  options.share = make_share(parsed, options.action.environment.host);
   options.action.environment.clean = contain_all || parsed.flag("cleanenv");
   options.action.environment.no_eval = compat || parsed.flag("no-eval");
   options.host = make_host_features(parsed, options.action.environment.host);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/fuse_server.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -15,7 +14,6 @@ namespace {
 // Also on one CPU: a thread that waits for a network file system must not hold up the others.
 constexpr unsigned kMinThreads = 4;
 constexpr unsigned kMaxThreads = 8;
-constexpr std::size_t kThreadStack = 512 << 10;
 // The kernel hands out no request to a smaller buffer; ours are lookups and reads, with short
 // bodies.
 constexpr std::size_t kRequestBuffer = FUSE_MIN_READ_BUFFER + 4096;
@@ -38,13 +36,6 @@ FuseServer::FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOpt
     : device_fd_(device_fd), responder_(reader, options, added), max_threads_(allowed_threads()) {}
 
 void FuseServer::serve() {
-  // Stack limits are the user's and may be huge or tiny; our frames are neither.
-  pthread_attr_t attributes;
-  if (::pthread_attr_init(&attributes) == 0) {
-    ::pthread_attr_setstacksize(&attributes, kThreadStack);
-    ::pthread_setattr_default_np(&attributes);
-    ::pthread_attr_destroy(&attributes);
-  }
   work();
   // The device fails for everyone at once, so the others are ending too; no thread adds others
   // any more once all have seen the end.

@@ -3,25 +3,28 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <thread>
+#include <type_traits>
 #include <utility>
 
 #include "base/error.h"
 #include "base/syscalls.h"
+#include "runtime/fd_message.h"
 #include "runtime/fuse_server.h"
 #include "runtime/server_process.h"
-#include "sif/squashfs_reader.h"
 
 namespace runtime {
 namespace {
 
 constexpr const char* kFuseDevice = "/dev/fuse";
+static_assert(std::is_trivially_copyable_v<FuseOptions>, "it travels to the server as bytes");
 
-base::UniqueFd open_device() {
+base::UniqueFd open_fuse_device() {
   try {
     return base::open_file(kFuseDevice, O_RDWR);
   } catch (base::Error& error) {
@@ -34,37 +37,47 @@ base::UniqueFd open_device() {
   }
 }
 
+// Without a thread to spare (ulimit -u) the listener closes here, and nobody shares.
+void attend_in_background(ShareListener listener, base::UniqueFd control) {
+  try {
+    std::thread([door = ShareDoor(std::move(listener), std::move(control))]() mutable {
+      door.attend();
+    }).detach();
+  } catch (const std::system_error&) {
+  }
+}
+
 // The server must not read the device before it is mounted (that fails with EPERM), and must not
 // wait for a launcher that died.
-bool wait_for_mount(int control_fd) {
-  char go = 0;
-  ssize_t count = 0;
-  do {
-    count = ::recv(control_fd, &go, 1, 0);
-  } while (count < 0 && errno == EINTR);
-  return count == 1;
+void serve_once_mounted(const sif::SquashfsReader& reader, std::span<const AddedPath> added,
+                        base::UniqueFd control, std::optional<ShareListener> listener) {
+  const std::optional<FdMessage> start = receive_message(control.get(), sizeof(FuseOptions));
+  if (!start || start->text.size() != sizeof(FuseOptions) || start->fds.size() != 1) return;
+  FuseOptions options;
+  std::memcpy(&options, start->text.data(), sizeof options);
+  if (listener) attend_in_background(std::move(*listener), std::move(control));
+  control.reset();
+  FuseServer(start->fds[0].get(), reader, options, added).serve();
 }
 
 }  // namespace
 
 ImageServer ImageServer::start(const sif::ImageFile& image, const sif::SquashfsReader& reader,
-                               FuseOptions options, std::span<const AddedPath> added) {
-  base::UniqueFd device = open_device();
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
-    throw base::errno_error(errno, "cannot make a socket pair");
-  base::UniqueFd ours(ends[0]);
-  base::UniqueFd theirs(ends[1]);
-  const std::vector<int> kept = {image.fd.get(), device.get(), theirs.get()};
+                               std::span<const AddedPath> added,
+                               std::optional<ShareListener> listener) {
+  SocketPair control = make_socket_pair();
+  want_senders(control.second.get());
+  std::vector<int> kept = {image.fd.get(), control.second.get()};
+  if (listener) kept.push_back(listener->socket.get());
   start_server_process("sifrun-fuse", kept, [&] {
-    if (!wait_for_mount(theirs.get())) return;
-    theirs.reset();
-    FuseServer(device.get(), reader, options, added).serve();
+    serve_once_mounted(reader, added, std::move(control.second), std::move(listener));
   });
-  return {std::move(device), std::move(ours)};
+  return ImageServer(std::move(control.first));
 }
 
-void ImageServer::mount_at(const std::string& target) {
+void ImageServer::open_device() { device_ = open_fuse_device(); }
+
+void ImageServer::mount_at(const std::string& target, FuseOptions options) {
   // allow_other: the payload may run under another mapped id; default_permissions: the kernel
   // checks modes, so cached entries cost no request.
   const std::string data = base::cat("fd=", device_.get(), ",rootmode=40000,user_id=", ::geteuid(),
@@ -75,10 +88,15 @@ void ImageServer::mount_at(const std::string& target) {
                             " through FUSE")
         .with_hint("FUSE in user namespaces needs Linux 4.18 or newer; --unsquash works without");
   }
-  if (::send(control_.get(), "g", 1, MSG_NOSIGNAL) != 1)
-    throw base::errno_error(errno, "the file server of the image has died");
+  const std::string_view text(reinterpret_cast<const char*>(&options), sizeof options);
+  if (!send_message(control_.get(), text, {device_.get()}))
+    throw base::error("the file server of the image has died");
   device_.reset();
-  control_.reset();
+}
+
+// A server that has died meanwhile is found by the next access to the image.
+void ImageServer::share(int user_namespace, int mount_namespace) {
+  send_message(control_.get(), "+", {user_namespace, mount_namespace});
 }
 
 }  // namespace runtime

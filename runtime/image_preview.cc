@@ -41,12 +41,14 @@ ImagePreview::ImagePreview(const sif::SquashfsReader& image, const RunPlan& plan
   for (const MountEntry& entry : plan.mounts) targets_.push_back(find_path(image, entry.target));
 }
 
-std::vector<AddedPath> ImagePreview::missing_mount_points() const {
+std::vector<AddedPath> ImagePreview::missing_mount_points(bool for_others) const {
   std::vector<AddedPath> added;
   for (std::size_t i = 0; i < plan_.mounts.size(); ++i) {
     const MountEntry& entry = plan_.mounts[i];
     if (!targets_[i] || targets_[i]->missing.empty() || !makes_target(entry) ||
         is_covered(plan_.mounts, i))
+      continue;
+    if (for_others && (entry.stage == MountStage::user || entry.stage == MountStage::scratch))
       continue;
     if (entry.needs_parent && targets_[i]->missing.size() > 1) continue;
     bool is_directory = true;

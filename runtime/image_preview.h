@@ -21,8 +21,10 @@ class ImagePreview {
   // Both are borrowed.
   ImagePreview(const sif::SquashfsReader& image, const RunPlan& plan);
 
-  // Mount points of the plan that the image lacks; looks at the host for what the sources are.
-  std::vector<AddedPath> missing_mount_points() const;
+  // Mount points of the plan that the image lacks; looks at the host for what the sources are. For
+  // a mount that others use, too, those of the user's own binds are left out: the next start may
+  // want something else there.
+  std::vector<AddedPath> missing_mount_points(bool for_others = false) const;
   // Files that the container will show as the image has them.
   std::optional<std::vector<EnvironmentFile>> scripts() const;
   ImageTexts account_files() const;

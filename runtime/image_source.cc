@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
@@ -18,7 +19,9 @@
 #include "runtime/host_check.h"
 #include "runtime/image_extract.h"
 #include "runtime/image_preview.h"
+#include "runtime/join.h"
 #include "runtime/loop_mount.h"
+#include "runtime/user_namespace.h"
 #include "sif/sif_format.h"
 
 namespace runtime {
@@ -26,6 +29,9 @@ namespace {
 
 constexpr MountFlags kImageFlags =
     MountFlags::read_only | MountFlags::no_setuid | MountFlags::no_devices;
+
+// Directories that every host has, any of which serves to mount the image at for a moment.
+constexpr std::array<const char*, 5> kPlaces = {"/tmp", "/run", "/mnt", "/var", "/etc"};
 
 // The kernel may still run foreign programs through a registered emulator.
 bool has_emulator() { return ::access("/proc/sys/fs/binfmt_misc/status", F_OK) == 0; }
@@ -82,11 +88,7 @@ void ImageSource::open_file(const RunPlan& plan) {
     return;
   }
   const std::optional<FuseProblem> problem = plan.unsquash ? std::nullopt : find_fuse_problem();
-  if (!plan.unsquash && !problem) {
-    reader_ = std::make_unique<sif::SquashfsReader>(file_->fd.get(), file_->offset, file_->size,
-                                                    file_->path);
-    return;
-  }
+  if (!plan.unsquash && !problem) return;
   const std::string cache = extraction_cache_folder(
       [](const char* name) -> const char* { return std::getenv(name); }, plan.host_home);
   if (problem)
@@ -95,34 +97,75 @@ void ImageSource::open_file(const RunPlan& plan) {
   file_.reset();
 }
 
+void ImageSource::find_share(const ShareRequest& request,
+                             const std::vector<std::string>& environment) {
+  if (!file_) return;
+  if (const auto key = find_share_key(request, *file_, environment))
+    share_ = runtime::find_share(*key);
+  shows_others_ = share_.listener.has_value();
+  if (share_.joined) file_.reset();
+}
+
 void ImageSource::preview(RunPlan& plan) {
-  if (!reader_) return;
+  if (!file_) return;
+  reader_ = std::make_unique<sif::SquashfsReader>(file_->fd.get(), file_->offset, file_->size,
+                                                  file_->path);
   const ImagePreview preview(*reader_, plan);
-  added_ = preview.missing_mount_points();
+  added_ = preview.missing_mount_points(shows_others_);
   plan.image_texts = preview.account_files();
   plan.action.environment.scripts = preview.scripts();
 }
 
-void ImageSource::start_server(IdMap ids) {
+void ImageSource::start_server() {
   if (!file_) return;
-  FuseOptions options;
-  // With one mapped id every other owner would be nobody, and what only root may read would be
-  // closed to the payload.
-  if (ids == IdMap::own_id) options.owner = {::geteuid(), ::getegid()};
-  server_ = ImageServer::start(*file_, *reader_, options, added_);
+  server_ = ImageServer::start(*file_, *reader_, added_, std::move(share_.listener));
   reader_.reset();
   file_.reset();
 }
 
+void ImageSource::enter_user_namespace() {
+  if (share_.joined) return join_user_namespace(share_.joined->user.get());
+  // With one mapped id every other owner would be nobody, and what only root may read would be
+  // closed to the payload.
+  if (runtime::enter_user_namespace() == IdMap::own_id)
+    server_options_.owner = {::geteuid(), ::getegid()};
+  if (server_) server_->open_device();
+}
+
 void ImageSource::open_in_namespace() {
-  if (!directory_.empty()) tree_ = MountSource::open(directory_);
+  if (share_.joined) {
+    tree_ = copy_root_of(share_.joined->mount.get());
+    share_.joined.reset();
+  } else if (server_ && shows_others_) {
+    mount_for_all();
+  } else if (!directory_.empty()) {
+    tree_ = MountSource::open(directory_);
+  }
+}
+
+// Ours is a copy like all others, so that it does not matter who ends first.
+void ImageSource::mount_for_all() {
+  const auto place =
+      std::ranges::find_if(kPlaces, [](const char* path) { return ::access(path, F_OK) == 0; });
+  if (place == kPlaces.end()) return;
+  server_->mount_at(*place, server_options_);
+  try {
+    const base::UniqueFd mount_namespace = make_mount_namespace_of(*place);
+    server_->share(open_own_namespace("user").get(), mount_namespace.get());
+  } catch (const base::Error& error) {
+    base::log_verbose("the image's mount is not shared: ", error.what());
+  }
+  tree_ = MountSource::open(*place);
+  list_root(*place);
+  if (::umount2(*place, MNT_DETACH) != 0) throw base::errno_error(errno, "cannot detach ", *place);
+  server_.reset();
 }
 
 std::string ImageSource::mount_in(SessionDirectory& session) {
   const std::string path = session.path("image");
   if (::mkdir(path.c_str(), 0755) != 0) throw base::errno_error(errno, "cannot make ", path);
   if (server_) {
-    server_->mount_at(path);
+    server_->mount_at(path, server_options_);
     server_.reset();
     list_root(path);
   } else {

@@ -12,7 +12,8 @@
 #include "runtime/mount_api.h"
 #include "runtime/run_plan.h"
 #include "runtime/session_directory.h"
-#include "runtime/user_namespace.h"
+#include "runtime/share.h"
+#include "runtime/share_key.h"
 #include "sif/sif_reader.h"
 #include "sif/squashfs_reader.h"
 
@@ -25,10 +26,16 @@ class ImageSource {
   // of another architecture.
   static ImageSource open(const RunPlan& plan);
 
-  // Reads what the run needs to know of the image into the plan; nothing for directories.
+  // Looks for the mount of an earlier start, for which the next two steps are done. Nothing for
+  // directories, as these.
+  void find_share(const ShareRequest& request, const std::vector<std::string>& environment);
+  // Reads and checks the image's tables (errors surface here), and what the run needs to know of
+  // the image into the plan.
   void preview(RunPlan& plan);
-  // Inside the user namespace, outside the mount namespace; nothing to do for directories.
-  void start_server(IdMap ids);
+  // Outside of all new namespaces.
+  void start_server();
+  // A new user namespace, or that of the mount which is shared.
+  void enter_user_namespace();
   // Inside the mount namespace, before the session directory.
   void open_in_namespace();
   // Gives the mount point's path: read-only, nosuid, nodev.
@@ -36,12 +43,16 @@ class ImageSource {
 
  private:
   void open_file(const RunPlan& plan);
+  void mount_for_all();
 
   std::string directory_;  // an unpacked image; empty for a file
   std::optional<sif::ImageFile> file_;
   std::unique_ptr<sif::SquashfsReader> reader_;  // of the file
   std::vector<AddedPath> added_;                 // mount points that the file lacks
+  Share share_;
+  bool shows_others_ = false;  // the server hands the mount to others, too
   std::optional<ImageServer> server_;
+  FuseOptions server_options_;
   std::optional<MountSource> tree_;
 };
 

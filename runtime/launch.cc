@@ -92,16 +92,16 @@ void confine(RunPlan& plan) {
   base::PhaseTimes& times = plan.action.times;
   // As the caller, before any namespace: what it may not read stays unread.
   ImageSource image = ImageSource::open(plan);
+  image.find_share(plan.share, plan.action.environment.host);
+  times.end_phase("image opened, or found to be mounted");
   // Answers questions that would cost requests to the file server later.
   image.preview(plan);
-  times.end_phase("image opened");
-  // Grants the capabilities that mounting takes, within these namespaces only.
-  const IdMap ids = enter_user_namespace();
-  times.end_phase("user namespace");
-  // Between the two namespaces: the FUSE device must be opened inside the user namespace, and the
-  // server must live outside the mount namespace, which would never end otherwise.
-  image.start_server(ids);
+  // Outside of the namespaces: out of the payload's reach, and no user of its own mount.
+  image.start_server();
   times.end_phase("file server forked");
+  // Grants the capabilities that mounting takes, within these namespaces only.
+  image.enter_user_namespace();
+  times.end_phase("user namespace");
   // Forks: only the payload's process goes on. Before the mount namespace, so that no helper
   // process holds the container's mounts.
   if (plan.pid_namespace) enter_pid_namespace(plan.init);

@@ -211,6 +211,7 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   plan.image = absolute_path(options.image, facts.directory ? facts.directory->logical : "/");
   plan.driver = options.driver;
   plan.unsquash = options.unsquash;
+  plan.share = options.share;
   plan.writable_tmpfs = options.writable_tmpfs;
   plan.pid_namespace = options.pid_namespace;
   plan.ipc_namespace = options.ipc_namespace;
@@ -239,6 +240,9 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   plan.host_home = plan.caller.home;
   plan.caller.home = home.destination;
   plan.groups = std::move(facts.groups);
+  const bool all_shown =
+      !options.contain && !options.no_home && !options.home && options.no_mount.empty();
+  if (!all_shown) plan.share.view = describe(plan);
   return plan;
 }
 
@@ -248,6 +252,7 @@ std::string describe(const RunPlan& plan) {
   out += base::cat("namespaces  user mount", plan.pid_namespace ? " pid" : "",
                    plan.ipc_namespace ? " ipc" : "", plan.uts_namespace ? " uts" : "",
                    plan.empty_network ? " net" : "", "\n");
+  out += base::cat("share       ", share_word(plan.share), "\n");
   out += base::cat("home        ", base::printable(plan.caller.home), "\n");
   for (const MountEntry& entry : plan.mounts) {
     std::string line = base::cat("mount       ", kind_name(entry.kind), " ");

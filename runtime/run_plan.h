@@ -13,6 +13,7 @@
 #include "runtime/host_features.h"
 #include "runtime/mount_table.h"
 #include "runtime/passwd_file.h"
+#include "runtime/share_key.h"
 #include "runtime/working_directory.h"
 
 namespace runtime {
@@ -39,6 +40,7 @@ struct RunOptions {
   bool reset_umask = false;
   bool unsquash = false;
   ImageDriver driver = ImageDriver::fuse;
+  ShareRequest share;
   HostFeatures host;
 };
 
@@ -60,6 +62,7 @@ struct RunPlan {
   std::string image;  // absolute
   ImageDriver driver = ImageDriver::fuse;
   bool unsquash = false;
+  ShareRequest share;
   bool writable_tmpfs = false;
   bool pid_namespace = false, ipc_namespace = false, uts_namespace = false;
   bool empty_network = false;

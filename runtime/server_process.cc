@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -21,6 +22,8 @@
 
 namespace runtime {
 namespace {
+
+constexpr std::size_t kThreadStack = 512 << 10;
 
 void redirect_standard_streams() {
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -59,7 +62,7 @@ void ignore_signals() {
 
 // `ulimit -t` and the like are meant for the program, not for its file system.
 void raise_soft_limits() {
-  for (const auto resource : {RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA}) {
+  for (const auto resource : {RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA, RLIMIT_NOFILE}) {
     struct rlimit limit {};
     if (::getrlimit(resource, &limit) != 0) continue;
     limit.rlim_cur = limit.rlim_max;
@@ -67,14 +70,21 @@ void raise_soft_limits() {
   }
 }
 
-// Everything it needs is open: it gives up the user namespace's capabilities, and whoever shares
-// its user id may not look into it.
+// Everything it needs is open: root's server gives up what root may do besides.
 void drop_privileges() {
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
   ::syscall(SYS_capset, &header, none.data());
+}
+
+// Stack limits are the user's and may be huge or tiny; the frames of our threads are neither.
+void limit_thread_stacks() {
+  pthread_attr_t attributes;
+  if (::pthread_attr_init(&attributes) != 0) return;
+  ::pthread_attr_setstacksize(&attributes, kThreadStack);
+  ::pthread_setattr_default_np(&attributes);
+  ::pthread_attr_destroy(&attributes);
 }
 
 [[noreturn]] void run_server(const char* name, const std::vector<int>& kept_fds,
@@ -87,6 +97,7 @@ void drop_privileges() {
     [[maybe_unused]] const int ignored = ::chdir("/");
     ::prctl(PR_SET_NAME, name, 0, 0, 0);
     raise_soft_limits();
+    limit_thread_stacks();
     drop_privileges();
     body();
   } catch (const std::exception&) {

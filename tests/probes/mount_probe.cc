@@ -50,12 +50,13 @@ int run(std::vector<char*> arguments) {
   }
   const sif::ImageFile image = open_squashfs(arguments.at(1));
   const sif::SquashfsReader reader(image.fd.get(), image.offset, image.size, image.path);
+  runtime::ImageServer server = runtime::ImageServer::start(image, reader);
   enter_user_namespace();
-  runtime::ImageServer server = runtime::ImageServer::start(image, reader, options);
+  server.open_device();
   if (::unshare(CLONE_NEWNS) != 0) throw base::errno_error(errno, "unshare mount namespace");
   if (::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0)
     throw base::errno_error(errno, "make mounts private");
-  server.mount_at(arguments.at(2));
+  server.mount_at(arguments.at(2), options);
   ::execvp(arguments.at(3), arguments.data() + 3);
   throw base::errno_error(errno, "exec ", arguments[3]);
 }
