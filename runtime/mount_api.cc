@@ -103,12 +103,11 @@ void remount_tree(const std::string& top, MountFlags flags, std::string_view nam
 }
 
 bool probe_mount_setattr() {
-  // An invalid descriptor: a kernel that knows the call says EBADF. Seccomp filters older than the
-  // call answer EPERM.
+  // A kernel that knows the call looks at the flags first, whoever asks: EINVAL. Seccomp filters
+  // older than the call answer EPERM.
   mount_attr attributes{};
-  attributes.attr_set = MOUNT_ATTR_NOSUID;
-  return ::mount_setattr(-1, "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0 ||
-         (errno != ENOSYS && errno != EPERM);
+  ::mount_setattr(-1, "", ~0U, &attributes, sizeof attributes);
+  return errno == EINVAL;
 }
 
 }  // namespace

@@ -20,6 +20,7 @@
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "runtime/fd_message.h"
+#include "runtime/mount_api.h"
 
 namespace runtime {
 namespace {
@@ -126,7 +127,8 @@ bool try_once(const Address& address, const std::string& key, Share& share) {
 
 Share find_share(const std::string& key) {
   Share share;
-  if (key.size() > kMaxShareKey) return share;
+  // What is handed over are detached mounts.
+  if (key.size() > kMaxShareKey || !has_mount_setattr()) return share;
   const Address address = address_of(key);
   const Clock::time_point end = Clock::now() + kPatienceInAll;
   try {
