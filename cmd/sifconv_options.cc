@@ -31,7 +31,7 @@ constexpr std::array<OptionRow, 12> kOptions = {{
     {.name = "compression",
      .kind = OptionKind::text,
      .value = "CODEC[:LEVEL]",
-     .help = "zstd (default), gzip, lz4 or xz",
+     .help = "zstd (default), gzip, lz4 or xz; fast, small: a codec and level chosen for that",
      .group = "Options"},
     {.name = "block-size",
      .kind = OptionKind::text,
@@ -58,12 +58,15 @@ struct CodecChoice {
   sif::Codec codec;
   int default_level;
 };
-// Levels beyond these cost several times the CPU for a few per cent of size.
-constexpr std::array<CodecChoice, 4> kCodecs = {{
+// Levels beyond these cost several times the CPU for a few per cent of size. The last two name an
+// aim; docs/benchmarks.md has what they cost and give.
+constexpr std::array<CodecChoice, 6> kCodecs = {{
     {"zstd", sif::Codec::zstd, 3},
     {"gzip", sif::Codec::gzip, 6},
     {"lz4", sif::Codec::lz4, 9},
     {"xz", sif::Codec::xz, 6},
+    {"fast", sif::Codec::lz4, 1},
+    {"small", sif::Codec::zstd, 14},
 }};
 
 std::optional<unsigned> parse_number(std::string_view text) {
@@ -111,7 +114,7 @@ void parse_compression(std::string_view text, sif::SquashfsOptions& options) {
     options.level = static_cast<int>(*level);
     return;
   }
-  throw base::error("--compression ", base::printable(text), ": zstd, gzip, lz4 or xz is needed");
+  throw base::error("--compression ", base::printable(text), ": zstd, gzip, lz4, xz, fast or small is needed");
 }
 
 std::uint32_t parse_block_size(std::string_view text) {

@@ -64,20 +64,35 @@ class GzipCompressor final : public Compressor {
   std::unique_ptr<libdeflate_compressor, decltype(&libdeflate_free_compressor)> state_;
 };
 
+// The tables of level 3 for blocks of 128 KiB (hash 2^16, chain 2^15 entries) do not fit the cache
+// that is nearest to a core; these do, and take a fifth less time for 0.1 to 1 % more bytes.
+constexpr int kCachedLevel = 3;
+constexpr std::uint32_t kCachedBlockSize = 128 << 10;
+constexpr int kCachedHashLog = 14, kCachedChainLog = 13;
+
 class ZstdCompressor final : public Compressor {
  public:
-  explicit ZstdCompressor(int level) : level_(level), state_(ZSTD_createCCtx(), ZSTD_freeCCtx) {
+  ZstdCompressor(int level, std::uint32_t block_size) : state_(ZSTD_createCCtx(), ZSTD_freeCCtx) {
     if (!state_) throw std::bad_alloc();
+    set(ZSTD_c_compressionLevel, level);
+    if (level == kCachedLevel && block_size <= kCachedBlockSize) {
+      set(ZSTD_c_hashLog, kCachedHashLog);
+      set(ZSTD_c_chainLog, kCachedChainLog);
+    }
   }
   std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out) override {
     if (in.empty() || is_incompressible(in, out)) return 0;
     const std::size_t size =
-        ZSTD_compressCCtx(state_.get(), out.data(), in.size() - 1, in.data(), in.size(), level_);
+        ZSTD_compress2(state_.get(), out.data(), in.size() - 1, in.data(), in.size());
     return ZSTD_isError(size) != 0 ? 0 : size;
   }
 
  private:
-  int level_;
+  void set(ZSTD_cParameter parameter, int value) {
+    if (ZSTD_isError(ZSTD_CCtx_setParameter(state_.get(), parameter, value)) != 0)
+      throw base::error("zstd does not take parameter ", static_cast<int>(parameter), " = ", value);
+  }
+
   std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> state_;
 };
 
@@ -151,7 +166,7 @@ std::unique_ptr<Compressor> make_compressor(Codec codec, int level, std::uint32_
       return std::make_unique<Lz4Compressor>(level);
     case Codec::zstd:
       check_level(codec, level, 1, ZSTD_maxCLevel());
-      return std::make_unique<ZstdCompressor>(level);
+      return std::make_unique<ZstdCompressor>(level, block_size);
     case Codec::lzma:
     case Codec::lzo:
       break;

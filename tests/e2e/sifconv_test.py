@@ -263,10 +263,10 @@ def test_bad_destinations(user, sifconv, tmp_path, destination, said):
     assert tarfile.is_tarfile(tmp_path / "in.tar")
 
 
-CODECS = {"gzip": 1, "xz": 4, "lz4": 5, "zstd": 6}  # numbers in the superblock
+CODECS = {"gzip": 1, "xz": 4, "lz4": 5, "zstd": 6, "fast": 5, "small": 6}  # numbers in the superblock
 
 
-@pytest.mark.parametrize("codec, level", [("gzip", ""), ("gzip", ":12"), ("lz4", ""), ("xz", ":1"), ("zstd", ":19")])
+@pytest.mark.parametrize("codec, level", [("gzip", ""), ("gzip", ":12"), ("lz4", ""), ("xz", ":1"), ("zstd", ":19"), ("fast", ""), ("small", "")])
 def test_compression(convert, tmp_path, layers, codec, level):
     sif = convert(write_docker20(tmp_path / "in.tar", layers), "--compression", codec + level)
     assert struct.unpack_from("<H", squashfs(sif), 20)[0] == CODECS[codec]
