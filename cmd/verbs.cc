@@ -20,6 +20,7 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
     {"shell", run_action_verb, "start an interactive shell in the image"},
     {"test", run_action_verb, "run the image's test"},
     {"inspect", run_inspect_verb, "show labels, scripts and apps of an image"},
+    {"slurm-task", run_slurm_verb},
     {"run-help", run_help_verb, "show the help text of an image"},
     {"sif", run_sif_verb, "show and change what a SIF file contains"},
 });
@@ -39,6 +40,10 @@ Invocation::Invocation(std::string program, std::string_view verb,
       arguments_(arguments),
       failure_code_(failure_code) {
   failure_code_ = kExitUsage;
+}
+
+Invocation Invocation::as(std::string_view verb, std::span<const char* const> arguments) const {
+  return {program_, verb, arguments, failure_code_};
 }
 
 ParsedOptions Invocation::parse(std::span<const OptionRow> table) const {

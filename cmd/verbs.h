@@ -27,6 +27,9 @@ class Invocation {
   // Whether that name is one of the programs which this one stands in for.
   bool stands_in() const;
 
+  // The same program called with another verb.
+  Invocation as(std::string_view verb, std::span<const char* const> arguments) const;
+
   // Options from the arguments and the environment's APPTAINER_ and SINGULARITY_ keys. Throws Error
   // with a pointer to --help.
   ParsedOptions parse(std::span<const OptionRow> table) const;
@@ -56,6 +59,8 @@ std::span<const VerbRow> verb_table();
 
 // exec, run, shell, test: cmd/run_verbs.cc.
 int run_action_verb(const Invocation& invocation);
+// cmd/slurm_verb.cc
+int run_slurm_verb(const Invocation& invocation);
 // cmd/inspect_verbs.cc
 int run_inspect_verb(const Invocation& invocation);
 int run_help_verb(const Invocation& invocation);

@@ -7,6 +7,7 @@
 """
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 
@@ -60,7 +61,7 @@ def conda(home, user):
 
 @pytest.fixture
 def work(share, user, request):
-    folder = share / request.node.name.translate(str.maketrans("[]/ ", "----"))
+    folder = share / re.sub(r"\W+", "-", request.node.name)
     folder.mkdir()
     return own(folder, user)
 

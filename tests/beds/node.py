@@ -20,7 +20,7 @@ import enter_tree  # noqa: E402
 import kernel  # noqa: E402
 
 PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
-SIOCSIFFLAGS, IFF_UP = 0x8914, 1
+SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8914, 0x8916, 1
 # Adopts and reaps what daemons leave, as init does.
 INIT = "trap : CHLD; while :; do sleep 1000 & wait; done"
 
@@ -108,8 +108,10 @@ def wait(seconds, what):
 
 
 def _main(tree, folder, *binds):
-    with socket.socket() as any_socket:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
+        # Resolvers take a machine whose only address is 127.0.0.1 for one without IPv4.
+        fcntl.ioctl(any_socket, SIOCSIFADDR, struct.pack("16sHH4s8x", b"lo:1", socket.AF_INET, 0, socket.inet_aton("192.0.2.1")))
     socket.sethostname("localhost")
     kernel.private_mounts()
     kernel.mount("overlay", f"{folder}/root", "overlay", 0, f"lowerdir={tree},upperdir={folder}/upper,workdir={folder}/work")

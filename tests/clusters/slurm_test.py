@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Slurm starts sifrun: by the commands of users' scripts, by `--container` through oci.conf, and by the SPANK plugin."""
+import json
+import signal
+import subprocess
+
+import pytest
+
+from beds import slurm
+from beds.cluster import write
+from beds.node import wait
+from beds.snippets import snippet
+
+pytest_plugins = ("beds.cluster",)
+
+
+@pytest.fixture(scope="module")
+def cluster(scratch, share, home):
+    """Debian's stable release."""
+    folder = scratch / "slurm"
+    folder.mkdir()
+    with slurm.Slurm("bookworm", folder, share, home) as running:
+        yield running.node
+
+
+def batch(cluster, work, script, *options):
+    """Submits, waits for the end, and gives the exit code and the output."""
+    done = cluster.run(["sbatch", "--wait", *options, write(work, "job.sh", script, 0o755)], cwd=work)
+    outputs = [path.read_text() for path in work.glob("*.out")]
+    return done.returncode, "".join(outputs) or done.stderr
+
+
+@pytest.fixture(scope="module")
+def run(cluster, home):
+    def srun(*argv, **options):
+        return cluster.run(["srun", *argv], **options)
+    return srun
+
+
+def test_batch_script(cluster, work, conda, debian_sif):
+    """The document's, with a GPU and the environment activated before."""
+    (work / "image.sif").symlink_to(debian_sif)
+    write(work, "train.py", "import os, sys\nprint(sys.prefix, os.environ['CUDA_VISIBLE_DEVICES'], os.getcwd(), *sys.argv[1:], sep='|')\n")
+    code, said = batch(cluster, work, snippet("clusters.md", "train.sbatch"))
+    assert (code, said) == (0, f"{conda.root}/envs/my_env|0|{work}|--epochs|3\n")
+
+
+def test_tasks_of_a_step(run, home, small_sif, work):
+    done = run("-n3", home / "bin/singularity", "exec", small_sif, "sh", "-c", 'echo $SLURM_PROCID; cat /srv/replaced', cwd=work)
+    assert sorted(done.stdout.split()) == ["0", "1", "2", "new", "new", "new"], done.stderr
+
+
+def test_exit_code(run, home, small_sif):
+    assert run(home / "bin/sifrun", "exec", small_sif, "sh", "-c", "exit 9").returncode == 9
+
+
+def test_gpu_of_the_job(run, home, small_sif):
+    done = run("--gres=gpu:1", home / "bin/sifrun", "exec", "--nv", small_sif, "sh", "-c", "echo $CUDA_VISIBLE_DEVICES $SLURM_STEP_GPUS")
+    assert done.stdout == "0 0\n"
+
+
+def trapping(work):
+    return f"trap 'echo asked > {work}/end; exit 3' TERM; : > {work}/started; while :; do sleep 0.1; done"
+
+
+def until(path):
+    for _ in wait(30, path):
+        if path.exists():
+            return
+
+
+@pytest.mark.parametrize("options", [[], ["--pid"]], ids=str)
+def test_cancelling_reaches_the_program(cluster, home, small_sif, work, options):
+    process = cluster.popen(["srun", home / "bin/sifrun", "exec", *options, small_sif, "sh", "-c", trapping(work)], cwd=work,
+                            stderr=subprocess.PIPE)
+    until(work / "started")
+    job = cluster.succeed(["squeue", "--noheader", "--format=%i"]).split()[0]
+    cluster.succeed(["scancel", job])
+    until(work / "end")
+    process.communicate(timeout=30)
+    assert process.returncode != 0
+
+
+def test_signal_before_the_time_limit(cluster, home, small_sif, work):
+    """--signal asks for a warning; here it comes at once, since it may be earlier than the start."""
+    process = cluster.popen(["srun", "--time=1", "--signal=TERM@60", home / "bin/sifrun", "exec", small_sif, "sh", "-c", trapping(work)],
+                            cwd=work, stderr=subprocess.DEVNULL)
+    for _ in wait(75, "the warning"):
+        if (work / "end").exists():
+            break
+    assert process.wait(30) == 3
+
+
+# --container: Slurm starts sifrun by itself
+
+@pytest.fixture(scope="module")
+def current(scratch, share, home, plugin):
+    """The current release, with oci.conf and plugstack.conf as in the document."""
+    folder = scratch / "slurm-current"
+    folder.mkdir()
+    sifrun = home / "bin/sifrun"
+    oci = snippet("clusters.md", "oci.conf", **{"/usr/bin/sifrun": sifrun})
+    spank = snippet("clusters.md", "plugstack.conf", **{"/usr/bin/sifrun": sifrun, "/usr/lib/slurm/spank_sif.so": plugin("sid")})
+    with slurm.Slurm("sid", folder, share, home, {"oci.conf": oci, "plugstack.conf": spank}) as running:
+        yield running.node
+
+
+def test_container_option(current, small_sif, work):
+    done = current.run(["srun", "-n2", "--gres=gpu:1", f"--container={small_sif}", "/bin/sh", "-c",
+                        'echo "$SLURM_PROCID|$GREETING|$CUDA_VISIBLE_DEVICES|$(cat /srv/replaced)|$PWD|$HOME"; exit 4'], cwd=work)
+    assert done.returncode == 4, done.stderr
+    home = work.parent / "home"
+    assert sorted(done.stdout.splitlines()) == [f"{rank}|hello world|0|new|{work}|{home}" for rank in (0, 1)], done.stderr
+
+
+def test_container_option_of_a_batch_script(current, small_sif, work):
+    code, said = batch(current, work, "#!/bin/sh\ncat /srv/replaced; echo $GREETING $1; exit 6\n", f"--container={small_sif}")
+    assert (code, said) == (6, "new\nhello world\n")
+
+
+def test_container_option_cancelled(current, small_sif, work):
+    process = current.popen(["srun", f"--container={small_sif}", "/bin/sh", "-c", trapping(work)], cwd=work, stderr=subprocess.DEVNULL)
+    until(work / "started")
+    current.succeed(["scancel", current.succeed(["squeue", "--noheader", "--format=%i"]).split()[0]])
+    until(work / "end")
+    process.wait(30)
+
+
+def test_bundle_on_the_older_release(scratch, share, home, small_sif, work):
+    """Debian's stable release takes an OCI bundle; its config.json names the image."""
+    folder = scratch / "slurm-bundle"
+    folder.mkdir()
+    oci = snippet("clusters.md", "oci.conf-22.05", **{"/usr/bin/sifrun": home / "bin/sifrun"})
+    bundle = work / "bundle"
+    bundle.mkdir()
+    (bundle / "config.json").write_text(snippet("clusters.md", "config.json", **{"/shared/image.sif": small_sif}))
+    with slurm.Slurm("bookworm", folder, share, home, {"oci.conf": oci}) as running:
+        done = running.node.run(["srun", f"--container={bundle}", "/bin/sh", "-c", "cat /srv/replaced; echo $GREETING $SLURM_PROCID; exit 5"],
+                                cwd=work)
+        assert (done.returncode, done.stdout) == (5, "new\nhello world 0\n"), done.stderr
+        process = running.node.popen(["srun", f"--container={bundle}", "/bin/sh", "-c", trapping(work)], cwd=work)
+        until(work / "started")
+        running.node.succeed(["scancel", running.node.succeed(["squeue", "--noheader", "--format=%i"]).split()[0]])
+        until(work / "end")
+        process.wait(30)
+
+
+# The SPANK plugin
+
+@pytest.fixture(scope="module")
+def plugin(share, root):
+    """Built against the headers of a release, in a folder that nodes see."""
+    source = slurm.__file__.replace("tests/beds/slurm.py", "slurm")
+
+    def build(release):
+        folder = share / f"spank-{release}"
+        include = slurm.RELEASES[release][0]().root / "usr/include"
+        for command in (["cmake", "-S", source, "-B", folder, f"-DSLURM_INCLUDE_DIR={include}"], ["cmake", "--build", folder]):
+            done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+            assert done.returncode == 0 and "warning" not in done.stderr, done.stdout + done.stderr
+        return folder / "spank_sif.so"
+    return build
+
+
+def test_plugin(current, small_sif, work):
+    (work / "data").mkdir()
+    write(work / "data", "set", "bound\n")
+    script = 'echo "$SLURM_PROCID|$(cat /srv/replaced)|$(cat /mnt/set)|$CUDA_VISIBLE_DEVICES|$PWD"; exit 4'
+    done = current.run(["srun", "-n2", "--gres=gpu:1", f"--sif={small_sif}", f"--sif-bind={work}/data:/mnt", "sh", "-c", script], cwd=work)
+    assert done.returncode == 4, done.stderr
+    assert sorted(done.stdout.splitlines()) == [f"{rank}|new|bound|0|{work}" for rank in (0, 1)], done.stderr
+    assert current.run(["srun", "cat", "/srv/replaced"]).returncode != 0
+
+
+def test_plugin_with_a_batch_script(current, small_sif, work):
+    code, said = batch(current, work, "#!/bin/sh\ncat /srv/replaced; exit 6\n", f"--sif={small_sif}")
+    assert (code, said) == (6, "new\n")
+
+
+def test_plugin_for_the_older_release(scratch, share, home, plugin, small_sif):
+    folder = scratch / "slurm-plugin"
+    folder.mkdir()
+    spank = f"optional {plugin('bookworm')} sifrun={home}/bin/sifrun\n"
+    with slurm.Slurm("bookworm", folder, share, home, {"plugstack.conf": spank}) as running:
+        done = running.node.run(["srun", "-n2", f"--sif={small_sif}", "cat", "/srv/replaced"])
+        assert done.stdout == "new\nnew\n", done.stderr
+        assert "--sif=IMAGE" in running.node.run(["srun", "--help"]).stdout
