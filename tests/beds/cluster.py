@@ -73,10 +73,12 @@ def small_sif(share, user, sifconv, busybox_tar):
 
 @pytest.fixture(scope="session")
 def debian_sif(share, user, sifconv, scratch):
-    """A minimal bookworm: bash and glibc, as conda environments need them."""
+    """The same on a minimal bookworm: bash and glibc, as conda environments and Snakemake need them."""
     base = cache() / "bookworm.tar"
     with made_once(base) as part:
         if part:
             debian_tree.bootstrap("bookworm", part)
-    tar = images.write_docker20(scratch / "debian.tar", [base.read_bytes()], "bed/debian:1", Env=["PATH=/usr/bin:/bin"])
+    own = images.Layer().folder("srv").file("srv/replaced", "new\n")
+    tar = images.write_docker20(scratch / "debian.tar", [base.read_bytes(), own.bytes()], "bed/debian:1",
+                                Env=["PATH=/usr/bin:/bin", "GREETING=hello world"])
     return convert(sifconv, user, tar, share / "debian.sif")

@@ -116,6 +116,8 @@ def _main(tree, folder, *binds):
     kernel.private_mounts()
     kernel.mount("overlay", f"{folder}/root", "overlay", 0, f"lowerdir={tree},upperdir={folder}/upper,workdir={folder}/work")
     enter_tree.enter(f"{folder}/root", [(b, b) for b in binds])
+    # sshd insists that terminals belong to the group tty.
+    kernel.mount("devpts", "/dev/pts", "devpts", kernel.MS_NOSUID, "gid=5,mode=620,ptmxmode=666")
     os.environ.clear()
     os.execv("/bin/bash", ["bash", "-c", INIT])
 

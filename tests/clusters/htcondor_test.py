@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTCondor starts sifrun: its probes, jobs in containers, and the wrapper script of a researcher."""
+import os
+import select
 import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -163,6 +166,33 @@ def test_broken_image_is_the_reason(pool, work):
             break
     pool.node.succeed(["condor_rm", str(cluster)])
     assert "broken.sif is neither a SIF nor a squashfs image" in job["VacateReason"]
+
+
+def read_until(session, what):
+    """The output of an interactive program up to and with `what`."""
+    said = b""
+    while what not in said:
+        assert select.select([session.stdout], [], [], 30)[0], said
+        more = os.read(session.stdout.fileno(), 4096)
+        assert more, said
+        said += more
+    return said
+
+
+def test_ssh_to_job_is_inside(pool, work, small_sif):
+    cluster = container_job(pool, work, small_sif, "executable = job.sh", executable=f"#!/bin/sh\n: > {work}/started\nsleep 60\n")
+    running(pool, work, cluster, "started")
+    terminal = ["script", "-qc", f"condor_ssh_to_job -auto-retry {cluster}", "/dev/null"]
+    session = pool.node.popen(terminal, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    read_until(session, b"$ ")
+    session.stdin.write("echo in:$(cat /srv/replaced):$_CONDOR_SCRATCH_DIR:$PWD:\n")
+    session.stdin.flush()
+    said = read_until(session, b"in:new:")
+    said += read_until(session, b"\n")
+    session.communicate("exit\n", timeout=30)
+    pool.node.succeed(["condor_rm", str(cluster)])
+    scratch, directory = said.decode().partition("in:new:")[2].split(":")[:2]
+    assert scratch == directory != ""
 
 
 def test_wrapper_script_with_conda(pool, work, conda, debian_sif):

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slurm starts sifrun: by the commands of users' scripts, by `--container` through oci.conf, and by the SPANK plugin."""
-import json
-import signal
 import subprocess
 
 import pytest
@@ -127,17 +125,18 @@ def test_container_option_cancelled(current, small_sif, work):
 
 
 def test_bundle_on_the_older_release(scratch, share, home, small_sif, work):
-    """Debian's stable release takes an OCI bundle; its config.json names the image."""
+    """Debian's stable release takes an OCI bundle; its `rootfs` is the image."""
     folder = scratch / "slurm-bundle"
     folder.mkdir()
     oci = snippet("clusters.md", "oci.conf-22.05", **{"/usr/bin/sifrun": home / "bin/sifrun"})
     bundle = work / "bundle"
     bundle.mkdir()
-    (bundle / "config.json").write_text(snippet("clusters.md", "config.json", **{"/shared/image.sif": small_sif}))
+    (bundle / "config.json").write_text(snippet("clusters.md", "config.json", **{"/shared": work.parent}))
+    (bundle / "rootfs").symlink_to(small_sif)
     with slurm.Slurm("bookworm", folder, share, home, {"oci.conf": oci}) as running:
-        done = running.node.run(["srun", f"--container={bundle}", "/bin/sh", "-c", "cat /srv/replaced; echo $GREETING $SLURM_PROCID; exit 5"],
+        done = running.node.run(["srun", f"--container={bundle}", "/bin/sh", "-c", "cat /srv/replaced; echo $GREETING ${SLURM_JOB_ID:+job}; exit 5"],
                                 cwd=work)
-        assert (done.returncode, done.stdout) == (5, "new\nhello world 0\n"), done.stderr
+        assert (done.returncode, done.stdout) == (5, "new\nhello world job\n"), done.stderr
         process = running.node.popen(["srun", f"--container={bundle}", "/bin/sh", "-c", trapping(work)], cwd=work)
         until(work / "started")
         running.node.succeed(["scancel", running.node.succeed(["squeue", "--noheader", "--format=%i"]).split()[0]])
