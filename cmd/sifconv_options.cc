@@ -114,7 +114,8 @@ void parse_compression(std::string_view text, sif::SquashfsOptions& options) {
     options.level = static_cast<int>(*level);
     return;
   }
-  throw base::error("--compression ", base::printable(text), ": zstd, gzip, lz4, xz, fast or small is needed");
+  throw base::error("--compression ", base::printable(text),
+                    ": zstd, gzip, lz4, xz, fast or small is needed");
 }
 
 std::uint32_t parse_block_size(std::string_view text) {
