@@ -165,6 +165,14 @@ const std::vector<std::string>& ParsedOptions::values(std::string_view name) con
 
 bool ParsedOptions::given(std::string_view name) const { return find(name).given; }
 
+void ParsedOptions::throw_if_refused() const {
+  for (const auto& [name, value] : by_name_) {
+    const bool off = value.row->kind == OptionKind::flag && !value.flag;
+    if (value.row->refused.empty() || !value.given || off) continue;
+    throw base::error("--", name, " is not supported").with_hint(std::string(value.row->refused));
+  }
+}
+
 class OptionParser {
  public:
   OptionParser(std::span<const OptionRow> table, std::span<const char* const> arguments)

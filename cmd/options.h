@@ -31,6 +31,7 @@ struct OptionRow {
   std::string_view env{};      // keys without prefix, between spaces: "BIND BINDPATH"
   std::string_view group{};    // heading in the help text
   std::string_view same_as{};  // this row is another spelling of that row
+  std::string_view refused{};  // why it cannot be had: see throw_if_refused
   bool env_appends = false;    // environment values come after the line's instead of giving way
 };
 
@@ -49,6 +50,8 @@ class ParsedOptions {
   const std::optional<std::string>& text(std::string_view name) const;
   const std::vector<std::string>& values(std::string_view name) const;  // the repeatable kinds
   bool given(std::string_view name) const;  // on the line or in the environment
+  // Throws Error, with the reason as its hint, for a given option that is known but refused.
+  void throw_if_refused() const;
 
   const std::vector<std::string>& positionals() const { return positionals_; }
   // Contradictions in the environment, to be logged once the log level is known.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/bind_spec.h"
 
+#include <charconv>
 #include <optional>
 
 #include "base/error.h"
@@ -34,22 +35,32 @@ std::string unescape(std::string_view text) {
   return plain;
 }
 
-bool is_image_option(std::string_view option) {
-  return option.starts_with("image-src=") || option.starts_with("id=");
-}
+constexpr std::string_view kInside = "image-src=", kPartition = "id=";
 
 bool is_option(std::string_view option) {
-  return option == "ro" || option == "rw" || option == "nonested" || is_image_option(option);
+  return option == "ro" || option == "rw" || option == "nonested" || option.starts_with(kInside) ||
+         option.starts_with(kPartition);
+}
+
+void set_inside(BindSpec& bind, std::string_view path) { bind.inside = absolute_path(path, "/"); }
+
+void set_partition(BindSpec& bind, std::string_view number, std::string_view text) {
+  const char* const end = number.data() + number.size();
+  const auto [next, problem] = std::from_chars(number.data(), end, bind.partition);
+  if (problem != std::errc() || next != end || bind.partition == 0) {
+    throw base::error("bind ", base::printable(text), ": id=", base::printable(number),
+                      " is no partition's id");
+  }
+  if (!bind.inside) bind.inside = "/";
 }
 
 void apply_option(BindSpec& bind, std::string_view option, std::string_view text) {
-  if (is_image_option(option)) {
-    throw base::error("bind ", base::printable(text), ": binding from inside another image (",
-                      base::printable(option), ") is not supported");
-  }
+  if (option.starts_with(kInside)) return set_inside(bind, option.substr(kInside.size()));
+  if (option.starts_with(kPartition))
+    return set_partition(bind, option.substr(kPartition.size()), text);
   if (!is_option(option)) {
     throw base::error("bind ", base::printable(text), ": unknown option ", base::printable(option),
-                      ", expected ro, rw or nonested");
+                      ", expected ro, rw, image-src=PATH, id=N or nonested");
   }
   if (option == "nonested") bind.nested = false;
   if (option == "ro" || option == "rw") bind.read_only = option == "ro";
@@ -110,7 +121,8 @@ std::vector<BindSpec> parse_bind_list(std::string_view text, std::string_view wo
 
 BindSpec parse_mount_spec(std::string_view text, std::string_view working_directory) {
   std::optional<std::string> source, destination;
-  bool read_only = false, nested = true, is_bind = false;
+  BindSpec options;
+  bool is_bind = false;
   // Fields may stand in double quotes, for paths with commas.
   std::vector<std::string> fields(1);
   bool quoted = false;
@@ -139,9 +151,13 @@ BindSpec parse_mount_spec(std::string_view text, std::string_view working_direct
     } else if (key == "dst" || key == "destination" || key == "target") {
       destination = value;
     } else if (key == "ro" || key == "readonly") {
-      read_only = value.empty() || value == "true" || value == "1";
+      options.read_only = value.empty() || value == "true" || value == "1";
     } else if (key == "nonested") {
-      nested = false;
+      options.nested = false;
+    } else if (key == "image-src") {
+      set_inside(options, value);
+    } else if (key == "id") {
+      set_partition(options, value, text);
     } else {
       throw base::error("mount ", base::printable(text), ": unknown key ", base::printable(key));
     }
@@ -153,9 +169,9 @@ BindSpec parse_mount_spec(std::string_view text, std::string_view working_direct
   if (destination->empty())
     throw base::error("mount ", base::printable(text), ": the destination is empty");
   BindSpec bind = make_bind(*source, *destination, text, working_directory);
-  bind.read_only = read_only;
-  bind.nested = nested;
-  return bind;
+  options.source = std::move(bind.source);
+  options.destination = std::move(bind.destination);
+  return options;
 }
 
 std::string absolute_path(std::string_view path, std::string_view base) {

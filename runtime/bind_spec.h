@@ -3,6 +3,8 @@
 // text; whether a source exists is the plan's question.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +16,10 @@ struct BindSpec {
   std::string destination;  // likewise; the source where the user gives none
   bool read_only = false;
   bool nested = true;  // listed in APPTAINER_BIND, so that an inner run binds it again
+  // The source is an image and this a path inside it (image-src=); of a SIF the partition with this
+  // id, 0 for its data partition.
+  std::optional<std::string> inside{};
+  std::uint32_t partition = 0;
   bool operator==(const BindSpec&) const = default;
 };
 

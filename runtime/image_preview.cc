@@ -51,7 +51,8 @@ std::vector<AddedPath> ImagePreview::missing_mount_points(bool for_others) const
     if (for_others && (entry.stage == MountStage::user || entry.stage == MountStage::scratch))
       continue;
     if (entry.needs_parent && targets_[i]->missing.size() > 1) continue;
-    bool is_directory = true;
+    if (entry.kind == MountKind::image) continue;  // what it is shows when it is mounted
+    bool is_directory = entry.kind != MountKind::text_file;
     if (entry.kind == MountKind::bind && !entry.make_source) {
       struct stat status {};
       if (::stat(entry.source.c_str(), &status) != 0) continue;

@@ -27,8 +27,7 @@
 namespace runtime {
 namespace {
 
-constexpr MountFlags kImageFlags =
-    MountFlags::read_only | MountFlags::no_setuid | MountFlags::no_devices;
+constexpr MountFlags kWritableFlags = MountFlags::no_setuid | MountFlags::no_devices;
 
 // Directories that every host has, any of which serves to mount the image at for a moment.
 constexpr std::array<const char*, 5> kPlaces = {"/tmp", "/run", "/mnt", "/var", "/etc"};
@@ -68,29 +67,36 @@ void list_root(const std::string& path) {
 
 }  // namespace
 
-ImageSource ImageSource::open(const RunPlan& plan) {
+ImageSource ImageSource::open(const ImageRequest& request) {
   ImageSource source;
-  const std::optional<struct stat> status = base::find_status(plan.image);
+  const std::optional<struct stat> status = base::find_status(request.path);
   if (status && S_ISDIR(status->st_mode)) {
-    source.directory_ = plan.image;
+    source.directory_ = request.path;
+    source.writable_ = request.writable;
   } else {
-    source.open_file(plan);
+    source.open_file(request);
   }
   return source;
 }
 
-void ImageSource::open_file(const RunPlan& plan) {
-  file_ = sif::open_image(plan.image);
+void ImageSource::open_file(const ImageRequest& request) {
+  file_ = sif::open_image(request.path, request.partition);
+  overlays_ = file_->overlays;
+  if (request.writable) {
+    throw base::error("cannot write to ", base::printable(request.path),
+                      ": a squashfs is read-only")
+        .with_hint("--writable-tmpfs for changes until exit, --overlay FOLDER to keep them");
+  }
   check_architecture(*file_);
-  if (plan.driver == ImageDriver::kernel) {
+  if (request.driver == ImageDriver::kernel) {
     tree_ = kernel_mount(*file_);
     file_.reset();
     return;
   }
-  const std::optional<FuseProblem> problem = plan.unsquash ? std::nullopt : find_fuse_problem();
-  if (!plan.unsquash && !problem) return;
+  const std::optional<FuseProblem> problem = request.unsquash ? std::nullopt : find_fuse_problem();
+  if (!request.unsquash && !problem) return;
   const std::string cache = extraction_cache_folder(
-      [](const char* name) -> const char* { return std::getenv(name); }, plan.host_home);
+      [](const char* name) -> const char* { return std::getenv(name); }, request.host_home);
   if (problem)
     base::log_info(problem->cause, "; ", problem->cure, ". Running from an unpacked copy");
   directory_ = open_extracted_image(*file_, cache);
@@ -106,10 +112,14 @@ void ImageSource::find_share(const ShareRequest& request,
   if (share_.joined) file_.reset();
 }
 
-void ImageSource::preview(RunPlan& plan) {
+void ImageSource::read_tables() {
   if (!file_) return;
   reader_ = std::make_unique<sif::SquashfsReader>(file_->fd.get(), file_->offset, file_->size,
                                                   file_->path);
+}
+
+void ImageSource::preview(RunPlan& plan) {
+  if (!reader_) return;
   const ImagePreview preview(*reader_, plan);
   added_ = preview.missing_mount_points(shows_others_);
   plan.image_texts = preview.account_files();
@@ -123,12 +133,20 @@ void ImageSource::start_server() {
   file_.reset();
 }
 
-void ImageSource::enter_user_namespace() {
-  if (share_.joined) return join_user_namespace(share_.joined->user.get());
+IdMap ImageSource::enter_user_namespace(const IdentityRequest& identity) {
+  if (share_.joined) {
+    join_user_namespace(share_.joined->user.get());
+    return IdMap::own_id;
+  }
+  const IdMap ids = runtime::enter_user_namespace(identity);
+  use_namespace(ids);
+  return ids;
+}
+
+void ImageSource::use_namespace(IdMap ids) {
   // With one mapped id every other owner would be nobody, and what only root may read would be
   // closed to the payload.
-  if (runtime::enter_user_namespace() == IdMap::own_id)
-    server_options_.owner = {::geteuid(), ::getegid()};
+  if (ids == IdMap::own_id) server_options_.owner = {::geteuid(), ::getegid()};
   if (server_) server_->open_device();
 }
 
@@ -162,14 +180,15 @@ void ImageSource::mount_for_all() {
 }
 
 std::string ImageSource::mount_in(SessionDirectory& session) {
-  const std::string path = session.path("image");
-  if (::mkdir(path.c_str(), 0755) != 0) throw base::errno_error(errno, "cannot make ", path);
+  const std::string path = session.make_mount_point("image");
   if (server_) {
     server_->mount_at(path, server_options_);
     server_.reset();
     list_root(path);
   } else {
-    std::move(*tree_).attach(base::open_file(path, O_PATH).get(), kImageFlags, path);
+    std::move(*tree_).attach(base::open_file(path, O_PATH).get(),
+                             writable_ ? kWritableFlags : kWritableFlags | MountFlags::read_only,
+                             path);
   }
   return path;
 }

@@ -14,37 +14,56 @@
 #include "runtime/session_directory.h"
 #include "runtime/share.h"
 #include "runtime/share_key.h"
+#include "runtime/user_namespace.h"
 #include "sif/sif_reader.h"
 #include "sif/squashfs_reader.h"
 
 namespace runtime {
+
+// Which image, and how it is to be had.
+struct ImageRequest {
+  std::string path;  // absolute
+  sif::PartitionChoice partition{};
+  ImageDriver driver = ImageDriver::fuse;
+  bool unsquash = false;
+  bool writable = false;  // directories only
+  std::string host_home;  // whose cache takes unpacked images
+};
 
 class ImageSource {
  public:
   // With the caller's own rights. A directory is taken as an unpacked image; a file without a
   // usable /dev/fuse is unpacked once into the caller's cache. Throws for what is no image, or one
   // of another architecture.
-  static ImageSource open(const RunPlan& plan);
+  static ImageSource open(const ImageRequest& request);
+
+  // Overlay partitions of the same SIF, which belong to it.
+  const std::vector<std::uint32_t>& overlays() const { return overlays_; }
 
   // Looks for the mount of an earlier start, for which the next two steps are done. Nothing for
   // directories, as these.
   void find_share(const ShareRequest& request, const std::vector<std::string>& environment);
-  // Reads and checks the image's tables (errors surface here), and what the run needs to know of
-  // the image into the plan.
+  // Reads and checks the image's tables: errors surface here.
+  void read_tables();
+  // What the run needs to know of the image, into the plan; and what it lacks for the plan.
   void preview(RunPlan& plan);
   // Outside of all new namespaces.
   void start_server();
   // A new user namespace, or that of the mount which is shared.
-  void enter_user_namespace();
+  IdMap enter_user_namespace(const IdentityRequest& identity);
+  // In a user namespace that was entered otherwise, instead.
+  void use_namespace(IdMap ids);
   // Inside the mount namespace, before the session directory.
   void open_in_namespace();
-  // Gives the mount point's path: read-only, nosuid, nodev.
+  // Gives the mount point's path: nosuid, nodev, and read-only unless asked for otherwise.
   std::string mount_in(SessionDirectory& session);
 
  private:
-  void open_file(const RunPlan& plan);
+  void open_file(const ImageRequest& request);
   void mount_for_all();
 
+  std::vector<std::uint32_t> overlays_;
+  bool writable_ = false;
   std::string directory_;  // an unpacked image; empty for a file
   std::optional<sif::ImageFile> file_;
   std::unique_ptr<sif::SquashfsReader> reader_;  // of the file

@@ -14,12 +14,14 @@
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "runtime/extra_images.h"
 #include "runtime/host_additions.h"
 #include "runtime/host_check.h"
 #include "runtime/image_fit.h"
 #include "runtime/image_source.h"
 #include "runtime/pid_namespace.h"
 #include "runtime/rootfs.h"
+#include "runtime/seccomp_filter.h"
 #include "runtime/session_directory.h"
 #include "runtime/user_namespace.h"
 
@@ -66,19 +68,25 @@ void name_host(const std::string& hostname) {
     throw base::errno_error(errno, "cannot set the host name ", base::printable(hostname));
 }
 
-void assemble(RunPlan& plan, ImageSource& image) {
+void assemble(RunPlan& plan, ImageSource& image, ExtraImages& extra) {
   const Umask exact(0);
   // Opened first: the session directory may cover host paths.
   MountSources sources = open_mount_sources(plan.mounts);
   plan.action.times.end_phase("mount sources opened");
   image.open_in_namespace();
+  extra.open_in_namespace();
   SessionDirectory session = SessionDirectory::mount();
   Rootfs root(session, image.mount_in(session));
   plan.action.times.end_phase("image mounted");
+  Layers layers = extra.mount_in(session, plan, sources);
   // What comes from the host gives way to the image's own, which is known only now.
   fit_to_image(plan, sources, root.image());
-  if (plan.writable_tmpfs) root.make_writable();
-  root.make_targets(plan, sources);
+  if (plan.writable_tmpfs) add_throwaway_layer(layers, session);
+  if (layers.empty()) {
+    root.make_targets(plan, sources);
+  } else {
+    root.add_layers(layers, plan, sources);
+  }
   plan.action.times.end_phase("mount points found or made");
   root.mount_all(plan, std::move(sources));
   plan.action.times.end_phase("mounts attached");
@@ -87,20 +95,41 @@ void assemble(RunPlan& plan, ImageSource& image) {
   plan.action.times.end_phase("root switched");
 }
 
+// Whoever shares a user namespace must be the same in it, and without capabilities there.
+bool may_share(const RunPlan& plan, const ExtraImages& extra) {
+  const IdentityRequest& identity = plan.identity;
+  return extra.empty() && plan.capabilities == 0 && !identity.fake_root && !identity.uid &&
+         !identity.gid;
+}
+
+std::optional<SeccompFilter> find_filter(const RunPlan& plan) {
+  if (plan.seccomp_profile.empty()) return std::nullopt;
+  return SeccompFilter(base::read_small_file(plan.seccomp_profile), plan.seccomp_profile,
+                       plan.capabilities);
+}
+
 void confine(RunPlan& plan) {
   const IgnoredSignal size_limit(SIGXFSZ);
   base::PhaseTimes& times = plan.action.times;
   // As the caller, before any namespace: what it may not read stays unread.
-  ImageSource image = ImageSource::open(plan);
-  image.find_share(plan.share, plan.action.environment.host);
+  ImageSource image = ImageSource::open(
+      {plan.image, {}, plan.driver, plan.unsquash, plan.writable, plan.host_home});
+  ExtraImages extra = ExtraImages::open(plan, image.overlays());
+  const std::optional<SeccompFilter> filter = find_filter(plan);
+  if (may_share(plan, extra)) image.find_share(plan.share, plan.action.environment.host);
   times.end_phase("image opened, or found to be mounted");
-  // Answers questions that would cost requests to the file server later.
-  image.preview(plan);
+  image.read_tables();
+  extra.read_tables();
+  // Answers questions that would cost requests to the file server later. Layers may change the
+  // answers.
+  if (!extra.has_layers()) image.preview(plan);
   // Outside of the namespaces: out of the payload's reach, and no user of its own mount.
   image.start_server();
+  extra.start_servers();
   times.end_phase("file server forked");
   // Grants the capabilities that mounting takes, within these namespaces only.
-  image.enter_user_namespace();
+  const IdMap ids = image.enter_user_namespace(plan.identity);
+  extra.use_namespace(ids);
   times.end_phase("user namespace");
   // Forks: only the payload's process goes on. Before the mount namespace, so that no helper
   // process holds the container's mounts.
@@ -110,9 +139,10 @@ void confine(RunPlan& plan) {
   name_host(plan.hostname);
   if (plan.empty_network) raise_loopback();
   // Every path of the container is resolved by descriptors; ends with the host's tree detached.
-  assemble(plan, image);
+  assemble(plan, image, extra);
   // All privilege is gone from here on; what follows runs on the image's content.
-  drop_privileges();
+  drop_privileges(ids, plan.identity, plan.capabilities);
+  if (filter) filter->install();
   const std::string directory = enter_start_directory(plan.start);
   set_variable(plan.action.environment.host, "PWD", directory);
   if (plan.reset_umask) ::umask(0022);

@@ -37,7 +37,7 @@ constexpr auto kTable = std::to_array<MountRow>({
      0},
     {"", always, Stage::files, Kind::passwd_file, "", "/etc/passwd", kPlain, optional, 0},
     {"", always, Stage::files, Kind::group_file, "", "/etc/group", kPlain, optional, 0},
-    {"", own_hostname, Stage::files, Kind::hostname_file, "", "/etc/hostname", kPlain, optional, 0},
+    {"", own_hostname, Stage::files, Kind::text_file, "", "/etc/hostname", kPlain, optional, 0},
 });
 
 struct KindName {
@@ -46,14 +46,15 @@ struct KindName {
 };
 constexpr auto kKindNames = std::to_array<KindName>({
     {Kind::bind, "bind"},
+    {Kind::image, "image"},
     {Kind::directory, "directory"},
     {Kind::proc, "proc"},
     {Kind::device_files, "device-files"},
     {Kind::host_libraries, "host-libraries"},
+    {Kind::text_file, "text"},
     {Kind::message_queues, "mqueue"},
     {Kind::passwd_file, "passwd"},
     {Kind::group_file, "group"},
-    {Kind::hostname_file, "hostname"},
 });
 
 }  // namespace

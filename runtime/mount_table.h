@@ -11,19 +11,21 @@
 #include <string_view>
 
 #include "runtime/mount_api.h"
+#include "sif/sif_reader.h"
 
 namespace runtime {
 
 enum class MountKind {
   bind,            // of a host path, with all below it
+  image,           // of a path inside another image
   directory,       // an empty, writable one that ends with the container
   proc,            // a new procfs, for a PID namespace
   device_files,    // the few device files of a contained run
   host_libraries,  // a directory of links to driver libraries of the host
+  text_file,       // one with the source as its text
   message_queues,
   passwd_file,  // the image's file with the caller's entry, if the image has one
   group_file,
-  hostname_file,
 };
 
 // Mounts happen in this order, so that what the user asks for covers what is default. The home
@@ -39,7 +41,7 @@ enum class Importance {
 struct MountEntry {
   MountStage stage = MountStage::user;
   MountKind kind = MountKind::bind;
-  std::string source;  // binds: a host path
+  std::string source;  // binds: a host path; images: the image's
   std::string target;  // absolute path in the container
   MountFlags flags = MountFlags::none;
   Importance importance = Importance::required;
@@ -48,6 +50,8 @@ struct MountEntry {
   bool unless_visible = false;  // binds: not if the target shows the same directory already
   bool gives_way = false;       // binds: not over a file or a filled directory of the image
   bool needs_parent = false;    // binds: only where the image has the directory above the target
+  std::string inside{};         // images: a path there, and which partition of a SIF
+  sif::PartitionChoice partition{};
   bool operator==(const MountEntry&) const = default;
 };
 

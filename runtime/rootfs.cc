@@ -15,7 +15,6 @@
 #include "runtime/host_libraries.h"
 #include "runtime/path_in_root.h"
 #include "runtime/root_tree.h"
-#include "runtime/target_maker.h"
 
 namespace runtime {
 namespace {
@@ -51,8 +50,10 @@ bool shows_same(int first, int second, const std::string& name) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+bool has_source(MountKind kind) { return kind == MountKind::bind || kind == MountKind::image; }
+
 bool makes_directory(const MountEntry& entry, const std::optional<MountSource>& source) {
-  return entry.kind == MountKind::bind ? source->is_directory() : true;
+  return has_source(entry.kind) ? source->is_directory() : entry.kind != MountKind::text_file;
 }
 
 }  // namespace
@@ -77,29 +78,11 @@ Rootfs::Rootfs(SessionDirectory& session, std::string image_path)
 
 void Rootfs::reopen_root() { root_ = base::open_file(root_path_, O_PATH | O_DIRECTORY); }
 
-void Rootfs::make_writable() {
-  upper_ = session_.make_directory("upper", 0755);
-  const base::UniqueFd work = session_.make_directory("work", 0700);
-  const std::string layers = base::cat("lowerdir=", descriptor_path(image_.get()),
-                                       ",upperdir=", descriptor_path(upper_.get()),
-                                       ",workdir=", descriptor_path(work.get()));
-  // userxattr is what a user namespace needs for whiteouts that survive; kernels before 5.11 know
-  // neither the word nor overlays in user namespaces.
-  for (const std::string& options : {layers + ",userxattr", layers}) {
-    if (::mount("overlay", descriptor_path(root_.get()).c_str(), "overlay", MS_NOSUID | MS_NODEV,
-                options.c_str()) == 0) {
-      return reopen_root();
-    }
-  }
-  throw base::errno_error(errno, "cannot mount the writable layer (--writable-tmpfs)")
-      .with_hint("overlays in user namespaces need Linux 5.11 or later");
-}
-
-void Rootfs::make_targets(const RunPlan& plan, const MountSources& sources) {
+MissingTargets Rootfs::find_missing(const RunPlan& plan, const MountSources& sources) const {
   MissingTargets missing;
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     const MountEntry& entry = plan.mounts[i];
-    if (entry.kind == MountKind::bind ? !sources[i] : !makes_target(entry)) continue;
+    if (has_source(entry.kind) ? !sources[i] : !makes_target(entry)) continue;
     if (is_covered(plan.mounts, i)) continue;
     attempt(entry, [&] {
       if (find_in_root(image_.get(), entry.target)) return;
@@ -110,15 +93,26 @@ void Rootfs::make_targets(const RunPlan& plan, const MountSources& sources) {
       }
     });
   }
-  for (const auto& [name, targets] : missing) {
-    if (upper_) {
-      const std::vector<std::string> parents = base::split(name.substr(1), '/');
-      const base::UniqueFd top =
-          make_path(upper_.get(), name == "/" ? std::span<const std::string>() : parents, true);
-      for (const MissingTarget& target : targets)
-        make_path(top.get(), target.components, target.is_directory);
-      continue;
-    }
+  return missing;
+}
+
+void Rootfs::add_layers(const Layers& layers, const RunPlan& plan, const MountSources& sources) {
+  const base::UniqueFd mount_points = session_.make_directory("targets", 0755);
+  for (const auto& [name, targets] : find_missing(plan, sources)) {
+    const base::UniqueFd top = imitate_directory(image_.get(), mount_points.get(), name);
+    for (const MissingTarget& target : targets)
+      make_path(top.get(), target.components, target.is_directory);
+  }
+  mount_layers(layers, mount_points.get(), image_.get(), root_.get());
+  layered_ = true;
+  reopen_root();
+}
+
+void Rootfs::make_targets(const RunPlan& plan, const MountSources& sources) {
+  written_ = plan.writable;
+  for (const auto& [name, targets] : find_missing(plan, sources)) {
+    // What covers a directory takes writes to it in vain. Only that of homes is worth it.
+    if (plan.writable && name != parent_path(plan.caller.home)) continue;
     const base::UniqueFd original = walk_in_root(image_.get(), name).deepest;
     const base::UniqueFd directory = walk_in_root(root_.get(), name).deepest;
     cover_with_targets(session_, original.get(), directory.get(), name, targets);
@@ -138,7 +132,7 @@ bool Rootfs::is_ours(int fd, const std::string& name) const {
   }
   const dev_t device = base::file_status(fd, name).st_dev;
   return device == session_.device() ||
-         (upper_ && device == base::file_status(root_.get(), "/").st_dev);
+         (layered_ && device == base::file_status(root_.get(), "/").st_dev);
 }
 
 base::UniqueFd Rootfs::open_target(const MountEntry& entry, bool is_directory) {
@@ -146,6 +140,10 @@ base::UniqueFd Rootfs::open_target(const MountEntry& entry, bool is_directory) {
   const PathInRoot path = walk_in_root(root_.get(), entry.target);
   if (path.missing.empty() || is_ours(path.deepest.get(), path.canonical))
     return make_path(path.deepest.get(), path.missing, is_directory);
+  if (written_ && !covered_) {
+    throw base::error("mount point ", base::printable(entry.target), " does not exist in the image")
+        .with_hint("with --writable it is not made by itself: make it in the image");
+  }
   // Below a bound directory of the host: what the user asks for by name, or stands in, is made
   // there, for good.
   std::string cause;
@@ -182,18 +180,13 @@ void Rootfs::mount_account_file(const RunPlan& plan, const MountEntry& entry) {
   const std::optional<base::UniqueFd> present = find_in_root(root_.get(), entry.target);
   // An image without the file keeps none, and what is no file is not read.
   if (!present || !S_ISREG(base::file_status(present->get(), entry.target).st_mode)) return;
-  std::string text;
-  if (entry.kind == MountKind::hostname_file) {
-    text = plan.hostname + "\n";
-  } else {
-    const bool is_passwd = entry.kind == MountKind::passwd_file;
-    const std::optional<std::string>& known =
-        is_passwd ? plan.image_texts.passwd : plan.image_texts.group;
-    const std::string image_text =
-        known ? *known : base::read_small_file(descriptor_path(present->get()), kMaxAccountFile);
-    text = is_passwd ? passwd_with(image_text, plan.caller, plan.caller.home)
-                     : group_with(image_text, plan.groups, plan.caller.name);
-  }
+  const bool is_passwd = entry.kind == MountKind::passwd_file;
+  const std::optional<std::string>& known =
+      is_passwd ? plan.image_texts.passwd : plan.image_texts.group;
+  const std::string image_text =
+      known ? *known : base::read_small_file(descriptor_path(present->get()), kMaxAccountFile);
+  const std::string text = is_passwd ? passwd_with(image_text, plan.caller, plan.caller.home)
+                                     : group_with(image_text, plan.groups, plan.caller.name);
   const base::UniqueFd file = session_.make_file(kind_name(entry.kind), text);
   MountSource::open_at(file.get(), entry.target).attach(present->get(), entry.flags, entry.target);
 }
@@ -215,6 +208,9 @@ void Rootfs::mount(const RunPlan& plan, const MountEntry& entry,
     case MountKind::bind:
       if (source) mount_host_bind(entry, std::move(*source));
       return;
+    case MountKind::image:
+      if (source) mount_bind(entry, std::move(*source));
+      return;
     case MountKind::directory:
       return mount_bind(
           entry,
@@ -230,19 +226,23 @@ void Rootfs::mount(const RunPlan& plan, const MountEntry& entry,
           entry, MountSource::open_at(
                      make_library_directory(session_, libraries_at(plan.host, entry.target)).get(),
                      entry.target));
+    case MountKind::text_file:
+      return mount_bind(entry, MountSource::open_at(session_.make_file("text", entry.source).get(),
+                                                    entry.target));
     case MountKind::message_queues:
       return mount_new("mqueue", open_target(entry, true).get(), MS_NOSUID | MS_NODEV | MS_NOEXEC,
                        "", entry.target);
     case MountKind::passwd_file:
     case MountKind::group_file:
-    case MountKind::hostname_file:
       return mount_account_file(plan, entry);
   }
 }
 
 void Rootfs::mount_all(const RunPlan& plan, MountSources sources) {
-  for (std::size_t i = 0; i < plan.mounts.size(); ++i)
+  for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
+    covered_ = is_covered(plan.mounts, i);
     attempt(plan.mounts[i], [&] { mount(plan, plan.mounts[i], sources[i]); });
+  }
 }
 
 void Rootfs::seal() {

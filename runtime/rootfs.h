@@ -10,10 +10,12 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "runtime/layers.h"
 #include "runtime/mount_api.h"
 #include "runtime/mount_table.h"
 #include "runtime/run_plan.h"
 #include "runtime/session_directory.h"
+#include "runtime/target_maker.h"
 
 namespace runtime {
 
@@ -30,8 +32,9 @@ class Rootfs {
   // O_PATH of the image as it was mounted.
   int image() const { return image_.get(); }
 
-  // A throwaway upper layer over the image, lost at exit. Call before make_targets.
-  void make_writable();
+  // Lays an overlay over the image, missing mount points included. At most once, instead of
+  // make_targets.
+  void add_layers(const Layers& layers, const RunPlan& plan, const MountSources& sources);
   void make_targets(const RunPlan& plan, const MountSources& sources);
   void mount_all(const RunPlan& plan, MountSources sources);
   // Makes everything that stands in for a directory of the image read-only.
@@ -40,6 +43,7 @@ class Rootfs {
   void switch_root();
 
  private:
+  MissingTargets find_missing(const RunPlan& plan, const MountSources& sources) const;
   bool is_ours(int fd, const std::string& name) const;
   base::UniqueFd open_target(const MountEntry& entry, bool is_directory);
   void mount(const RunPlan& plan, const MountEntry& entry, std::optional<MountSource>& source);
@@ -53,7 +57,9 @@ class Rootfs {
   std::string root_path_;
   base::UniqueFd image_;  // the image alone, as it was mounted
   base::UniqueFd root_;   // what the payload will see as "/"
-  base::UniqueFd upper_;  // throwaway upper layer; empty for a read-only root
+  bool layered_ = false;  // the root is an overlay
+  bool written_ = false;  // the image itself is writable
+  bool covered_ = false;  // the entry being mounted lies below an earlier one
   std::vector<base::UniqueFd> covers_;
   std::vector<std::string> throwaway_;  // targets whose host directory was made for this run
 };

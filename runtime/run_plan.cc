@@ -44,6 +44,10 @@ class PlanBuilder {
   // A directory of --workdir if there is one, else an empty one of the session.
   MountEntry throwaway(MountStage stage, const std::string& name, const std::string& target,
                        mode_t mode) const;
+  void add_text(std::string_view target, std::string text) {
+    add({MountStage::files, MountKind::text_file, std::move(text), std::string(target), kPlain,
+         Importance::expected});
+  }
   void add(MountEntry entry) { plan_.mounts.push_back(std::move(entry)); }
 
   const RunOptions& options_;
@@ -97,7 +101,12 @@ void PlanBuilder::add_table_rows() {
         switched_off(row.target))
       continue;
     if (row.target == "/var/tmp" && !options_.contain && facts_.one_temporary) continue;
-    if (row.kind == MountKind::directory) {
+    if (row.kind == MountKind::text_file) {
+      add_text(row.target, *options_.hostname + "\n");
+    } else if (row.target == "/etc/resolv.conf" && !options_.name_servers.empty()) {
+      add_text(row.target,
+               base::cat("nameserver ", base::join(options_.name_servers, "\nnameserver "), "\n"));
+    } else if (row.kind == MountKind::directory) {
       add(throwaway(row.stage, std::string(row.source), std::string(row.target), row.mode));
     } else {
       add({row.stage, row.kind, std::string(row.source), std::string(row.target), row.flags,
@@ -107,7 +116,10 @@ void PlanBuilder::add_table_rows() {
 }
 
 HomeChoice PlanBuilder::choose_home() const {
-  if (!options_.home) return {facts_.caller.home, facts_.caller.home, false};
+  if (!options_.home) {
+    const std::string& home = facts_.caller.home;
+    return {home, options_.identity.fake_root ? "/root" : home, false};
+  }
   const std::string& text = *options_.home;
   const std::size_t colon = text.find(':');
   const std::string source = text.substr(0, colon);
@@ -159,6 +171,11 @@ void PlanBuilder::add_user_binds() {
     MountEntry entry{MountStage::user, MountKind::bind, bind.source,
                      bind.destination, kPlain,          Importance::required};
     if (bind.read_only) entry.flags = entry.flags | MountFlags::read_only;
+    if (bind.inside) {
+      entry.kind = MountKind::image;
+      entry.inside = *bind.inside;
+      entry.partition = {sif::PartitionType::data, bind.partition};
+    }
     // Device files bound into a contained /dev must stay usable.
     if (is_within(bind.destination, "/dev")) {
       entry.flags =
@@ -198,6 +215,27 @@ void PlanBuilder::add_working_directory() {
   }
 }
 
+// Of what takes changes there can be only one.
+void check_layers(RunPlan& plan) {
+  if (plan.writable && plan.writable_tmpfs) {
+    plan.warnings.emplace_back("--writable-tmpfs is ignored: --writable is given");
+    plan.writable_tmpfs = false;
+  }
+  if (plan.writable && !plan.overlays.empty())
+    throw base::error("--overlay cannot be used together with --writable");
+  const OverlaySpec* first = nullptr;
+  for (const OverlaySpec& overlay : plan.overlays) {
+    if (!overlay.writable) continue;
+    if (plan.writable_tmpfs || first != nullptr) {
+      throw base::error("--overlay ", base::printable(overlay.path), ": there is ",
+                        plan.writable_tmpfs ? "--writable-tmpfs" : base::printable(first->path),
+                        " to take changes already")
+          .with_hint(base::cat("add :ro, as in --overlay ", base::printable(overlay.path), ":ro"));
+    }
+    first = &overlay;
+  }
+}
+
 void append_flags(std::string& line, MountFlags flags) {
   if (has(flags, MountFlags::read_only)) line += " ro";
   if (has(flags, MountFlags::no_setuid)) line += " nosuid";
@@ -212,7 +250,12 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   plan.driver = options.driver;
   plan.unsquash = options.unsquash;
   plan.share = options.share;
+  plan.writable = options.writable;
   plan.writable_tmpfs = options.writable_tmpfs;
+  plan.overlays = options.overlays;
+  plan.identity = options.identity;
+  plan.capabilities = options.capabilities;
+  plan.seccomp_profile = options.seccomp_profile;
   plan.pid_namespace = options.pid_namespace;
   plan.ipc_namespace = options.ipc_namespace;
   plan.uts_namespace = options.uts_namespace || options.hostname.has_value();
@@ -221,6 +264,8 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   plan.hostname = options.hostname.value_or("");
   plan.reset_umask = options.reset_umask;
   plan.action = std::move(options.action);
+
+  check_layers(plan);
 
   PlanBuilder builder(options, facts, plan);
   builder.check_no_mount_words();
@@ -238,8 +283,12 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   plan.action.environment.image_name = plan.image.substr(plan.image.rfind('/') + 1);
   plan.caller = std::move(facts.caller);
   plan.host_home = plan.caller.home;
-  plan.caller.home = home.destination;
   plan.groups = std::move(facts.groups);
+  if (plan.identity.fake_root) {
+    plan.caller = {"root", 0, 0, "root", "", "/bin/sh"};
+    plan.groups = {{"root", 0}};
+  }
+  plan.caller.home = home.destination;
   const bool all_shown =
       !options.contain && !options.no_home && !options.home && options.no_mount.empty();
   if (!all_shown) plan.share.view = describe(plan);
@@ -248,7 +297,14 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
 
 std::string describe(const RunPlan& plan) {
   std::string out = base::cat("image       ", base::printable(plan.image), "\n");
-  out += base::cat("root        ", plan.writable_tmpfs ? "writable until exit" : "read-only", "\n");
+  out += base::cat("root        ",
+                   plan.writable         ? "writable"
+                   : plan.writable_tmpfs ? "writable until exit"
+                                         : "read-only",
+                   "\n");
+  for (const OverlaySpec& overlay : plan.overlays)
+    out += base::cat("overlay     ", base::printable(overlay.path), overlay.writable ? "" : " ro",
+                     "\n");
   out += base::cat("namespaces  user mount", plan.pid_namespace ? " pid" : "",
                    plan.ipc_namespace ? " ipc" : "", plan.uts_namespace ? " uts" : "",
                    plan.empty_network ? " net" : "", "\n");
@@ -256,6 +312,9 @@ std::string describe(const RunPlan& plan) {
   out += base::cat("home        ", base::printable(plan.caller.home), "\n");
   for (const MountEntry& entry : plan.mounts) {
     std::string line = base::cat("mount       ", kind_name(entry.kind), " ");
+    if (entry.kind == MountKind::image)
+      line +=
+          base::cat(base::printable(entry.inside), " of ", base::printable(entry.source), " on ");
     if (entry.kind == MountKind::bind && entry.source != entry.target)
       line += base::printable(entry.source) + " on ";
     line += base::printable(entry.target);

@@ -11,6 +11,7 @@
 #include "runtime/actions.h"
 #include "runtime/bind_spec.h"
 #include "runtime/host_features.h"
+#include "runtime/identity.h"
 #include "runtime/mount_table.h"
 #include "runtime/passwd_file.h"
 #include "runtime/share_key.h"
@@ -19,6 +20,12 @@
 namespace runtime {
 
 enum class ImageDriver { fuse, kernel };
+
+// A folder or image laid over the root.
+struct OverlaySpec {
+  std::string path;
+  bool writable = true;  // folders only
+};
 
 // The command line, its values parsed but not yet judged.
 struct RunOptions {
@@ -32,6 +39,12 @@ struct RunOptions {
   std::optional<std::string> workdir;
   std::vector<std::string> scratch;
   bool writable_tmpfs = false;
+  bool writable = false;  // the image itself
+  std::vector<OverlaySpec> overlays;
+  IdentityRequest identity;
+  Capabilities capabilities = 0;
+  std::string seccomp_profile;
+  std::vector<std::string> name_servers;
   std::vector<std::string> no_mount;
   bool pid_namespace = false, ipc_namespace = false, uts_namespace = false;
   bool empty_network = false;
@@ -64,6 +77,11 @@ struct RunPlan {
   bool unsquash = false;
   ShareRequest share;
   bool writable_tmpfs = false;
+  bool writable = false;
+  std::vector<OverlaySpec> overlays;  // paths absolute
+  IdentityRequest identity;
+  Capabilities capabilities = 0;  // that the payload has
+  std::string seccomp_profile;    // absolute path; empty: none
   bool pid_namespace = false, ipc_namespace = false, uts_namespace = false;
   bool empty_network = false;
   bool init = true;

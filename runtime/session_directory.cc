@@ -48,6 +48,13 @@ std::string SessionDirectory::unique_name(std::string_view name) {
   return base::cat(name, ".", made_++);
 }
 
+std::string SessionDirectory::make_mount_point(std::string_view name) {
+  const std::string unique = unique_name(name);
+  if (::mkdirat(fd_.get(), unique.c_str(), 0755) != 0)
+    throw base::errno_error(errno, "cannot make ", path(unique));
+  return path(unique);
+}
+
 base::UniqueFd SessionDirectory::make_directory(std::string_view name, mode_t mode) {
   const std::string unique = unique_name(name);
   if (::mkdirat(fd_.get(), unique.c_str(), mode) != 0)

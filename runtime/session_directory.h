@@ -20,6 +20,8 @@ class SessionDirectory {
 
   dev_t device() const { return device_; }
   std::string path(std::string_view name) const;
+  // Makes an empty directory, under a name of its own, to mount something at; gives its path.
+  std::string make_mount_point(std::string_view name);
 
   // Without it, recursive binds of the directory that this covers leave this out.
   void set_bindable(bool bindable);

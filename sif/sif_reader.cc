@@ -127,28 +127,51 @@ void check_squashfs(int fd, std::uint64_t offset, std::uint64_t size, const std:
       throw format_error(name + ": the image is encrypted, which is not supported")
           .with_hint("build it again without --encrypt");
     case FileSystemType::ext3:
-      throw format_error(name + ": the image's root is an ext3 file system, not a squashfs")
-          .with_hint("convert it once: apptainer build NEW.sif " + name);
+      throw format_error(
+          base::cat(name, ": partition ", partition.id, " is an ext3 file system, not a squashfs"))
+          .with_hint(partition.partition == PartitionType::overlay
+                         ? "keep changes in a folder: --overlay FOLDER"
+                         : "convert it once: apptainer build NEW.sif " + name);
     default:
-      throw format_error(base::cat(name, ": the primary system partition has file system type ",
+      throw format_error(base::cat(name, ": partition ", partition.id, " has file system type ",
                                    static_cast<std::int32_t>(partition.file_system),
                                    ", expected 1 (squashfs)"));
   }
 }
 
-ImageFile open_sif_image(base::UniqueFd fd, const std::string& path, const std::string& name) {
+[[noreturn]] void throw_missing_partition(PartitionChoice choice, const std::string& name) {
+  if (choice.id != 0)
+    throw format_error(base::cat(name, ": no partition has the id ", choice.id))
+        .with_hint("`siftool list` shows what is in it");
+  if (choice.kind != PartitionType::primary_system)
+    throw format_error(name + ": no such partition in this SIF")
+        .with_hint("`siftool list` shows what is in it");
+  throw format_error(name + ": no primary system partition in this SIF: there is nothing to run")
+      .with_hint("`siftool list` shows what is in it; data and overlay containers cannot be run");
+}
+
+ImageFile open_sif_image(base::UniqueFd fd, const std::string& path, const std::string& name,
+                         PartitionChoice choice) {
   const SifContainer container = read_sif(fd.get(), name);
-  const auto partition = std::ranges::find_if(container.descriptors, [](const SifDescriptor& each) {
-    return each.type == DataType::partition && each.partition == PartitionType::primary_system;
+  const auto partition = std::ranges::find_if(container.descriptors, [&](const auto& each) {
+    return each.type == DataType::partition &&
+           (choice.id != 0 ? each.id == choice.id : each.partition == choice.kind);
   });
-  if (partition == container.descriptors.end())
-    throw format_error(name + ": no primary system partition in this SIF: there is nothing to run")
-        .with_hint("`siftool list` shows what is in it; data and overlay containers cannot be run");
+  if (partition == container.descriptors.end()) throw_missing_partition(choice, name);
   if (partition->file_system != FileSystemType::squashfs)
     throw_unsupported_partition(*partition, name);
   check_squashfs(fd.get(), partition->offset, partition->size, name);
-  return {std::move(fd), path, partition->offset, partition->size,
-          std::string(go_arch_of_code(partition->arch_code))};
+  ImageFile image{std::move(fd),
+                  path,
+                  partition->offset,
+                  partition->size,
+                  std::string(go_arch_of_code(partition->arch_code)),
+                  {}};
+  for (const SifDescriptor& each : container.descriptors) {
+    if (each.type == DataType::partition && each.partition == PartitionType::overlay)
+      image.overlays.push_back(each.id);
+  }
+  return image;
 }
 
 std::size_t bare_image_offset(std::string_view start) {
@@ -273,10 +296,10 @@ std::string read_object(const SifFile& file, const SifDescriptor& object, std::s
   return bytes;
 }
 
-ImageFile open_image(const std::string& path) {
+ImageFile open_image(const std::string& path, PartitionChoice choice) {
   const std::string name = base::printable(path);
   base::UniqueFd fd = open_for_reading(path, name);
-  if (is_sif(fd.get())) return open_sif_image(std::move(fd), path, name);
+  if (is_sif(fd.get())) return open_sif_image(std::move(fd), path, name, choice);
 
   const std::string start = start_of_file(fd.get(), name);
   const std::size_t offset = bare_image_offset(start);
@@ -284,7 +307,7 @@ ImageFile open_image(const std::string& path) {
     throw_unknown_format(start, offset, name);
   const std::uint64_t size = file_size_of(fd.get(), name) - offset;
   check_squashfs(fd.get(), offset, size, name);
-  return {std::move(fd), path, offset, size, ""};
+  return {std::move(fd), path, offset, size, "", {}};
 }
 
 }  // namespace sif

@@ -68,12 +68,19 @@ struct ImageFile {
   base::UniqueFd fd;
   std::string path;  // as given by the user
   std::uint64_t offset = 0, size = 0;
-  std::string go_arch;  // empty for a bare squashfs or an unknown code
+  std::string go_arch;                  // empty for a bare squashfs or an unknown code
+  std::vector<std::uint32_t> overlays;  // ids of a SIF's overlay partitions, in their order
 };
 
-// Opens a SIF (its primary system partition) or a bare squashfs file. Throws Error with a hint:
-// absent, unreadable, a directory, neither format, truncated, encrypted, ext3, no primary
-// partition.
-ImageFile open_image(const std::string& path);
+// A partition of a SIF: by its id, else the first of its kind.
+struct PartitionChoice {
+  PartitionType kind = PartitionType::primary_system;
+  std::uint32_t id = 0;  // 0: none given
+  bool operator==(const PartitionChoice&) const = default;
+};
+
+// Opens a partition of a SIF, or a bare squashfs file. Throws Error with a hint: absent,
+// unreadable, a directory, neither format, truncated, encrypted, ext3, no such partition.
+ImageFile open_image(const std::string& path, PartitionChoice choice = {});
 
 }  // namespace sif

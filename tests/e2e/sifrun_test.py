@@ -198,7 +198,14 @@ def test_bind_over_tmp_overrides_contain(sh, tmp_path):
     (["-B", "/etc:/"], "the container's root cannot be bound over"),
     (["--cwd", "/nosuchpath"], "cannot set the working directory /nosuchpath"),
     (["--home", "/etc:rel"], "must be an absolute path"),
-    (["--fakeroot"], "--fakeroot is not supported"),
+    (["--memory", "1G"], "--memory is not supported"),
+    (["--keep-privs"], "--keep-privs is not supported"),
+    (["--dns", "nowhere"], "--dns: nowhere is no IP address"),
+    (["--net"], "--net without --network none is not supported"),
+    (["--writable"], "a squashfs is read-only"),
+    (["--overlay", "/nosuchpath"], "image not found: /nosuchpath"),
+    (["--security", "apparmor:x"], "--security apparmor is not supported"),
+    (["--security", "uid:x"], "x is no numeric id"),
 ])
 def test_fatal_errors(sh, options, words):
     done = sh("true", *options, check=False)

@@ -56,15 +56,25 @@ TEST(BindList, SourcesMayBeRelativeAndPathsAreCleaned) {
 
 TEST(BindList, ErrorsNameTheSpecification) {
   EXPECT_EQ(failure("/a:b"), "bind /a:b: the destination b must be an absolute path");
-  EXPECT_EQ(failure("/a:/b:rx"), "bind /a:/b:rx: unknown option rx, expected ro, rw or nonested");
+  EXPECT_EQ(failure("/a:/b:rx"),
+            "bind /a:/b:rx: unknown option rx, expected ro, rw, image-src=PATH, id=N or "
+            "nonested");
   EXPECT_EQ(failure("/a:/b:ro:x"),
             "bind /a:/b:ro:x: more than three fields, expected SRC[:DST[:OPTIONS]]");
   EXPECT_EQ(failure(":/b"), "bind :/b: the source is empty");
   EXPECT_EQ(failure("/a:/"), "bind /a:/: the container's root cannot be bound over");
   EXPECT_EQ(failure("/a:/x/.."), "bind /a:/x/..: the container's root cannot be bound over");
-  EXPECT_EQ(failure("/a:/b:image-src=/x"),
-            "bind /a:/b:image-src=/x: binding from inside another image (image-src=/x) is not "
-            "supported");
+  EXPECT_EQ(failure("/a:/b:id=x"), "bind /a:/b:id=x: id=x is no partition's id");
+}
+
+TEST(BindList, ImagesHaveAPathInsideAndAPartition) {
+  EXPECT_THAT(
+      parse_bind_list("/i.sif:/b:image-src=/x/../y,ro,id=3,/other", "/start"),
+      ElementsAre(BindSpec{"/i.sif", "/b", true, true, "/y", 3}, BindSpec{"/other", "/other"}));
+  EXPECT_THAT(parse_bind_list("/i.sif:/b:id=3", "/start"),
+              ElementsAre(BindSpec{"/i.sif", "/b", false, true, "/", 3}));
+  EXPECT_EQ(parse_mount_spec("type=bind,src=/i.sif,dst=/b,image-src=/x,id=2", "/start"),
+            (BindSpec{"/i.sif", "/b", false, true, "/x", 2}));
 }
 
 TEST(MountSpec, KnowsApptainersSynonyms) {

@@ -140,6 +140,63 @@ TEST(RunPlan, PidNamespaceHasItsOwnProc) {
   EXPECT_EQ(find(make_run_plan(own, facts()), "/proc")->kind, MountKind::proc);
 }
 
+std::string failure(const RunOptions& options) {
+  try {
+    make_run_plan(options, facts());
+  } catch (const base::Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(RunPlan, OneLayerTakesChanges) {
+  RunOptions layered = options();
+  layered.overlays = {{"/one", false}, {"/two", true}};
+  EXPECT_EQ(failure(layered), "");
+  layered.overlays[0].writable = true;
+  EXPECT_EQ(failure(layered), "--overlay /two: there is /one to take changes already");
+  layered.overlays[0].writable = false;
+  layered.writable_tmpfs = true;
+  EXPECT_EQ(failure(layered), "--overlay /two: there is --writable-tmpfs to take changes already");
+  layered.writable_tmpfs = false;
+  layered.writable = true;
+  EXPECT_EQ(failure(layered), "--overlay cannot be used together with --writable");
+  layered.overlays.clear();
+  layered.writable_tmpfs = true;
+  const RunPlan plan = make_run_plan(layered, facts());
+  EXPECT_FALSE(plan.writable_tmpfs);
+  EXPECT_THAT(plan.warnings, ElementsAre("--writable-tmpfs is ignored: --writable is given"));
+}
+
+TEST(RunPlan, FakeRootLivesInRootsHome) {
+  RunOptions fake = options();
+  fake.identity.fake_root = true;
+  const RunPlan plan = make_run_plan(fake, facts());
+  EXPECT_EQ(find(plan, "/root")->source, "/home/ada");
+  EXPECT_EQ(plan.caller.name, "root");
+  EXPECT_EQ(plan.caller.home, "/root");
+  EXPECT_EQ(plan.host_home, "/home/ada");
+}
+
+TEST(RunPlan, GeneratedFilesHaveTheirText) {
+  RunOptions named = options();
+  named.hostname = "box";
+  named.name_servers = {"1.1.1.1", "::1"};
+  const RunPlan plan = make_run_plan(named, facts());
+  EXPECT_TRUE(plan.uts_namespace);
+  EXPECT_EQ(find(plan, "/etc/hostname")->source, "box\n");
+  EXPECT_EQ(find(plan, "/etc/resolv.conf")->source, "nameserver 1.1.1.1\nnameserver ::1\n");
+}
+
+TEST(RunPlan, ImageBindsNameAPathInside) {
+  RunOptions bound = options();
+  bound.binds = {{"/i.sif", "/data", false, true, "/set", 4}};
+  const RunPlan plan = make_run_plan(bound, facts());
+  EXPECT_EQ(find(plan, "/data")->kind, MountKind::image);
+  EXPECT_EQ(find(plan, "/data")->inside, "/set");
+  EXPECT_EQ(find(plan, "/data")->partition.id, 4U);
+}
+
 TEST(RunPlan, BadHomesAreRefused) {
   RunOptions bad = options();
   bad.home = "/a:b";
