@@ -90,6 +90,13 @@ bool is_trustworthy(const FdMessage& answer) {
          is_same(process + "/ns/mnt", "/proc/self/ns/mnt") && !has_ended(pidfd);
 }
 
+bool is_of_our_user(int socket) {
+  ucred listener{};
+  socklen_t size = sizeof listener;
+  return ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &listener, &size) == 0 &&
+         listener.uid == ::geteuid();
+}
+
 enum class Outcome { joined, doubtful, gone };
 
 Outcome ask(int socket, const std::string& key, Share& share) {
@@ -109,8 +116,10 @@ bool try_once(const Address& address, const std::string& key, Share& share) {
   ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
   ::setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
   want_senders(client.get());
-  if (::connect(client.get(), address.get(), address.size) == 0)
-    return ask(client.get(), key, share) != Outcome::gone;
+  if (::connect(client.get(), address.get(), address.size) == 0) {
+    // Another user's socket would let us wait.
+    return !is_of_our_user(client.get()) || ask(client.get(), key, share) != Outcome::gone;
+  }
   if (errno != ECONNREFUSED) return true;
   base::UniqueFd listener = make_socket();
   if (::bind(listener.get(), address.get(), address.size) == 0 &&

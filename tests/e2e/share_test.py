@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starts of one image in one job share a user namespace and a mount: who does, who may not, and what is left when any of them is killed."""
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import Identity
+from sifrun_test import make_tree, squash
+
+LINGER = 3
+SQUATTER = r"""
+import array, os, socket, sys
+name, answer = b"\0" + sys.argv[1].encode(), sys.argv[2] == "answer"
+door = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+door.bind(name)
+door.listen()
+print("ready", flush=True)
+while True:
+    client, _ = door.accept()
+    client.recv(65536)
+    if answer:
+        fds = [os.pidfd_open(os.getpid()), *(os.open(f"/proc/self/ns/{n}", os.O_RDONLY) for n in ("user", "mnt"))]
+        client.sendmsg([b"welcome"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))])
+    print("asked", flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def image(scratch, fuse_device):
+    tree = make_tree(scratch / "share-tree")
+    (tree / "content").write_text("of the image\n")
+    return squash(tree, scratch / "share.squashfs")
+
+
+@pytest.fixture
+def own_image(image, tmp_path):
+    """An image that no earlier test has used: nobody lingers."""
+    copy = tmp_path / "own.squashfs"
+    copy.write_bytes(image.read_bytes())
+    return copy
+
+
+class Member:
+    """A started program that waits for a line, and where it is."""
+
+    def __init__(self, identity, sifrun, image, *options, env=None):
+        script = "readlink /proc/self/ns/user; readlink /proc/self/ns/mnt; stat -c %d /; read go; cat /content"
+        self.process = identity.popen([sifrun, "exec", *options, image, "sh", "-c", script], env=env, stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def where(self):
+        self.user, self.mount, self.device = (self.process.stdout.readline().strip() for _ in range(3))
+        assert self.user, self.process.stderr.read()
+        return self
+
+    def finish(self):
+        output, errors = self.process.communicate("go\n", timeout=30)
+        assert (output, self.process.returncode) == ("of the image\n", 0), errors
+
+
+@pytest.fixture
+def start(sifrun, own_image, request):
+    members = []
+
+    def begin(identity, *options, wait=True, env=None):
+        members.append(Member(identity, sifrun, own_image, *options, env=env))
+        return members[-1].where() if wait else members[-1]
+    yield begin
+    for member in members:
+        member.process.kill()
+        member.process.wait()
+    wait_until(lambda: not servers(own_image), LINGER + 10)
+
+
+def servers(image):
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            held = (entry / "comm").read_text() == "sifrun-fuse\n" and [os.readlink(fd) for fd in (entry / "fd").iterdir()]
+        except OSError:
+            continue
+        if held and str(image) in held:
+            found.append(int(entry.name))
+    return found
+
+
+def names():
+    return set(re.findall(r"@(sifrun-\w+)", pathlib.Path("/proc/net/unix").read_text()))
+
+
+def wait_until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "still not so"
+        time.sleep(0.02)
+
+
+def test_two_starts_share_the_mount_and_nothing_else(identity, start, own_image):
+    first, second = start(identity), start(identity)
+    assert first.user == second.user and first.device == second.device
+    assert first.mount != second.mount
+    assert len(servers(own_image)) == 1
+    first.finish()
+    second.finish()
+
+
+def test_sixteen_starts_at_once_share_one_mount(user, start, own_image):
+    members = [start(user, wait=False) for _ in range(16)]
+    assert len({member.where().user for member in members}) == 1
+    assert len({member.mount for member in members}) == 16
+    assert len(servers(own_image)) == 1
+    for member in members:
+        member.finish()
+
+
+@pytest.mark.parametrize("options, env", [
+    (["--share=off"], None),
+    ([], {"SIFRUN_SHARE": "off"}),
+    ([], {"SLURM_JOB_ID": "7"}),
+    ([], {"PMIX_NAMESPACE": "step"}),
+    (["--share=mine"], None),
+    (["--contain"], None),
+    (["--no-home"], None),
+    (["--contain"], {"PMI_SIZE": "2"}),
+])
+def test_others_have_a_mount_of_their_own(user, start, options, env):
+    first, other = start(user), start(user, *options, env=env)
+    assert first.user != other.user and first.device != other.device
+    other.finish()
+    first.finish()
+
+
+def test_who_says_so_shares(user, start):
+    assert start(user, "--share=mine", env={"SLURM_JOB_ID": "1"}).user == start(user, "--share=mine", env={"SLURM_JOB_ID": "2"}).user
+    ranks = {"PMI_SIZE": "2"}
+    assert start(user, "--contain", env=ranks).user == start(user, "--contain", env=ranks).user
+    assert start(user, "--sharens", env={"SIFRUN_SHARE": "off"}).user == start(user).user
+
+
+def test_own_binds_stay_private(user, sifrun, own_image, tmp_path, start):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "note").write_text("bound\n")
+    start(user, "--bind", f"{tmp_path}/data:/new/place")
+    look = ["ls", "/new/place"]
+    assert user.run([sifrun, "exec", own_image, *look]).returncode != 0
+    # A file where the earlier start had a folder.
+    done = user.run([sifrun, "exec", "--bind", f"{tmp_path}/note:/new/place", own_image, "cat", "/new/place"])
+    assert done.stdout == "bound\n", done.stderr
+    assert len(servers(own_image)) == 1
+
+
+def test_other_namespaces_of_a_member_are_its_own(user, sifrun, own_image, start):
+    first = start(user)
+    for options in (["--pid"], ["--ipc"], ["--uts", "--hostname", "elsewhere"], ["--net", "--network", "none"], ["--writable-tmpfs"]):
+        done = user.run([sifrun, "exec", *options, own_image, "sh", "-c", "readlink /proc/self/ns/user; echo x > /written; cat /content"])
+        assert done.stdout.splitlines() == [first.user, "of the image"], done.stderr
+        assert ("Read-only" in done.stderr) == ("--writable-tmpfs" not in options)
+    assert first.process.poll() is None
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_member_disturbs_nobody(identity, start, own_image, victim):
+    members = [start(identity), start(identity), start(identity)]
+    members[victim].process.send_signal(signal.SIGKILL)
+    os.kill(members[victim].process.pid, signal.SIGKILL)
+    members[victim].process.wait()
+    time.sleep(0.2)
+    late = start(identity)
+    assert late.user == members[2].user
+    for member in [*members[:victim], *members[victim + 1:], late]:
+        member.finish()
+
+
+def test_a_killed_server_is_replaced(user, start, own_image):
+    first = start(user)
+    server, = servers(own_image)
+    os.kill(server, signal.SIGKILL)
+    second = start(user)
+    assert second.user != first.user
+    assert [server] != servers(own_image) and len(servers(own_image)) == 1
+    second.finish()
+
+
+def test_the_mount_lingers_for_the_next_start_and_then_nothing_is_left(user, start, own_image):
+    before = names()
+    first = start(user)
+    first.finish()
+    second = start(user)
+    assert second.user == first.user
+    second.finish()
+    assert len(servers(own_image)) == 1 and names() - before
+    wait_until(lambda: not servers(own_image), LINGER + 5)
+    assert not names() - before
+
+
+def test_a_background_program_keeps_the_mount_beyond_the_linger(user, sifrun, own_image):
+    done = user.run([sifrun, "exec", own_image, "sh", "-c", f"(sleep {LINGER + 2}; cat /content) > $HOME/late 2>&1 &"])
+    assert done.returncode == 0
+    time.sleep(LINGER + 1)
+    assert len(servers(own_image)) == 1
+    wait_until(lambda: (user.home / "late").read_text() == "of the image\n")
+    wait_until(lambda: not servers(own_image))
+
+
+def test_a_stopped_server_holds_up_nobody_for_ever(user, start, own_image):
+    first = start(user)
+    server, = servers(own_image)
+    os.kill(server, signal.SIGSTOP)
+    try:
+        second = start(user)
+        assert second.user != first.user
+        second.finish()
+    finally:
+        os.kill(server, signal.SIGCONT)
+    first.finish()
+
+
+def name_of(user, start, own_image):
+    before = names()
+    start(user).finish()
+    name, = names() - before
+    wait_until(lambda: not servers(own_image), LINGER + 5)
+    return name
+
+
+@pytest.mark.parametrize("who", ["another user", "a container's program"])
+@pytest.mark.parametrize("manner", ["silent", "answer"])
+def test_an_impostor_is_not_believed(root, user, start, own_image, who, manner):
+    name = name_of(user, start, own_image)
+    identity, prefix = user, ["unshare", "--user", "--mount"]  # as a payload that made namespaces: our user, but not our equal
+    if who == "another user":
+        identity, prefix = Identity("other", user.uid + 1, user.gid + 1, "/"), []
+    squatter = identity.popen([*prefix, "/usr/bin/python3", "-c", SQUATTER, name, manner], cwd="/", stdout=subprocess.PIPE)
+    try:
+        assert squatter.stdout.readline() == "ready\n"
+        member = start(user)
+        assert squatter.stdout.readline() == "asked\n"
+        assert member.user != os.readlink(f"/proc/{squatter.pid}/ns/user")
+        assert len(servers(own_image)) == 1
+        member.finish()
+    finally:
+        squatter.kill()
+        squatter.wait()
+
+
+def test_another_user_is_not_let_in(root, user, start):
+    before = names()
+    member = start(user)
+    name, = names() - before
+    other = Identity("other", user.uid + 1, user.gid + 1, "/")
+    knock = ("import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect(b'\\0' + sys.argv[1].encode())\n"
+             "try: s.send(b'key')\nexcept BrokenPipeError: pass\n"
+             "try: print(s.recvmsg(100, 100)[:2])\nexcept ConnectionResetError: print((b'', []))")
+    for identity, answer in ((other, b""), (user, b"no")):
+        done = identity.run(["/usr/bin/python3", "-c", knock, name], cwd="/")
+        assert done.stdout.strip() == str((answer, [])), done.stderr
+    member.finish()
