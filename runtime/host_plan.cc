@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "runtime/cdi.h"
 #include "runtime/host_libraries.h"
+#include "runtime/mpi.h"
 #include "runtime/rocm.h"
 
 namespace runtime {
@@ -132,6 +133,7 @@ void add_host_features(const HostFeatures& features, RunPlan& plan) {
   }
   if (features.rocm) all.append(rocm_additions(host, environment));
   all.append(find_conda(features, host, plan, visible));
+  all.append(launcher_additions(host, plan.action.environment.host));
   append(plan.warnings, all.warnings);
   add_mounts(plan, visible);
   add_environment(plan);

@@ -154,6 +154,7 @@ void ImageSource::open_in_namespace() {
   if (share_.joined) {
     tree_ = copy_root_of(share_.joined->mount.get());
     share_.joined.reset();
+    is_shared_ = true;
   } else if (server_ && shows_others_) {
     mount_for_all();
   } else if (!directory_.empty()) {
@@ -170,6 +171,7 @@ void ImageSource::mount_for_all() {
   try {
     const base::UniqueFd mount_namespace = make_mount_namespace_of(*place);
     server_->share(open_own_namespace("user").get(), mount_namespace.get());
+    is_shared_ = true;
   } catch (const base::Error& error) {
     base::log_verbose("the image's mount is not shared: ", error.what());
   }

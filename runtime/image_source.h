@@ -57,6 +57,8 @@ class ImageSource {
   void open_in_namespace();
   // Gives the mount point's path: nosuid, nodev, and read-only unless asked for otherwise.
   std::string mount_in(SessionDirectory& session);
+  // Afterwards: others are, or can come, in the same user namespace.
+  bool is_shared() const { return is_shared_; }
 
  private:
   void open_file(const ImageRequest& request);
@@ -69,7 +71,8 @@ class ImageSource {
   std::unique_ptr<sif::SquashfsReader> reader_;  // of the file
   std::vector<AddedPath> added_;                 // mount points that the file lacks
   Share share_;
-  bool shows_others_ = false;  // the server hands the mount to others, too
+  bool shows_others_ = false;  // the server waits for namespaces to hand to others
+  bool is_shared_ = false;
   std::optional<ImageServer> server_;
   FuseOptions server_options_;
   std::optional<MountSource> tree_;

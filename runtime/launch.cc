@@ -19,10 +19,12 @@
 #include "runtime/host_check.h"
 #include "runtime/image_fit.h"
 #include "runtime/image_source.h"
+#include "runtime/mpi.h"
 #include "runtime/pid_namespace.h"
 #include "runtime/rootfs.h"
 #include "runtime/seccomp_filter.h"
 #include "runtime/session_directory.h"
+#include "runtime/share_key.h"
 #include "runtime/user_namespace.h"
 
 namespace runtime {
@@ -145,6 +147,9 @@ void confine(RunPlan& plan) {
   if (filter) filter->install();
   const std::string directory = enter_start_directory(plan.start);
   set_variable(plan.action.environment.host, "PWD", directory);
+  withhold_lost_places(plan.action.environment);
+  if (is_parallel_step(plan.action.environment.host) && (!image.is_shared() || plan.pid_namespace))
+    avoid_single_copies(plan.action.environment);
   if (plan.reset_umask) ::umask(0022);
   times.end_phase("privileges dropped");
 }
