@@ -9,10 +9,10 @@ import time
 
 import pytest
 
+from beds.servers import LINGER, servers, wait_until
 from conftest import Identity
 from sifrun_test import make_tree, squash
 
-LINGER = 3
 SQUATTER = r"""
 import array, os, socket, sys
 name, answer = b"\0" + sys.argv[1].encode(), sys.argv[2] == "answer"
@@ -77,27 +77,8 @@ def start(sifrun, own_image, request):
     wait_until(lambda: not servers(own_image), LINGER + 10)
 
 
-def servers(image):
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            held = (entry / "comm").read_text() == "sifrun-fuse\n" and [os.readlink(fd) for fd in (entry / "fd").iterdir()]
-        except OSError:
-            continue
-        if held and str(image) in held:
-            found.append(int(entry.name))
-    return found
-
-
 def names():
     return set(re.findall(r"@(sifrun-\w+)", pathlib.Path("/proc/net/unix").read_text()))
-
-
-def wait_until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "still not so"
-        time.sleep(0.02)
 
 
 def test_two_starts_share_the_mount_and_nothing_else(identity, start, own_image):

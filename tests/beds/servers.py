@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""File servers of sifrun that are running."""
+import os
+import pathlib
+import time
+
+LINGER = 3  # seconds for which a server that could be shared waits for the next start
+
+
+def servers(image):
+    """Process ids of those that serve this image."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            held = (entry / "comm").read_text() == "sifrun-fuse\n" and [os.readlink(fd) for fd in (entry / "fd").iterdir()]
+        except OSError:
+            continue
+        if held and str(image) in held:
+            found.append(int(entry.name))
+    return found
+
+
+def wait_until(condition, seconds=10):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "still not so"
+        time.sleep(0.02)
