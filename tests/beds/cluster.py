@@ -23,15 +23,6 @@ def own(path, user):
     return path
 
 
-def write(folder, name, text, mode=0o644):
-    """A file that belongs to whom the folder does."""
-    path = folder / name
-    path.write_text(text)
-    path.chmod(mode)
-    os.chown(path, folder.stat().st_uid, folder.stat().st_gid)
-    return path
-
-
 @pytest.fixture(scope="session")
 def share(root, user):
     """Not below /tmp or /var/tmp, of which schedulers give each job its own."""

@@ -98,6 +98,15 @@ class Node:
         self.close()
 
 
+def write(folder, name, text, mode=0o644):
+    """A file that belongs to whom the folder does."""
+    path = folder / name
+    path.write_text(text)
+    path.chmod(mode)
+    os.chown(path, folder.stat().st_uid, folder.stat().st_gid)
+    return path
+
+
 def wait(seconds, what):
     """Iterates until the caller has what it waits for; a TimeoutError that names it otherwise."""
     end = time.monotonic() + seconds

@@ -9,8 +9,7 @@ import subprocess
 import pytest
 
 from beds import condor, images
-from beds.cluster import write
-from beds.node import wait
+from beds.node import wait, write
 from beds.snippets import snippet
 from conftest import convert
 
@@ -185,10 +184,9 @@ def test_ssh_to_job_is_inside(pool, work, small_sif):
     terminal = ["script", "-qc", f"condor_ssh_to_job -auto-retry {cluster}", "/dev/null"]
     session = pool.node.popen(terminal, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     read_until(session, b"$ ")
-    session.stdin.write("echo in:$(cat /srv/replaced):$_CONDOR_SCRATCH_DIR:$PWD:\n")
+    session.stdin.write("echo in:$(cat /srv/replaced):$_CONDOR_SCRATCH_DIR:$PWD:e''nd\n")
     session.stdin.flush()
-    said = read_until(session, b"in:new:")
-    said += read_until(session, b"\n")
+    said = read_until(session, b":end")
     session.communicate("exit\n", timeout=30)
     pool.node.succeed(["condor_rm", str(cluster)])
     scratch, directory = said.decode().partition("in:new:")[2].split(":")[:2]

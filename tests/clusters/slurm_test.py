@@ -5,8 +5,7 @@ import subprocess
 import pytest
 
 from beds import slurm
-from beds.cluster import write
-from beds.node import wait
+from beds.node import wait, write
 from beds.snippets import snippet
 
 pytest_plugins = ("beds.cluster",)

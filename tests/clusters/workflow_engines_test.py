@@ -6,8 +6,7 @@ import textwrap
 import pytest
 
 from beds import debian_tree
-from beds.cluster import write
-from beds.node import Node
+from beds.node import Node, write
 
 pytest_plugins = ("beds.cluster",)
 # setuptools: cwltool asks for it, its package does not.
