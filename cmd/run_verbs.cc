@@ -13,9 +13,12 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "cmd/action_plan.h"
+#include "cmd/instances.h"
 #include "cmd/run_options.h"
 #include "cmd/verbs.h"
 #include "runtime/host_plan.h"
+#include "runtime/instance.h"
 #include "runtime/launch.h"
 
 namespace cmd {
@@ -48,25 +51,41 @@ void refuse_address(const std::string& image) {
                          : "where you have Docker: docker save IMAGE | sifconv - image.sif");
 }
 
-int launch_action(const Invocation& invocation, runtime::Verb verb, const ParsedOptions& parsed,
-                  std::vector<std::string> words) {
-  base::PhaseTimes times(parsed.flag("timing"));
-  runtime::HostFacts facts = runtime::gather_host_facts(std::getenv("PWD"));
+runtime::RunOptions action_options(const Invocation& invocation, const ParsedOptions& parsed,
+                                   ActionWords words, const runtime::HostFacts& facts) {
   runtime::RunOptions options = make_run_options(
       parsed, environ, facts.directory ? facts.directory->physical : std::string("/"));
-  refuse_address(words[0]);
-  options.image = words[0];
-  options.action.verb = verb;
-  words.erase(words.begin());
-  options.action.arguments = std::move(words);
+  options.image = std::move(words.image);
+  options.action.verb = words.verb;
+  options.action.arguments = std::move(words.arguments);
   if (!invocation.stands_in()) options.action.environment.title = "sifrun";
+  if (!words.instance.empty()) options.pid_namespace = true;
+  options.action.environment.instance_name = std::move(words.instance);
   options.host.home = facts.caller.home;
   options.host.stands_in = invocation.stands_in();
   options.host.contained = options.contain || options.action.environment.clean;
-  const runtime::HostFeatures features = options.host;
-  runtime::RunPlan plan = runtime::make_run_plan(std::move(options), std::move(facts));
-  runtime::add_host_features(features, plan);
-  for (const std::string& warning : plan.warnings) base::log_warning(warning);
+  return options;
+}
+
+[[noreturn]] void join_instance(const Invocation& invocation, const ParsedOptions& parsed,
+                                ActionWords words, runtime::HostFacts facts) {
+  const runtime::InstanceRecord record =
+      find_instance_folder(facts.caller).get(*find_instance_name(words.image));
+  runtime::RunOptions options = action_options(invocation, parsed, std::move(words), facts);
+  runtime::JoinRequest request{
+      {options.start_directory, options.contain, std::move(facts.directory), record.home},
+      std::move(options.action),
+      options.reset_umask};
+  runtime::recall_environment(record, request.action.environment);
+  runtime::run_in_instance(record, std::move(request));
+}
+
+int launch_action(const Invocation& invocation, const ParsedOptions& parsed, ActionWords words) {
+  base::PhaseTimes times(parsed.flag("timing"));
+  runtime::HostFacts facts = runtime::gather_host_facts(std::getenv("PWD"));
+  if (find_instance_name(words.image))
+    join_instance(invocation, parsed, std::move(words), std::move(facts));
+  runtime::RunPlan plan = plan_action(invocation, parsed, std::move(words), std::move(facts));
   if (parsed.flag("dry-run")) {
     std::cout << runtime::describe(plan);
     return EXIT_SUCCESS;
@@ -78,6 +97,17 @@ int launch_action(const Invocation& invocation, runtime::Verb verb, const Parsed
 }
 
 }  // namespace
+
+runtime::RunPlan plan_action(const Invocation& invocation, const ParsedOptions& parsed,
+                             ActionWords words, runtime::HostFacts facts) {
+  refuse_address(words.image);
+  runtime::RunOptions options = action_options(invocation, parsed, std::move(words), facts);
+  const runtime::HostFeatures features = options.host;
+  runtime::RunPlan plan = runtime::make_run_plan(std::move(options), std::move(facts));
+  runtime::add_host_features(features, plan);
+  for (const std::string& warning : plan.warnings) base::log_warning(warning);
+  return plan;
+}
 
 int run_action_verb(const Invocation& invocation) {
   const ActionRow& action = *std::ranges::find(kActions, invocation.verb(), &ActionRow::name);
@@ -95,7 +125,9 @@ int run_action_verb(const Invocation& invocation) {
     base::log_warning("shell takes no arguments besides the image, ignoring them");
     words.resize(1);
   }
-  return launch_action(invocation, action.verb, parsed, std::move(words));
+  std::string image = std::move(words.front());
+  words.erase(words.begin());
+  return launch_action(invocation, parsed, {action.verb, std::move(image), std::move(words), ""});
 }
 
 }  // namespace cmd

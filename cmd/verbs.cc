@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <iostream>
 #include <utility>
 
@@ -19,6 +21,7 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
     {"run", run_action_verb, "run the image's own program"},
     {"shell", run_action_verb, "start an interactive shell in the image"},
     {"test", run_action_verb, "run the image's test"},
+    {"instance", run_instance_verb, "containers that run in the background"},
     {"inspect", run_inspect_verb, "show labels, scripts and apps of an image"},
     {"slurm-task", run_slurm_verb},
     {"run-help", run_help_verb, "show the help text of an image"},
@@ -59,6 +62,7 @@ bool Invocation::stands_in() const {
 }
 
 void Invocation::throw_usage(const std::string& message) const {
+  failure_code_ = kExitUsage;
   throw base::error(message).with_hint("see `" + command_of(*this) + " --help`");
 }
 
@@ -66,6 +70,24 @@ const std::string& Invocation::only_argument(const ParsedOptions& parsed) const 
   const std::size_t count = parsed.positionals().size();
   if (count != 1) throw_usage(base::cat("accepts 1 arg(s), received ", count));
   return parsed.positionals().front();
+}
+
+Invocation Invocation::below() const {
+  return as(base::cat(verb_, " ", arguments_.front()), arguments_.subspan(1));
+}
+
+int run_second_word(const Invocation& invocation, std::span<const VerbRow> table) {
+  const std::span<const char* const> words = invocation.arguments();
+  const auto row = words.empty() ? table.end() : std::ranges::find(table, words[0], &VerbRow::name);
+  if (row != table.end()) return row->run(invocation.below());
+  std::cout << "Usage: " << invocation.program() << " " << invocation.verb()
+            << " COMMAND [options] ...\n\nCommands:\n";
+  for (const VerbRow& each : table) {
+    if (!each.help.empty())
+      std::cout << "  " << each.name << std::string(10 - each.name.size(), ' ') << each.help
+                << "\n";
+  }
+  return words.empty() || words[0][0] != '-' ? kExitUsage : EXIT_SUCCESS;
 }
 
 void Invocation::understood(const ParsedOptions& parsed) const {

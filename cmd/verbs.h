@@ -22,7 +22,7 @@ class Invocation {
 
   // The name that this program was called by, without its folder.
   const std::string& program() const { return program_; }
-  std::string_view verb() const { return verb_; }
+  const std::string& verb() const { return verb_; }
   std::span<const char* const> arguments() const { return arguments_; }
   // Whether that name is one of the programs which this one stands in for.
   bool stands_in() const;
@@ -36,6 +36,8 @@ class Invocation {
   [[noreturn]] void throw_usage(const std::string& message) const;
   // The one positional argument; throws a usage error unless there is exactly that.
   const std::string& only_argument(const ParsedOptions& parsed) const;
+  // The command that the first argument names below this one ("instance start").
+  Invocation below() const;
   // Failures from here on are not usage errors. Says what parsing had to warn of.
   void understood(const ParsedOptions& parsed) const;
   // Usage line and options.
@@ -43,7 +45,7 @@ class Invocation {
 
  private:
   std::string program_;
-  std::string_view verb_;
+  std::string verb_;
   std::span<const char* const> arguments_;
   int& failure_code_;
 };
@@ -57,6 +59,9 @@ struct VerbRow {
 
 std::span<const VerbRow> verb_table();
 
+// Runs the row that the first argument names, for verbs that consist of others.
+int run_second_word(const Invocation& invocation, std::span<const VerbRow> table);
+
 // exec, run, shell, test: cmd/run_verbs.cc.
 int run_action_verb(const Invocation& invocation);
 // cmd/slurm_verb.cc
@@ -64,6 +69,8 @@ int run_slurm_verb(const Invocation& invocation);
 // cmd/inspect_verbs.cc
 int run_inspect_verb(const Invocation& invocation);
 int run_help_verb(const Invocation& invocation);
+// cmd/instance_verbs.cc
+int run_instance_verb(const Invocation& invocation);
 // cmd/sif_verbs.cc
 int run_sif_verb(const Invocation& invocation);
 

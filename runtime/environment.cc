@@ -124,11 +124,9 @@ InjectedEnvironment injected_environment(const EnvironmentRequest& request,
 std::vector<EnvironmentVariable> container_variables(const EnvironmentRequest& request,
                                                      std::string_view command) {
   const std::vector<EnvironmentVariable> values = {
-      {"CONTAINER", request.image_path},
-      {"NAME", request.image_name},
-      {"BIND", base::join(request.bind_destinations, ",")},
-      {"APPNAME", request.app_name},
-      {"COMMAND", std::string(command)},
+      {"CONTAINER", request.image_path},      {"NAME", request.image_name},
+      {"INSTANCE", request.instance_name},    {"BIND", base::join(request.bind_destinations, ",")},
+      {"APPNAME", request.app_name},          {"COMMAND", std::string(command)},
       {"NO_EVAL", request.no_eval ? "1" : ""}};
   std::vector<EnvironmentVariable> result;
   for (const EnvironmentVariable& variable : values) {

@@ -36,7 +36,8 @@ struct EnvironmentRequest {
   bool no_eval = false;                        // --no-eval: injected values are literal
   std::string container_home;                  // the only source of HOME
   std::string image_path;                      // absolute: APPTAINER_CONTAINER
-  std::string image_name;                      // file name or instance name: APPTAINER_NAME
+  std::string image_name;                      // file name: APPTAINER_NAME
+  std::string instance_name;                   // APPTAINER_INSTANCE
   std::string app_name;                        // --app
   std::vector<std::string> bind_destinations;  // APPTAINER_BIND, joined with commas
   std::string title = "Apptainer";             // of the prompt: "Apptainer> "

@@ -110,7 +110,7 @@ std::optional<SeccompFilter> find_filter(const RunPlan& plan) {
                        plan.capabilities);
 }
 
-void confine(RunPlan& plan) {
+void confine(RunPlan& plan, const std::function<void()>& enter_processes) {
   const IgnoredSignal size_limit(SIGXFSZ);
   base::PhaseTimes& times = plan.action.times;
   // As the caller, before any namespace: what it may not read stays unread.
@@ -135,7 +135,7 @@ void confine(RunPlan& plan) {
   times.end_phase("user namespace");
   // Forks: only the payload's process goes on. Before the mount namespace, so that no helper
   // process holds the container's mounts.
-  if (plan.pid_namespace) enter_pid_namespace(plan.init);
+  enter_processes();
   enter_mount_namespace(namespace_flags(plan));
   times.end_phase("other namespaces");
   name_host(plan.hostname);
@@ -190,8 +190,15 @@ HostFacts gather_host_facts(const char* pwd_variable) {
 }
 
 void launch(RunPlan plan) {
-  confine(plan);
+  confine(plan, [&plan] {
+    if (plan.pid_namespace) enter_pid_namespace(plan.init);
+  });
   run_action(std::move(plan.action));
+}
+
+ActionRequest prepare_instance(RunPlan plan, const std::function<void()>& enter_processes) {
+  confine(plan, enter_processes);
+  return std::move(plan.action);
 }
 
 }  // namespace runtime

@@ -3,6 +3,8 @@
 // payload, so it must be single-threaded.
 #pragma once
 
+#include <functional>
+
 #include "runtime/run_plan.h"
 
 namespace runtime {
@@ -12,5 +14,9 @@ HostFacts gather_host_facts(const char* pwd_variable);
 
 // Throws base::Error; nothing is left behind then.
 [[noreturn]] void launch(RunPlan plan);
+
+// The same for an instance, up to where the action would start. `enter_processes` forks; it is
+// called where the PID namespace is made, and only the process that it returns in goes on.
+ActionRequest prepare_instance(RunPlan plan, const std::function<void()>& enter_processes);
 
 }  // namespace runtime

@@ -104,10 +104,8 @@ void reap(pid_t payload) {
   }
 }
 
-}  // namespace
-
-void enter_pid_namespace(bool with_init) {
-  if (::unshare(CLONE_NEWPID) != 0) throw base::errno_error(errno, "cannot make a PID namespace");
+// Children are in the namespace from here on.
+void become_payload(bool with_init) {
   sigset_t waited, original;
   ::sigfillset(&waited);
   for (const int number : kNotPassedOn) ::sigdelset(&waited, number);
@@ -132,5 +130,14 @@ void enter_pid_namespace(bool with_init) {
   ::sigaction(SIGCHLD, &original_child, nullptr);
   ::sigprocmask(SIG_SETMASK, &original, nullptr);
 }
+
+}  // namespace
+
+void enter_pid_namespace(bool with_init) {
+  if (::unshare(CLONE_NEWPID) != 0) throw base::errno_error(errno, "cannot make a PID namespace");
+  become_payload(with_init);
+}
+
+void enter_joined_pid_namespace() { become_payload(false); }
 
 }  // namespace runtime

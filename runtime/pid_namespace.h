@@ -12,4 +12,7 @@ namespace runtime {
 // payload is PID 1 itself. The process must be single-threaded.
 void enter_pid_namespace(bool with_init);
 
+// The same for a PID namespace that the caller has joined (setns(2)), which has its own init.
+void enter_joined_pid_namespace();
+
 }  // namespace runtime

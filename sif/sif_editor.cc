@@ -83,6 +83,9 @@ SifEditor::SifEditor(const std::string& path) : file_(open_for_editing(path)) { 
 void SifEditor::reload() {
   file_.container = read_sif(file_.fd.get(), file_.name);
   const SifHeader& header = file_.container.header;
+  if (header.descriptors_offset < kHeaderSize)
+    throw base::error(file_.name, ": SIF header at offset 96 has descriptor offset ",
+                      header.descriptors_offset, ", expected ", kHeaderSize, " or more");
   header_.resize(kHeaderSize);
   base::pread_exactly(file_.fd.get(), header_, 0, file_.name);
   table_.resize(static_cast<std::size_t>(header.descriptors_total * kDescriptorSize));
@@ -108,8 +111,8 @@ std::uint64_t SifEditor::data_end() const {
   const auto file_size =
       static_cast<std::uint64_t>(base::file_status(file_.fd.get(), file_.name).st_size);
   if (header.data_offset > file_size)
-    throw base::error(file_.name, ": SIF header at offset 112 has data offset ",
-                      header.data_offset, ", the file ends at ", file_size);
+    throw base::error(file_.name, ": SIF header at offset 112 has data offset ", header.data_offset,
+                      ", the file ends at ", file_size);
   std::uint64_t end = std::max(header.descriptors_offset + table_.size(), header.data_offset);
   if (header.data_size <= file_size - header.data_offset)
     end = std::max(end, header.data_offset + header.data_size);

@@ -275,3 +275,16 @@ def debian():
 @pytest.fixture(scope="session")
 def apptainer(scratch):
     return Apptainer(debian_tree.debian("sid", debian_tree.APPTAINER_PACKAGES), scratch)
+
+
+@pytest.fixture(scope="session")
+def scripted_sif(apptainer, sifconv, user, scratch, sif_folder):
+    """Built by Apptainer from a definition file (beside it) with all sections; nothing in it that an ordinary user cannot unpack."""
+    archive = images.write_docker20(scratch / "plain.tar", [images.busybox_layer("hostname", "kill", "ps").bytes()],
+                                    Env=["PATH=/bin", "GREETING=hello"], Cmd=["sh"])
+    base = convert(sifconv, user, archive, sif_folder / "plain.sif")
+    image = sif_folder / "scripted.sif"
+    image.with_suffix(".def").write_text(images.SCRIPTED.format(base=base))
+    done = apptainer.run("build", image, image.with_suffix(".def"), timeout=600)
+    assert done.returncode == 0, done.stderr
+    return image

@@ -149,6 +149,46 @@ def busybox_layers():
 BUSYBOX_CONFIG = {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "GREETING=hello world"], "Cmd": ["sh", "-c", "echo $GREETING"],
                   "WorkingDir": "/srv", "Labels": {"maintainer": "a researcher"}}
 
+# A definition file with every section that inspect shows.
+SCRIPTED = r"""Bootstrap: localimage
+From: {base}
+
+%labels
+  A b
+  Several words of value
+  Special <&>"\
+%help
+  Help me
+    indented
+%environment
+  export FOO="<bar>"
+%runscript
+  echo run "$@"
+%startscript
+  trap 'echo got INT; exit 3' INT
+  trap 'echo got TERM; exit 4' TERM
+  trap 'echo got USR1' USR1
+  echo start "$@"
+  echo problem >&2
+  while true; do sleep 0.1; done
+%test
+  true
+%apphelp foo
+  help of foo
+%applabels foo
+  X y
+%appenv foo
+  export Q=1
+%apprun foo
+  echo foo run
+%apptest foo
+  true
+%appinstall foo
+  touch a
+%appinstall bar
+  touch b
+"""
+
 USER_DOCKERFILE = f"""FROM {BASE_TAG}
 ENV LANG=C.UTF-8
 RUN apt-get update -q && apt-get install -q -y --no-install-recommends libjpeg-dev python3 python3-pip

@@ -3,42 +3,6 @@
 import subprocess
 
 import pytest
-from beds import images as archives
-from conftest import convert
-
-DEFINITION = r"""Bootstrap: localimage
-From: {base}
-
-%labels
-  A b
-  Several words of value
-  Special <&>"\
-%help
-  Help me
-    indented
-%environment
-  export FOO="<bar>"
-%runscript
-  echo run "$@"
-%startscript
-  sleep 1000
-%test
-  true
-%apphelp foo
-  help of foo
-%applabels foo
-  X y
-%appenv foo
-  export Q=1
-%apprun foo
-  echo foo run
-%apptest foo
-  true
-%appinstall foo
-  touch a
-%appinstall bar
-  touch b
-"""
 
 OPTIONS = [
     "", "-l", "-d", "-r", "-s", "-t", "-e", "-H", "--list-apps", "-r -d -l", "-r -s -t -e -H", "--list-apps -l", "-r --list-apps", "-rl",
@@ -54,22 +18,12 @@ def needs_fuse(fuse_device):
 
 
 @pytest.fixture(scope="module")
-def base(sifconv, user, scratch, sif_folder):
-    """With nothing that an ordinary user cannot unpack."""
-    archive = archives.write_docker20(scratch / "plain.tar", [archives.busybox_layer().bytes()], Env=["PATH=/bin", "GREETING=hello"], Cmd=["sh"])
-    return convert(sifconv, user, archive, sif_folder / "plain.sif")
-
-
-@pytest.fixture(scope="module")
-def images(apptainer, base, busybox_sif, sif_folder):
+def images(apptainer, scripted_sif, busybox_sif, sif_folder):
     """The same image as a SIF, a folder and a bare squashfs; one of ours; and one without any script."""
-    definition = sif_folder / "inspect.def"
-    definition.write_text(DEFINITION.format(base=base))
-    made = {"sif": sif_folder / "inspect.sif", "folder": sif_folder / "inspect", "squashfs": sif_folder / "inspect.sqfs", "ours": busybox_sif,
+    made = {"sif": scripted_sif, "folder": sif_folder / "inspect", "squashfs": sif_folder / "inspect.sqfs", "ours": busybox_sif,
             "empty": sif_folder / "nothing"}
-    for options in ([made["sif"]], ["--sandbox", made["folder"]]):
-        done = apptainer.run("build", *options, definition, timeout=600)
-        assert done.returncode == 0, done.stderr
+    done = apptainer.run("build", "--sandbox", made["folder"], scripted_sif.with_suffix(".def"), timeout=600)
+    assert done.returncode == 0, done.stderr
     subprocess.run(["mksquashfs", made["folder"], made["squashfs"], "-noappend", "-quiet", "-no-progress"], check=True, stdout=subprocess.DEVNULL)
     made["empty"].mkdir()
     return made

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: Apache-2.0
+// instance: start, run, stop and list containers that run in the background.
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/output_file.h"
+#include "base/syscalls.h"
+#include "cmd/action_plan.h"
+#include "cmd/instances.h"
+#include "cmd/run_options.h"
+#include "cmd/verbs.h"
+#include "oci/json.h"
+#include "runtime/instance.h"
+#include "runtime/launch.h"
+
+namespace cmd {
+namespace {
+
+using enum OptionKind;
+using runtime::InstanceRecord;
+
+constexpr auto kStopTable = std::to_array<OptionRow>({
+    {.name = "all", .letter = 'a', .help = "all instances"},
+    {.name = "force", .letter = 'F', .help = "kill it", .env = "FORCE"},
+    {.name = "signal",
+     .letter = 's',
+     .kind = text,
+     .value = "SIGNAL",
+     .help = "what to send first: TERM, SIGTERM or 15 (INT)",
+     .env = "SIGNAL"},
+    {.name = "timeout",
+     .letter = 't',
+     .kind = text,
+     .value = "SECONDS",
+     .help = "kill what has not ended by then (10)"},
+    {.name = "user", .letter = 'u', .kind = text, .value = "NAME"},
+    {.name = "help", .letter = 'h', .help = "this text"},
+});
+constexpr auto kListTable = std::to_array<OptionRow>({
+    {.name = "all", .letter = 'a'},
+    {.name = "json", .letter = 'j', .help = "print JSON"},
+    {.name = "logs", .letter = 'l', .help = "show where the output goes"},
+    {.name = "user", .letter = 'u', .kind = text, .value = "NAME"},
+    {.name = "help", .letter = 'h', .help = "this text"},
+});
+
+// The options of exec, and one of its own.
+std::span<const OptionRow> start_table() {
+  static const std::vector<OptionRow> rows = [] {
+    const std::span<const OptionRow> shared = run_option_table();
+    std::vector<OptionRow> all(shared.begin(), shared.end());
+    all.push_back({.name = "pid-file",
+                   .kind = text,
+                   .value = "FILE",
+                   .help = "write the instance's process number to FILE",
+                   .env = "PID_FILE",
+                   .group = all.front().group});
+    return all;
+  }();
+  return rows;
+}
+
+runtime::InstanceFolder own_folder() {
+  return find_instance_folder(runtime::gather_host_facts(nullptr).caller);
+}
+
+void refuse_other_users(const ParsedOptions& parsed, std::string_view action) {
+  if (!parsed.given("user")) return;
+  if (::geteuid() != 0) throw base::error("Only root user can ", action, " user's instances");
+  throw base::error("--user is not supported").with_hint("run the command as that user");
+}
+
+int start(const Invocation& invocation, runtime::Verb verb) {
+  const ParsedOptions parsed = invocation.parse(start_table());
+  if (parsed.flag("help")) {
+    invocation.print_help("IMAGE NAME [ARG...]", start_table());
+    return EXIT_SUCCESS;
+  }
+  const std::vector<std::string>& words = parsed.positionals();
+  if (words.size() < 2)
+    invocation.throw_usage(base::cat("requires at least 2 arg(s), only received ", words.size()));
+  invocation.understood(parsed);
+  const std::string& name = words[1];
+
+  runtime::HostFacts facts = runtime::gather_host_facts(std::getenv("PWD"));
+  const runtime::InstanceFolder folder = find_instance_folder(facts.caller);
+  InstanceRecord record = folder.make_record(name);
+  base::UniqueFd lock = folder.lock();
+  if (!folder.find(name).empty()) throw base::error("instance ", name, " already exists");
+  runtime::RunPlan plan =
+      plan_action(invocation, parsed, {verb, words[0], {words.begin() + 2, words.end()}, name},
+                  std::move(facts));
+  if (parsed.flag("dry-run")) {
+    std::cout << runtime::describe(plan);
+    return EXIT_SUCCESS;
+  }
+  runtime::remember_environment(plan.action.environment, record);
+  runtime::start_instance(std::move(plan), folder, std::move(record), std::move(lock));
+  base::log_info("instance started successfully");
+  if (const auto& path = parsed.text("pid-file")) {
+    base::AtomicOutputFile file(*path, 0644, base::Existing::replace);
+    base::write_all(file.fd(), base::cat(folder.get(name).init.pid, "\n"), *path);
+    file.commit();
+  }
+  return EXIT_SUCCESS;
+}
+
+int start_verb(const Invocation& invocation) { return start(invocation, runtime::Verb::start); }
+int run_verb(const Invocation& invocation) { return start(invocation, runtime::Verb::run); }
+
+// "TERM", "SIGTERM" or "15".
+int parse_signal(std::string_view text) {
+  int number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, problem] = std::from_chars(text.data(), end, number);
+  if (problem == std::errc() && stop == end && number > 0 && number < NSIG) return number;
+  std::string_view name = text;
+  if (name.starts_with("SIG")) name.remove_prefix(3);
+  for (number = 1; number < NSIG; ++number) {
+    const char* abbreviation = ::sigabbrev_np(number);
+    if (abbreviation != nullptr && name == abbreviation) return number;
+  }
+  throw base::error("no signal found with name ", base::printable(text));
+}
+
+std::chrono::seconds parse_timeout(const std::string& text) {
+  int seconds = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, problem] = std::from_chars(text.data(), end, seconds);
+  if (problem != std::errc() || stop != end || seconds < 0)
+    throw base::error("--timeout: ", base::printable(text), " is no number of seconds");
+  return std::chrono::seconds(seconds);
+}
+
+std::string description(const InstanceRecord& record) {
+  return base::cat(record.name, " instance of ", base::printable(record.image),
+                   " (PID=", record.init.pid, ")");
+}
+
+void wait_for_end(std::vector<InstanceRecord>& instances, std::chrono::milliseconds limit) {
+  constexpr std::chrono::milliseconds kPause(10);
+  const auto end = std::chrono::steady_clock::now() + limit;
+  for (;;) {
+    std::erase_if(instances, [](const InstanceRecord& each) { return !is_alive(each.init); });
+    if (instances.empty() || std::chrono::steady_clock::now() >= end) return;
+    std::this_thread::sleep_for(kPause);
+  }
+}
+
+int stop_verb(const Invocation& invocation) {
+  const ParsedOptions parsed = invocation.parse(kStopTable);
+  if (parsed.flag("help")) {
+    invocation.print_help("[NAME]", kStopTable);
+    return EXIT_SUCCESS;
+  }
+  if (parsed.positionals().size() > 1 || parsed.positionals().empty() == !parsed.flag("all"))
+    invocation.throw_usage("give the name of an instance, or --all");
+  invocation.understood(parsed);
+  refuse_other_users(parsed, "stop");
+  int number = parse_signal(parsed.text("signal").value_or("INT"));
+  if (parsed.flag("force")) number = SIGKILL;
+  const std::chrono::seconds timeout = parse_timeout(parsed.text("timeout").value_or("10"));
+
+  const runtime::InstanceFolder folder = own_folder();
+  const std::string pattern = parsed.flag("all") ? "*" : parsed.positionals().front();
+  const std::vector<InstanceRecord> found = folder.find(pattern);
+  if (found.empty()) invocation.throw_usage("no instance found");
+  for (const InstanceRecord& record : found) {
+    base::log_info("Stopping ", description(record));
+    signal_process(record.init, number);
+  }
+  std::vector<InstanceRecord> left = found;
+  wait_for_end(left, timeout);
+  for (const InstanceRecord& record : left) {
+    base::log_info("Killing ", description(record), " (Timeout)");
+    signal_process(record.init, SIGKILL);
+  }
+  constexpr std::chrono::seconds kKillTime(10);
+  wait_for_end(left, kKillTime);
+  for (const InstanceRecord& record : found)
+    if (!is_alive(record.init)) folder.remove(record);
+  return EXIT_SUCCESS;
+}
+
+// Columns four blanks apart, as Apptainer prints tables.
+void print_table(const std::vector<std::vector<std::string>>& rows) {
+  constexpr std::size_t kGap = 4;
+  std::vector<std::size_t> widths(rows.front().size());
+  for (const auto& row : rows)
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i + 1 < row.size(); ++i)
+      line += row[i] + std::string(widths[i] - row[i].size() + kGap, ' ');
+    std::cout << line << row.back() << "\n";
+  }
+}
+
+void print_json(const std::vector<InstanceRecord>& found) {
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const InstanceRecord& record : found) {
+    list.push_back({{"instance", record.name},
+                    {"pid", record.init.pid},
+                    {"img", record.image},
+                    {"ip", ""},
+                    {"logErrPath", record.log_err},
+                    {"logOutPath", record.log_out}});
+  }
+  std::cout << oci::indented_json({{"instances", list}}) << "\n";
+}
+
+int list_verb(const Invocation& invocation) {
+  const ParsedOptions parsed = invocation.parse(kListTable);
+  if (parsed.flag("help")) {
+    invocation.print_help("[NAME]", kListTable);
+    return EXIT_SUCCESS;
+  }
+  if (parsed.positionals().size() > 1) invocation.throw_usage("accepts at most 1 arg(s)");
+  invocation.understood(parsed);
+  refuse_other_users(parsed, "list");
+  if (parsed.flag("json") && parsed.flag("logs"))
+    throw base::error("more than one flags have been set");
+  const std::string pattern = parsed.positionals().empty() ? "*" : parsed.positionals().front();
+  const std::vector<InstanceRecord> found = own_folder().find(pattern);
+  if (parsed.flag("json")) {
+    print_json(found);
+    return EXIT_SUCCESS;
+  }
+  std::vector<std::vector<std::string>> rows = {{"INSTANCE NAME", "PID", "IP", "IMAGE"}};
+  if (parsed.flag("logs")) rows = {{"INSTANCE NAME", "PID", "LOGS"}};
+  for (const InstanceRecord& record : found) {
+    if (parsed.flag("logs")) {
+      rows.push_back({record.name, base::cat(record.init.pid), record.log_err});
+      rows.push_back({"", "", record.log_out});
+    } else {
+      rows.push_back({record.name, base::cat(record.init.pid), "", record.image});
+    }
+  }
+  print_table(rows);
+  return EXIT_SUCCESS;
+}
+
+int stats_verb(const Invocation&) {
+  throw base::error("stats are only available if cgroups are enabled, which instances do not use")
+      .with_hint("the process number that `instance list` shows can be looked at with ps and top");
+}
+
+constexpr auto kVerbs = std::to_array<VerbRow>({
+    {"start", start_verb, "start an instance and its startscript"},
+    {"run", run_verb, "start an instance and its runscript"},
+    {"list", list_verb, "show the instances that run"},
+    {"stop", stop_verb, "stop instances"},
+    {"stats", stats_verb},
+});
+
+}  // namespace
+
+int run_instance_verb(const Invocation& invocation) { return run_second_word(invocation, kVerbs); }
+
+}  // namespace cmd

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/instance.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <optional>
+
+#include "base/log.h"
+#include "base/syscalls.h"
+#include "runtime/launch.h"
+#include "runtime/pid_namespace.h"
+#include "runtime/user_namespace.h"
+
+namespace runtime {
+namespace {
+
+constexpr std::size_t kMaxAnswer = 64 << 10;
+constexpr char kReady = 'y';
+
+pid_t fork_or_throw() {
+  const pid_t pid = ::fork();
+  if (pid < 0) throw base::errno_error(errno, "cannot start a process of the instance");
+  return pid;
+}
+
+sigset_t block_all_signals() {
+  sigset_t all, original;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, &original);
+  return original;
+}
+
+base::UniqueFd open_log(const std::string& path) {
+  return base::open_file(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_APPEND, 0644);
+}
+
+void redirect_streams(const InstanceRecord& record) {
+  const base::UniqueFd null = base::open_file("/dev/null", O_RDWR);
+  const base::UniqueFd out = open_log(record.log_out), err = open_log(record.log_err);
+  if (::dup2(null.get(), STDIN_FILENO) < 0 || ::dup2(out.get(), STDOUT_FILENO) < 0 ||
+      ::dup2(err.get(), STDERR_FILENO) < 0)
+    throw base::errno_error(errno, "cannot open the logs of the instance");
+}
+
+// Message and hint, for the launcher to throw again.
+void send_error(int fd, const base::Error& error) noexcept {
+  const std::string text = std::string(error.what()) + '\0' + error.hint();
+  [[maybe_unused]] const ssize_t written = ::write(fd, text.data(), text.size());
+}
+
+void throw_answer(int fd) {
+  std::string text(kMaxAnswer, '\0');
+  text.resize(base::read_up_to(fd, std::as_writable_bytes(std::span(text)), "the instance"));
+  if (text.empty()) return;
+  const std::size_t end = std::min(text.find('\0'), text.size() - 1);
+  throw base::Error(text.substr(0, end)).with_hint(text.substr(end + 1));
+}
+
+// The ends of the pipes and the lock that the processes of a start share.
+struct StartEnds {
+  base::UniqueFd lock;
+  base::UniqueFd answer;  // to the launcher; end of file without a word: the instance is there
+  base::Pipe ready;       // from init to the watcher
+};
+
+// Outside of the namespaces, until the instance is dead, however it dies.
+[[noreturn]] void watch(pid_t init, const InstanceFolder& folder, InstanceRecord record,
+                        StartEnds ends) {
+  ::prctl(PR_SET_NAME, "sifrun-instance", 0, 0, 0);
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // it keeps capabilities
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::close(stream);
+  [[maybe_unused]] const int ignored = ::chdir("/");
+  ends.ready.write_end.reset();
+  try {
+    char byte = 0;
+    if (::read(ends.ready.read_end.get(), &byte, 1) == 1 && byte == kReady) {
+      record.init = identity_of(init);
+      folder.save(record);
+    } else if (::waitpid(init, nullptr, WNOHANG) == 0) {
+      ::kill(init, SIGKILL);
+    }
+  } catch (const base::Error& error) {
+    send_error(ends.answer.get(), error);
+    ::kill(init, SIGKILL);
+  }
+  ends = {};
+  base::close_descriptors(0);
+  while (::waitpid(init, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  folder.remove(record);
+  ::_exit(EXIT_SUCCESS);
+}
+
+[[noreturn]] void run_script(const ActionRequest& action, const sigset_t& mask) {
+  int status = EXIT_FAILURE;
+  try {
+    ::setpgid(0, 0);
+    ::sigprocmask(SIG_SETMASK, &mask, nullptr);
+    run_action(action);
+  } catch (const base::Error& error) {
+    base::log_fatal(error);
+    status = 255;
+  }
+  ::_exit(status);
+}
+
+// PID 1: passes signals on to all processes inside, and ends after one when none is left. Without
+// capabilities, it may be looked at by its user's other processes: they join through it.
+[[noreturn]] void be_init(const ActionRequest& action, base::UniqueFd ready) {
+  const sigset_t original = block_all_signals();
+  if (fork_or_throw() == 0) run_script(action, original);
+  ::prctl(PR_SET_NAME, "sifrun-init", 0, 0, 0);
+  ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  [[maybe_unused]] const int ignored = ::chdir("/");
+  [[maybe_unused]] const ssize_t written = ::write(ready.get(), &kReady, 1);
+  base::close_descriptors(0);
+  sigset_t all;
+  ::sigfillset(&all);
+  int stopping = 0;
+  for (;;) {
+    siginfo_t info{};
+    if (::sigwaitinfo(&all, &info) < 0) continue;
+    if (info.si_signo != SIGCHLD) {
+      stopping = info.si_signo;
+      ::kill(-1, stopping);
+    }
+    pid_t ended = 0;
+    while ((ended = ::waitpid(-1, nullptr, WNOHANG)) > 0) {
+    }
+    if (stopping != 0 && ended < 0 && errno == ECHILD) ::_exit(128 + stopping);
+  }
+}
+
+[[noreturn]] void run_starter(RunPlan plan, const InstanceFolder& folder, InstanceRecord record,
+                              StartEnds ends) {
+  try {
+    ::setsid();
+    redirect_streams(record);
+    block_all_signals();
+    ::signal(SIGCHLD, SIG_DFL);  // a caller that ignores it would have children vanish unseen
+    const ActionRequest action = prepare_instance(std::move(plan), [&] {
+      if (::unshare(CLONE_NEWPID) != 0)
+        throw base::errno_error(errno, "cannot make a PID namespace");
+      const pid_t init = fork_or_throw();
+      if (init != 0) watch(init, folder, std::move(record), std::move(ends));
+      ends.lock.reset();
+      ends.ready.read_end.reset();
+    });
+    sigset_t none;
+    ::sigemptyset(&none);
+    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    be_init(action, std::move(ends.ready.write_end));
+  } catch (const base::Error& error) {
+    send_error(ends.answer.get(), error);
+  }
+  ::_exit(EXIT_FAILURE);
+}
+
+struct NamespaceRow {
+  const char* name;
+  int flag;
+};
+// The user namespace first: it grants what entering the others takes.
+constexpr auto kJoined = std::to_array<NamespaceRow>({{"user", CLONE_NEWUSER},
+                                                      {"pid", CLONE_NEWPID},
+                                                      {"ipc", CLONE_NEWIPC},
+                                                      {"uts", CLONE_NEWUTS},
+                                                      {"net", CLONE_NEWNET},
+                                                      {"mnt", CLONE_NEWNS}});
+
+bool is_own(int namespace_fd, const char* name) {
+  const std::optional<struct stat> own = base::find_status(base::cat("/proc/self/ns/", name));
+  const struct stat other = base::file_status(namespace_fd, name);
+  return own && own->st_dev == other.st_dev && own->st_ino == other.st_ino;
+}
+
+// All through one descriptor: what it leads to is of the process that is checked, or nothing. Those
+// that the instance shares with the caller are left out: entering them may not be allowed.
+std::array<base::UniqueFd, kJoined.size()> open_namespaces(const InstanceRecord& record) {
+  const base::UniqueFd process =
+      base::open_file(base::cat("/proc/", record.init.pid), O_RDONLY | O_DIRECTORY);
+  if (!is_alive(record.init)) throw base::error("no instance found with name ", record.name);
+  std::array<base::UniqueFd, kJoined.size()> opened;
+  for (std::size_t i = 0; i < kJoined.size(); ++i) {
+    base::UniqueFd each =
+        base::open_file_at(process.get(), base::cat("ns/", kJoined[i].name), O_RDONLY);
+    if (!is_own(each.get(), kJoined[i].name)) opened[i] = std::move(each);
+  }
+  return opened;
+}
+
+}  // namespace
+
+void start_instance(RunPlan plan, const InstanceFolder& folder, InstanceRecord record,
+                    base::UniqueFd lock) {
+  base::Pipe answer = base::make_pipe();
+  StartEnds ends{std::move(lock), std::move(answer.write_end), base::make_pipe()};
+  if (fork_or_throw() == 0)
+    run_starter(std::move(plan), folder, std::move(record), std::move(ends));
+  ends = {};
+  throw_answer(answer.read_end.get());
+}
+
+void run_in_instance(const InstanceRecord& record, JoinRequest request) {
+  auto namespaces = open_namespaces(record);
+  for (std::size_t i = 0; i < kJoined.size(); ++i) {
+    if (kJoined[i].flag == CLONE_NEWNS) enter_joined_pid_namespace();
+    if (namespaces[i] && ::setns(namespaces[i].get(), kJoined[i].flag) != 0)
+      throw base::errno_error(errno, "cannot enter the ", kJoined[i].name,
+                              " namespace of instance ", record.name);
+  }
+  namespaces = {};
+  drop_privileges(IdMap::own_id, {}, 0);
+  const std::string directory = enter_start_directory(request.start);
+  set_variable(request.action.environment.host, "PWD", directory);
+  if (request.reset_umask) ::umask(0022);
+  run_action(std::move(request.action));
+}
+
+}  // namespace runtime

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Containers that run in the background under a name: started, and joined by later commands.
+//
+//   launcher -> watcher (removes the record when the instance is dead, holds nothing else)
+//                 -> init (PID 1 of the instance's namespaces, without privileges) -> startscript
+#pragma once
+
+#include "runtime/instance_record.h"
+#include "runtime/run_plan.h"
+
+namespace runtime {
+
+// Returns when the instance is there and its record is written; throws what kept it from starting.
+// `lock` is the folder's. The plan's PID namespace and verb (start or run) are the instance's.
+void start_instance(RunPlan plan, const InstanceFolder& folder, InstanceRecord record,
+                    base::UniqueFd lock);
+
+struct JoinRequest {
+  StartRequest start;
+  ActionRequest action;
+  bool reset_umask = false;
+};
+// Enters the instance's namespaces and becomes the payload there, a process of its PID namespace;
+// the caller's process is its stand-in.
+[[noreturn]] void run_in_instance(const InstanceRecord& record, JoinRequest request);
+
+}  // namespace runtime

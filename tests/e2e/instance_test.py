@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instances begin, are joined and end without leaving anything, however they end."""
+import json
+import os
+import pathlib
+import signal
+import time
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def needs_fuse(fuse_device):
+    """The image is mounted through it."""
+
+
+@pytest.fixture
+def instance(identity, sifrun, busybox_sif, tmp_path):
+    """Runs `sifrun instance ...` with records in a folder of the test; ends what is left."""
+    environment = {"APPTAINER_CONFIGDIR": str(tmp_path / "config")}
+
+    class Instances:
+        image, folder = busybox_sif, tmp_path / "config"
+
+        def __call__(self, *words, program="instance"):
+            return identity.run([sifrun, program, *words], env=environment)
+
+        def start(self, name, *options):
+            done = self("start", *options, self.image, name)
+            assert done.returncode == 0, done.stderr
+            return self.list()[name]
+
+        def list(self):
+            return {each["instance"]: each["pid"] for each in json.loads(self("list", "--json").stdout)["instances"]}
+
+        def popen(self, *words):
+            return identity.popen([sifrun, *words], env=environment)
+
+        def records(self):
+            return [path.name for path in self.folder.rglob("*.json")]
+
+    made = Instances()
+    yield made
+    made("stop", "--all", "--force")
+
+
+def parent_of(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+def wait_until(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def exists(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_processes_of_commands_share_everything(instance):
+    instance.start("one")
+    show = "readlink /proc/self/ns/pid; readlink /proc/self/ns/mnt; readlink /proc/self/ns/user"
+    seen = {instance("instance://one", "sh", "-c", show, program="exec").stdout for _ in range(3)}
+    assert len(seen) == 1 and len(seen.pop().split()) == 3
+
+
+def test_no_privileges_inside(instance):
+    instance.start("one")
+    text = instance("instance://one", "cat", "/proc/self/status", "/proc/1/status", program="exec").stdout
+    capabilities = [line for line in text.splitlines() if line.startswith("Cap")]
+    assert len(capabilities) == 10 and all(line.endswith("0000000000000000") for line in capabilities)
+    assert text.count("NoNewPrivs:\t1") == 2
+
+
+@pytest.mark.parametrize("victim", ["init", "watcher"])
+def test_killed_from_outside(victim, instance, root):
+    """Whichever process is killed, the instance is gone or whole, and no record of the dead stays."""
+    init = instance.start("one")
+    watcher = parent_of(init)
+    os.kill(init if victim == "init" else watcher, signal.SIGKILL)
+    if victim == "init":
+        wait_until(lambda: not exists(init) and not exists(watcher))
+        assert instance.records() == [] and instance.list() == {}
+    else:
+        assert instance("instance://one", "true", program="exec").returncode == 0
+    assert instance("start", instance.image, "one").returncode == (0 if victim == "init" else 255)
+
+
+def test_record_of_a_dead_process_is_not_believed(instance):
+    init = instance.start("one")
+    record = next(instance.folder.rglob("one.json"))
+    text = json.loads(record.read_text())
+    instance("stop", "one")
+    wait_until(lambda: not exists(init))
+    for changed in ({"pid": os.getpid()}, {"pid": 1}, {"start_time": 1, "pid": os.getpid()}, {"boot_id": "other"}):
+        record.write_text(json.dumps({**text, **changed}))
+        os.chown(record, *[os.stat(record.parent).st_uid] * 2)
+        done = instance("instance://one", "true", program="exec")
+        assert done.returncode == 255 and "no instance found with name one" in done.stderr
+        assert instance.list() == {} and instance.records() == []
+    for damage in ("", "{", "[]", '{"pid":"x"}'):
+        record.write_text(damage)
+        assert instance.list() == {}
+    assert instance("start", instance.image, "one").returncode == 0
+
+
+def test_of_many_starts_with_one_name_one_succeeds(instance):
+    running = [instance.popen("--quiet", "instance", "start", instance.image, "one") for _ in range(8)]
+    assert sorted(process.wait(60) for process in running) == [0] + [255] * 7
+    assert list(instance.list()) == ["one"]
+
+
+def test_failed_start_leaves_nothing(instance):
+    done = instance("start", "--bind", "/no/such:/mnt", instance.image, "one")
+    assert done.returncode == 255 and "/no/such" in done.stderr
+    assert instance.records() == [] and instance.list() == {}
+
+
+def test_stop_ends_everything(instance):
+    """The init, what commands have started inside, their stand-ins and the image's server."""
+    init = instance.start("one")
+    watcher = parent_of(init)
+    command = instance.popen("exec", "instance://one", "sleep", "1000")
+    wait_until(lambda: "sleep 1000" in instance("instance://one", "sh", "-c", "cat /proc/*/cmdline | tr '\\0' ' '", program="exec").stdout)
+    assert instance("stop", "one").returncode == 0
+    assert command.wait(20) != 0
+    wait_until(lambda: not exists(init) and not exists(watcher))
+    assert instance.records() == []
+
+
+def test_caller_that_ignores_its_children(instance, identity, sifrun, tmp_path):
+    environment = {"APPTAINER_CONFIGDIR": str(instance.folder)}
+    script = "import signal, os, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    done = identity.run(["/usr/bin/python3", "-c", script, sifrun, "instance", "start", instance.image, "one"], env=environment)
+    assert done.returncode == 0, done.stderr
+    time.sleep(0.2)
+    assert list(instance.list()) == ["one"]
