@@ -52,8 +52,9 @@ def test_ranks_of_slurm(cluster, training, ranks):
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_ranks_of_mpirun(cluster, training, home, ranks):
-    done = cluster.run(["mpirun.openmpi", "--oversubscribe", "-n", ranks, home / "bin/sifrun", "exec", "image.sif", "python3", "reduce.py"],
+def test_ranks_of_mpirun(cluster, training, ranks):
+    write(training, "rank.sh", snippet("clusters.md", "rank.sh"), 0o755)
+    done = cluster.run(["mpirun.openmpi", "--oversubscribe", "-n", ranks, "./rank.sh", "python3", "reduce.py"],
                        cwd=training, timeout=300, env={"OMPI_MCA_oob_tcp_if_include": "lo"})  # all that the node has
     assert done.returncode == 0, done.stderr
     assert sorted(done.stdout.splitlines()) == sums(ranks)
