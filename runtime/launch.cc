@@ -97,11 +97,12 @@ void assemble(RunPlan& plan, ImageSource& image, ExtraImages& extra) {
   plan.action.times.end_phase("root switched");
 }
 
-// Whoever shares a user namespace must be the same in it, and without capabilities there.
+// Whoever shares a user namespace must be the same in it, and without capabilities there; what a
+// filter forbids could be done by another's process.
 bool may_share(const RunPlan& plan, const ExtraImages& extra) {
   const IdentityRequest& identity = plan.identity;
-  return extra.empty() && plan.capabilities == 0 && !identity.fake_root && !identity.uid &&
-         !identity.gid;
+  return extra.empty() && plan.capabilities == 0 && plan.seccomp_profile.empty() &&
+         !identity.fake_root && !identity.uid && !identity.gid;
 }
 
 std::optional<SeccompFilter> find_filter(const RunPlan& plan) {
