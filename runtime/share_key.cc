@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <initializer_list>
 
 #include "base/error.h"
 #include "base/syscalls.h"
@@ -39,8 +40,11 @@ constexpr auto kCountVariables = std::to_array<std::string_view>({
     "PALS_LOCAL_SIZE",  // HPE
 });
 
-std::string identity(const struct stat& status) {
-  return base::cat(status.st_dev, ":", status.st_ino);
+// Streams are slow to make, and this is on the way of every start.
+std::string numbers(std::initializer_list<std::uint64_t> values) {
+  std::string text;
+  for (const std::uint64_t value : values) text += std::to_string(value) + " ";
+  return text;
 }
 
 // Namespaces that paths, ids and process numbers are understood in; and the root, since a process
@@ -50,7 +54,7 @@ std::optional<std::string> place_of_caller() {
   for (const char* path : {"/proc/self/ns/user", "/proc/self/ns/mnt", "/proc/self/ns/pid", "/"}) {
     struct stat status {};
     if (::stat(path, &status) != 0) return std::nullopt;
-    place += identity(status) + " ";
+    place += numbers({status.st_dev, status.st_ino});
   }
   return place;
 }
@@ -80,10 +84,10 @@ std::string kill_domain(const std::vector<std::string>& environment, std::string
   std::string domain;
   for (const std::string_view name : kJobVariables) {
     if (const auto value = find_variable(environment, name))
-      domain += base::cat(name, "=", *value, "\n");
+      domain.append(name).append("=").append(*value).append("\n");
   }
   for (const std::string& group : base::split(cgroups, '\n'))
-    domain += base::cat(without_task(group), "\n");
+    domain.append(without_task(group)).append("\n");
   return domain;
 }
 
@@ -108,11 +112,14 @@ std::optional<std::string> find_share_key(const ShareRequest& request, const sif
       tagged ? "" : base::find_small_file("/proc/self/cgroup", kMaxCgroups);
   if (!place || !cgroups) return std::nullopt;
   const struct stat file = base::file_status(image.fd.get(), image.path);
-  return base::cat("sifrun ", kVersion, "\nids ", ::geteuid(), " ", ::getegid(), "\nimage ",
-                   identity(file), " ", file.st_size, " ", file.st_mtim.tv_sec, ".",
-                   file.st_mtim.tv_nsec, " ", image.offset, " ", image.size, "\nplace ", *place,
-                   "\n", tagged ? "tag " + request.tag : kill_domain(environment, *cgroups),
-                   "\nview ", request.view);
+  std::string key = "sifrun " + std::string(kVersion) + "\nids ";
+  key += numbers({::geteuid(), ::getegid()}) + "\nimage ";
+  key += numbers({file.st_dev, file.st_ino, static_cast<std::uint64_t>(file.st_size),
+                  static_cast<std::uint64_t>(file.st_mtim.tv_sec),
+                  static_cast<std::uint64_t>(file.st_mtim.tv_nsec), image.offset, image.size});
+  key += "\nplace " + *place + "\n";
+  key += tagged ? "tag " + request.tag : kill_domain(environment, *cgroups);
+  return key + "\nview " + request.view;
 }
 
 }  // namespace runtime
