@@ -15,6 +15,7 @@ import pytest
 
 from beds import cache, debian_tree, images, made_once
 from beds.conda import Conda
+from beds.snippets import snippet
 from conftest import convert
 
 
@@ -35,13 +36,10 @@ def share(root, user):
 @pytest.fixture(scope="session")
 def home(share, programs, user):
     folder = share / "home"
-    for path in (folder, folder / "bin"):
-        path.mkdir()
-        own(path, user)
-    for path in programs.values():
-        shutil.copy(path, folder / "bin")
-    for name in ("singularity", "apptainer"):
-        (folder / "bin" / name).symlink_to("sifrun")
+    folder.mkdir()
+    own(folder, user)
+    done = user.run(["sh", "-ec", snippet("clusters.md", "links")], cwd=programs["sifrun"].parent, env={"HOME": folder})
+    assert done.returncode == 0, done.stderr
     return folder
 
 

@@ -14,7 +14,7 @@ from beds.snippets import snippet
 from conftest import convert
 
 pytest_plugins = ("beds.cluster",)
-RUNS, REMOVED, COMPLETED, HELD = 2, 3, 4, 5
+RUNS, REMOVED, COMPLETED, HELD = 2, 3, 4, 5  # values of JobStatus
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +55,15 @@ def pool(make_pool):
         yield running
 
 
-def container_job(pool, work, image, text="", executable=None):
-    """The document's submit file with this image, program and these lines; waits for its end."""
-    submit = snippet("clusters.md", "container.sub", **{"image.sif": image})
-    lines = [line for line in submit.splitlines() if not (line.startswith(("arguments", "executable")) and (text or not executable))]
-    if executable:
-        write(work, "job.sh", executable, 0o755)
+def container_job(pool, work, image, *more, script=None, arguments=False):
+    """Submits the document's job with this image, script and further lines; without a script it is the image's own program."""
+    left_out = ([] if script else ["executable"]) + ([] if arguments else ["arguments"])
+    submit = snippet("clusters.md", "container.sub", **{"image.sif": image}).splitlines()
+    lines = [line for line in submit if line.split()[0] not in [*left_out, "queue"]]
+    if script:
+        write(work, "job.sh", script, 0o755)
     write(work, "data.txt", "data\n")
-    lines[-1:] = [text, "queue"] if text else ["queue"]
-    return pool.submit(work, "\n".join(lines) + "\n")
+    return pool.submit(work, "\n".join([*lines, *more, "queue", ""]))
 
 
 def finished(pool, work, cluster, state=COMPLETED):
@@ -76,7 +76,7 @@ def finished(pool, work, cluster, state=COMPLETED):
 def test_program_arguments_and_exit_code(pool, work, small_sif):
     """The document's submit file as it is; blanks, dollars and data arrive."""
     script = '#!/bin/sh\nprintf "<%s>\\n" "$@"; cat data.txt; cat /srv/replaced; pwd; echo $_CONDOR_SCRATCH_DIR; exit 7\n'
-    cluster = container_job(pool, work, small_sif, executable=script)
+    cluster = container_job(pool, work, small_sif, script=script, arguments=True)
     assert finished(pool, work, cluster)["ExitCode"] == 7
     *said, directory, scratch = (work / "job.out").read_text().splitlines()
     assert said == ["<two words>", "<$HOME>", "data", "new"]
@@ -92,14 +92,14 @@ def test_folder_as_image(pool, work):
     shutil.copy("/bin/busybox", program)
     for name in ("sh", "cat"):
         (folder / "bin" / name).symlink_to("busybox")
-    cluster = container_job(pool, work, "tree", "executable = job.sh", executable="#!/bin/sh\ncat /marker\n")
+    cluster = container_job(pool, work, "tree", script="#!/bin/sh\ncat /marker\n")
     assert finished(pool, work, cluster)["ExitCode"] == 0
     assert (work / "job.out").read_text() == "a folder\n"
 
 
 def test_target_directory(pool, work, small_sif):
     script = "#!/bin/sh\npwd; cat data.txt\n"
-    cluster = container_job(pool, work, small_sif, "executable = job.sh\ncontainer_target_dir = /td", executable=script)
+    cluster = container_job(pool, work, small_sif, "container_target_dir = /td", script=script)
     assert finished(pool, work, cluster)["ExitCode"] == 0
     assert (work / "job.out").read_text() == "/td/scratch\ndata\n"
 
@@ -111,9 +111,9 @@ def test_without_a_program_the_images_own_runs(pool, work, small_sif):
 
 
 def test_environment(pool, work, small_sif):
-    more = "executable = job.sh\nenvironment = \"PLAIN=1 SPACED='two words' APPTAINER_BIND=/nowhere\""
+    more = "environment = \"PLAIN=1 SPACED='two words' APPTAINER_BIND=/nowhere\""
     script = '#!/bin/sh\nprintf "%s\\n" "$PLAIN" "$SPACED" "$GREETING" "$BATCH_SYSTEM" "$HOME" "$PWD"\n'
-    cluster = container_job(pool, work, small_sif, more, executable=script)
+    cluster = container_job(pool, work, small_sif, more, script=script)
     assert finished(pool, work, cluster)["ExitCode"] == 0
     *said, home, directory = (work / "job.out").read_text().splitlines()
     assert said == ["1", "two words", "hello world", "HTCondor"]
@@ -121,14 +121,14 @@ def test_environment(pool, work, small_sif):
 
 
 def test_death_by_signal(pool, work, small_sif):
-    cluster = container_job(pool, work, small_sif, "executable = job.sh", executable="#!/bin/sh\nkill -SEGV $$\n")
+    cluster = container_job(pool, work, small_sif, script="#!/bin/sh\nkill -SEGV $$\n")
     job = finished(pool, work, cluster)
     assert job.get("ExitCode") == 128 + signal.SIGSEGV or job.get("ExitSignal") == signal.SIGSEGV
 
 
 def test_gpus(pool, work, small_sif):
     script = '#!/bin/sh\necho $CUDA_VISIBLE_DEVICES $NVIDIA_VISIBLE_DEVICES\n'
-    cluster = container_job(pool, work, small_sif, "executable = job.sh\nrequest_gpus = 1", executable=script)
+    cluster = container_job(pool, work, small_sif, "request_gpus = 1", script=script)
     assert finished(pool, work, cluster)["ExitCode"] == 0
     first, second = (work / "job.out").read_text().split()
     assert first == second and first in ("GPU-aaaa0001", "GPU-bbbb0002")
@@ -144,26 +144,27 @@ def running(pool, work, cluster, file):
             return
 
 
-def test_vacating_lets_the_job_end_by_itself(pool, work, small_sif):
+@pytest.mark.parametrize("command", ["condor_rm", "condor_vacate_job"])
+def test_the_program_is_asked_to_end(pool, work, small_sif, command):
     script = f"#!/bin/sh\ntrap 'echo asked > {work}/end; exit 3' TERM\n: > {work}/started\nwhile :; do sleep 1; done\n"
-    cluster = container_job(pool, work, small_sif, "executable = job.sh", executable=script)
+    cluster = container_job(pool, work, small_sif, script=script)
     running(pool, work, cluster, "started")
-    pool.node.succeed(["condor_rm", str(cluster)])
+    pool.node.succeed([command, str(cluster)])
     for _ in wait(30, "the job's trap"):
         if (work / "end").exists():
             break
-    assert pool.wait_for(cluster, REMOVED)["JobStatus"] == REMOVED
+    pool.node.run(["condor_rm", str(cluster)])  # vacated, it would start again
 
 
 def test_broken_image_is_the_reason(pool, work):
     """HTCondor tries a container first (`test`); the job is put back with code 45 and the first line that it got."""
     write(work, "broken.sif", "no image\n")
-    cluster = container_job(pool, work, "broken.sif", "executable = job.sh", executable="#!/bin/sh\n")
+    cluster = container_job(pool, work, "broken.sif", script="#!/bin/sh\n")
     for _ in wait(60, "the reason"):
         job = pool.job(cluster)
         if job.get("VacateReasonCode") == 45:
             break
-    pool.node.succeed(["condor_rm", str(cluster)])
+    pool.node.run(["condor_rm", str(cluster)])  # vacated, it would start again
     assert "broken.sif is neither a SIF nor a squashfs image" in job["VacateReason"]
 
 
@@ -179,7 +180,7 @@ def read_until(session, what):
 
 
 def test_ssh_to_job_is_inside(pool, work, small_sif):
-    cluster = container_job(pool, work, small_sif, "executable = job.sh", executable=f"#!/bin/sh\n: > {work}/started\nsleep 60\n")
+    cluster = container_job(pool, work, small_sif, script=f"#!/bin/sh\n: > {work}/started\nsleep 60\n")
     running(pool, work, cluster, "started")
     terminal = ["script", "-qc", f"condor_ssh_to_job -auto-retry {cluster}", "/dev/null"]
     session = pool.node.popen(terminal, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
