@@ -25,6 +25,8 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
     {"inspect", run_inspect_verb, "show labels, scripts and apps of an image"},
     {"slurm-task", run_slurm_verb},
     {"run-help", run_help_verb, "show the help text of an image"},
+    {"sign", run_sign_verb, "sign an image with a PEM key"},
+    {"verify", run_verify_verb, "verify the signatures of an image"},
     {"sif", run_sif_verb, "show and change what a SIF file contains"},
 });
 

@@ -71,6 +71,9 @@ int run_inspect_verb(const Invocation& invocation);
 int run_help_verb(const Invocation& invocation);
 // cmd/instance_verbs.cc
 int run_instance_verb(const Invocation& invocation);
+// cmd/sign_verbs.cc
+int run_sign_verb(const Invocation& invocation);
+int run_verify_verb(const Invocation& invocation);
 // cmd/sif_verbs.cc
 int run_sif_verb(const Invocation& invocation);
 
