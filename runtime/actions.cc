@@ -104,7 +104,8 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
 [[noreturn]] void start_program(const ActionRequest& request, std::vector<std::string> arguments,
                                 const std::vector<std::string>& environment) {
   const std::string name = arguments.at(0);
-  const std::string path = shell::find_program(name, variable_or_empty(environment, "PATH"));
+  const std::string path =
+      shell::find_program(name, variable_or_empty(environment, "PATH"), request.is_absent);
   if (path.empty()) {
     const int error = errno;
     if (error == EACCES) throw base::Error(base::cat("\"", name, "\": permission denied"), EACCES);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,8 @@ struct ActionRequest {
   // the image's C library before they start.
   std::vector<std::string> host_environments;
   std::vector<HostNeed> host_needs;
+  // True of paths that certainly do not exist in the container; empty: nothing is certain.
+  std::function<bool(const std::string&)> is_absent;
   base::PhaseTimes times;  // printed when the program starts, if wanted
 };
 

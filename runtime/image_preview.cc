@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "base/syscalls.h"
 #include "runtime/mount_table.h"
@@ -39,6 +40,25 @@ std::string whole_path(const sif::WalkedImagePath& path) {
 ImagePreview::ImagePreview(const sif::SquashfsReader& image, const RunPlan& plan)
     : image_(image), plan_(plan) {
   for (const MountEntry& entry : plan.mounts) targets_.push_back(find_path(image, entry.target));
+}
+
+std::function<bool(const std::string&)> ImagePreview::absence(
+    std::shared_ptr<const sif::SquashfsReader> image) const {
+  if (plan_.writable_tmpfs) return {};
+  std::vector<std::string> mounted;
+  for (const std::optional<sif::WalkedImagePath>& target : targets_) {
+    if (!target) return {};
+    mounted.push_back(whole_path(*target));
+  }
+  return [image = std::move(image), mounted = std::move(mounted)](const std::string& path) {
+    if (!path.starts_with('/')) return false;
+    const auto walked = find_path(*image, path);
+    if (!walked || walked->missing.empty()) return false;
+    const std::string whole = whole_path(*walked);
+    return std::ranges::none_of(mounted, [&](const std::string& target) {
+      return is_within(whole, target) || is_within(target, whole);
+    });
+  };
 }
 
 std::vector<AddedPath> ImagePreview::missing_mount_points(bool for_others) const {

@@ -4,6 +4,8 @@
 // costs a hundred times as much.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +23,10 @@ class ImagePreview {
   // Both are borrowed.
   ImagePreview(const sif::SquashfsReader& image, const RunPlan& plan);
 
+  // Paths that the container will not have, whatever happens in it: absent in the image and out of
+  // reach of every mount. Keeps the image, not the plan.
+  std::function<bool(const std::string&)> absence(
+      std::shared_ptr<const sif::SquashfsReader> image) const;
   // Mount points of the plan that the image lacks; looks at the host for what the sources are. For
   // a mount that others use, too, those of the user's own binds are left out: the next start may
   // want something else there.

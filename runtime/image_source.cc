@@ -114,23 +114,22 @@ void ImageSource::find_share(const ShareRequest& request,
 
 void ImageSource::read_tables() {
   if (!file_) return;
-  reader_ = std::make_unique<sif::SquashfsReader>(file_->fd.get(), file_->offset, file_->size,
-                                                  file_->path);
+  served_ = std::make_shared<const OpenFile>(std::move(*file_));
+  file_.reset();
 }
 
 void ImageSource::preview(RunPlan& plan) {
-  if (!reader_) return;
-  const ImagePreview preview(*reader_, plan);
+  if (!served_) return;
+  const ImagePreview preview(served_->reader, plan);
   added_ = preview.missing_mount_points(shows_others_);
   plan.image_texts = preview.account_files();
   plan.action.environment.scripts = preview.scripts();
+  plan.action.is_absent = preview.absence({served_, &served_->reader});
 }
 
 void ImageSource::start_server() {
-  if (!file_) return;
-  server_ = ImageServer::start(*file_, *reader_, added_, std::move(share_.listener));
-  reader_.reset();
-  file_.reset();
+  if (!served_) return;
+  server_ = ImageServer::start(served_->file, served_->reader, added_, std::move(share_.listener));
 }
 
 IdMap ImageSource::enter_user_namespace(const IdentityRequest& identity) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/image_mount.h"
@@ -68,8 +69,14 @@ class ImageSource {
   bool writable_ = false;
   std::string directory_;  // an unpacked image; empty for a file
   std::optional<sif::ImageFile> file_;
-  std::unique_ptr<sif::SquashfsReader> reader_;  // of the file
-  std::vector<AddedPath> added_;                 // mount points that the file lacks
+  struct OpenFile {
+    explicit OpenFile(sif::ImageFile image)
+        : file(std::move(image)), reader(file.fd.get(), file.offset, file.size, file.path) {}
+    sif::ImageFile file;
+    sif::SquashfsReader reader;
+  };
+  std::shared_ptr<const OpenFile> served_;  // what a server is to serve
+  std::vector<AddedPath> added_;            // mount points that the file lacks
   Share share_;
   bool shows_others_ = false;  // the server waits for namespaces to hand to others
   bool is_shared_ = false;

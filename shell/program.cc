@@ -46,7 +46,8 @@ bool is_interpretable(const std::string& text, int exec_error) {
 
 }  // namespace
 
-std::string find_program(const std::string& name, std::string_view search_path) {
+std::string find_program(const std::string& name, std::string_view search_path,
+                         const PathPredicate& is_absent) {
   if (name.empty()) {
     errno = ENOENT;
     return {};
@@ -60,6 +61,7 @@ std::string find_program(const std::string& name, std::string_view search_path) 
   }
   for (const std::string& directory : base::split(search_path, ':')) {
     const std::string path = directory.empty() ? "./" + name : directory + "/" + name;
+    if (is_absent && is_absent(path)) continue;
     const int why = refusal(path);
     if (why == 0) return path;
     if (why == EACCES) error = EACCES;

@@ -2,6 +2,7 @@
 // Finding and becoming programs.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,8 +12,11 @@
 namespace shell {
 
 // A command with a slash, or searched for in `search_path`. Empty if it cannot be run, with errno
-// ENOENT (not found) or EACCES (found, not executable).
-std::string find_program(const std::string& name, std::string_view search_path);
+// ENOENT (not found) or EACCES (found, not executable). Where `is_absent` is true of a path it is
+// not looked at.
+using PathPredicate = std::function<bool(const std::string&)>;
+std::string find_program(const std::string& name, std::string_view search_path,
+                         const PathPredicate& is_absent = {});
 
 // execve(2) that also interprets shell scripts in this process where the kernel cannot start
 // them: no #! line, or a #! line naming a shell that does not exist here. Ends the process with 2

@@ -75,6 +75,20 @@ TEST_F(PreviewTest, LeavesAloneWhatMountsChange) {
   EXPECT_FALSE(preview().account_files().passwd);
 }
 
+TEST_F(PreviewTest, KnowsWhatTheContainerCannotHave) {
+  bind(output_.path(), "/link/a");
+  const std::shared_ptr<const sif::SquashfsReader> image = std::move(image_.reader);
+  const auto is_absent = ImagePreview(*image, plan_).absence(image);
+  EXPECT_TRUE(is_absent("/etc/shadow"));
+  EXPECT_FALSE(is_absent("/etc/passwd"));
+  EXPECT_FALSE(is_absent("etc/shadow"));
+  EXPECT_FALSE(is_absent("/real/a/anything"));
+  EXPECT_FALSE(is_absent("/link/a/anything"));
+  EXPECT_TRUE(is_absent("/link/b"));
+  plan_.writable_tmpfs = true;
+  EXPECT_FALSE(ImagePreview(*image, plan_).absence(image));
+}
+
 TEST_F(PreviewTest, LeavesUnreadableScriptsToTheContainer) {
   std::filesystem::permissions(tree_ / ".singularity.d/env/90-b.sh", std::filesystem::perms{0200});
   ASSERT_TRUE(sif::make_image(tree_.path(), output_ / "j", "-comp gzip"));
