@@ -115,11 +115,14 @@ def _remove_group(runner):
                 pass  # a server is still ending in it
 
 
-def heading(title, runs):
+def machine():
     model = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown CPU")
     commit = subprocess.run(["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
-    print(f"{title}\n{len(os.sched_getaffinity(0))} CPUs of {model}, Linux {platform.release()}, load {os.getloadavg()[0]:.1f}; "
-          f"commit {commit}; runs: {runs}\n")
+    return (f"{len(os.sched_getaffinity(0))} CPUs of {model}, Linux {platform.release()}, load {os.getloadavg()[0]:.1f}; commit {commit}")
+
+
+def heading(title, runs):
+    print(f"{title}\n{machine()}; runs: {runs}\n")
 
 
 def table(rows, unit):

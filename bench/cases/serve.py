@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading from an image: cold is a fresh mount with the image in the page cache, warm the same again within that mount. Every command
+line is a whole container, so cold figures contain its start."""
+from runner import Program
+
+TITLE = "Serving files"
+
+IMPORT = "python3 -c 'import numpy'"
+READ = "find / -xdev -type f -print0 2>/dev/null | xargs -0 -n 64 -P 2 cat >/dev/null 2>&1 || true"
+STAT = "find / -xdev -size -0 >/dev/null 2>&1 || true"
+# (what, script, targets against peers of the same codec: cold or warm, peer, ratio)
+WORK = [
+    ("import numpy", IMPORT, {"cold": [("kernel", 0.65), ("apptainer", 1 / 2.5), ("bwrap", 1.25)], "warm": [("kernel", 1.1), ("bwrap", 1.1)]}),
+    ("all files, two readers", READ, {"cold": [("kernel", 0.35), ("apptainer", 1 / 2.5)], "warm": [("kernel", 1.1)]}),
+    ("stat of all files", STAT, {"cold": [("kernel", 1.3), ("apptainer", 1 / 2.5)], "warm": [("kernel", 1.1)]}),
+]
+
+
+def script(work, state):
+    if state == "cold":
+        return ["sh", "-c", work]
+    return ["sh", "-c", f"{work}\nstart=$(date +%s%N)\n{work}\necho $(($(date +%s%N) - start))"]
+
+
+def groups(bed):
+    result = []
+    for title, work, targets in WORK:
+        for codec in ("zstd", "gzip"):
+            mount, attach, detach = bed.loop_mount(codec)
+            for state in ("cold", "warm"):
+                argv, inner = script(work, state), state == "warm"
+                programs = [
+                    Program("sifrun", bed.sifrun_exec(argv, codec, ["--share=off"]), home=bed.home, inner=inner),
+                    Program("kernel", bed.bwrap(argv, mount), before=attach, after=detach, inner=inner, remark="squashfs on a loop device, bwrap"),
+                    Program("bwrap", bed.bwrap(argv), inner=inner, remark="unpacked folder"),
+                    Program("apptainer", **bed.apptainer_exec(argv, codec), inner=inner, remark="squashfuse_ll"),
+                ]
+                result.append((f"{title}, {state}, {codec}", "ms", programs,
+                               [("sifrun", peer, limit) for peer, limit in targets[state]]))
+    return result
