@@ -102,3 +102,17 @@ def test_concurrent_changes_all_arrive(user, sifrun, busybox_sif, tmp_path):
     assert [process.wait(60) for process in running] == [0] * len(texts)
     found = [user.run([sifrun, "sif", "dump", str(5 + i), image]).stdout for i in range(len(texts))]
     assert sorted(found) == sorted(texts)
+
+
+@pytest.mark.parametrize("offset, value, said", [(96, 121, "descriptor offset 121"), (112, 1 << 40, "data offset")])
+def test_headers_that_would_destroy_the_file(offset, value, said, user, sifrun, busybox_sif, tmp_path):
+    """A descriptor table within the header would be written over by it; data far behind the end would grow the file without bound."""
+    image, data = tmp_path / "image.sif", tmp_path / "data"
+    content = bytearray(busybox_sif.read_bytes())
+    struct.pack_into("<q", content, offset, value)
+    image.write_bytes(content)
+    image.chmod(0o666)
+    data.write_text("data")
+    done = user.run([sifrun, "sif", "add", "--datatype", "7", image, data])
+    assert done.returncode == 1 and said in done.stderr, done.stderr
+    assert image.read_bytes() == content
