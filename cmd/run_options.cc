@@ -93,7 +93,9 @@ runtime::OverlaySpec parse_overlay(const std::string& value, const std::string& 
 std::vector<std::string> parse_name_servers(const std::string& value) {
   std::vector<std::string> servers;
   for (const std::string& field : base::split(value, ',')) {
-    const std::string address = field;
+    const std::size_t start = field.find_first_not_of(' ');
+    if (start == std::string::npos) continue;  // a trailing comma
+    const std::string address = field.substr(start, field.find_last_not_of(' ') + 1 - start);
     std::array<unsigned char, sizeof(in6_addr)> bytes{};
     if (::inet_pton(AF_INET, address.c_str(), bytes.data()) != 1 &&
         ::inet_pton(AF_INET6, address.c_str(), bytes.data()) != 1)

@@ -122,7 +122,6 @@ std::vector<BindSpec> parse_bind_list(std::string_view text, std::string_view wo
 BindSpec parse_mount_spec(std::string_view text, std::string_view working_directory) {
   std::optional<std::string> source, destination;
   BindSpec options;
-  bool is_bind = false;
   // Fields may stand in double quotes, for paths with commas.
   std::vector<std::string> fields(1);
   bool quoted = false;
@@ -145,7 +144,6 @@ BindSpec parse_mount_spec(std::string_view text, std::string_view working_direct
         throw base::error("mount ", base::printable(text), ": type ", base::printable(value),
                           " is not supported, only bind is");
       }
-      is_bind = true;
     } else if (key == "src" || key == "source") {
       source = value;
     } else if (key == "dst" || key == "destination" || key == "target") {
@@ -162,7 +160,7 @@ BindSpec parse_mount_spec(std::string_view text, std::string_view working_direct
       throw base::error("mount ", base::printable(text), ": unknown key ", base::printable(key));
     }
   }
-  if (!is_bind || !source || !destination) {
+  if (!source || !destination) {
     throw base::error("mount ", base::printable(text),
                       ": expected type=bind,source=SRC,destination=DST[,ro]");
   }

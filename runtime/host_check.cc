@@ -135,6 +135,11 @@ std::optional<FuseProblem> find_fuse_problem(const char* device) {
   const base::UniqueFd fd(::open(device, O_RDWR | O_CLOEXEC));
   if (fd) return std::nullopt;
   const int problem = errno;
+  // Says nothing about FUSE.
+  if (problem == EMFILE || problem == ENFILE) {
+    throw base::errno_error(problem, "cannot open ", device)
+        .with_hint("raise the limit of open files: ulimit -n");
+  }
   return FuseProblem{base::errno_error(problem, "cannot open ", device).what(),
                      fuse_cure(problem, is_inside_container())};
 }

@@ -5,6 +5,8 @@ Exit status and standard output are the same, but for DIFFERENT, which names eve
 """
 import pytest
 
+from differences import EXEC as DIFFERENT
+
 PREPARE = """rm -rf "$HOME/w" "$HOME/made" /tmp/cw && mkdir -p "$HOME/w/one/nest" "$HOME/w/two" "$HOME/w/sp ace" /tmp/cw && cd "$HOME/w" && echo host > file
 ln -s one link && echo 1 > one/1 && echo 2 > two/2 && echo text > /tmp/cw/text
 printf 'A=1\\nB="two words"\\nC=$HOME\\nexport D=$A-x\\n' > env1; printf 'A=9\\nE=e\\n' > env2"""
@@ -93,15 +95,6 @@ LINES = {
     "program is a folder": ([], ["/srv"]),
     "program is no program": ([], ["/srv/replaced"]),
     "program without a name": ([], [""]),
-}
-
-# Why sifrun does otherwise, of exactly these.
-DIFFERENT = {
-    "bind on nothing within a read-only bind": "Apptainer makes a folder in what is bound read-only; sifrun says that it is missing",
-    "bind over the root": "Apptainer ignores it without a word; sifrun says that it cannot be",
-    "home that is not there": "Apptainer starts without it; sifrun says what is missing",
-    "scratch, relative": "taken as below / instead of a failure",
-    "killed in an own PID namespace": "the same to a shell: Apptainer exits with 137, sifrun is killed by the signal too",
 }
 
 DIRECTORIES = ["/", "/home/user", "/tmp/cw", "/etc", "/usr", "/usr/share", "/srv", "/proc", "/dev/shm", "/home/user/w/link", "/run"]

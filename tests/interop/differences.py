@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Why sifrun does otherwise than Apptainer, of exactly these command lines: the tests fail for a difference that is not listed, and for a
+listed one that is none."""
+
+# By the name of a line in exec_test.py.
+EXEC = {
+    "bind on nothing within a read-only bind": "Apptainer makes a folder in what is bound read-only; sifrun says that it is missing",
+    "bind over the root": "Apptainer ignores it without a word; sifrun says that it cannot be",
+    "home that is not there": "Apptainer starts without it; sifrun says what is missing",
+    "scratch, relative": "taken as below / instead of a failure",
+    "killed in an own PID namespace": "the same to a shell: Apptainer exits with 137, sifrun is killed by the signal too",
+}
+
+# By a line of options_test.py.
+OPTIONS = {
+    "exec -c -B one IMAGE ls /home/user": "a relative path alone is bound where it is; Apptainer fails",
+    "exec --no-mount devpts -c IMAGE ls /dev": "a contained /dev has full and mqueue, which programs for Docker expect",
+    "exec -c IMAGE sh -c 'ls /dev | grep -v fd'": "a contained /dev has full and mqueue, which programs for Docker expect",
+    "exec --fakeroot --home one IMAGE sh -c 'whoami; echo $HOME'": "a relative home is taken from the working directory, as --bind takes it",
+    "exec -B d:/mnt:image-src=/sub IMAGE ls /mnt": "image-src= looks into folders, too",
+    "exec --nvccli IMAGE true": "the driver is injected without nvidia-container-cli",
+    "exec --passphrase IMAGE true": "no passphrase is asked for: encrypted images are refused, others need none",
+    "exec --pem-path /nosuch IMAGE true": "no key is read: encrypted images are refused, others need none",
+    "test IMAGE": "Apptainer prints that it runs a test where there is none",
+}
