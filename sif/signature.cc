@@ -200,7 +200,7 @@ std::string check_objects(const SifFile& file, const Task& task, const SignedMet
   const std::uint32_t first = first_id(file.container, task.group);
   if (task.whole_group) {
     for (const auto& [id, digests] : metadata.objects)
-      if (std::ranges::none_of(task.objects, [&](const auto* each) { return each->id == id; }))
+      if (std::ranges::find(task.objects, id, &SifDescriptor::id) == task.objects.end())
         return base::cat("object ", id, ": object not found");
     for (const SifDescriptor* object : task.objects)
       if (!metadata.objects.contains(object->id))
