@@ -162,7 +162,7 @@ constexpr auto kTable = std::to_array<OptionRow>({
     {.name = "docker-host", .kind = text, .env = "DOCKER_HOST"},
     {.name = "docker-username", .kind = text, .env = "DOCKER_USERNAME"},
     {.name = "docker-password", .kind = text, .env = "DOCKER_PASSWORD"},
-    {.name = "authfile", .kind = text, .env = "AUTHFILE"},
+    {.name = "authfile", .kind = text, .env = "AUTHFILE AUTH_FILE"},
     {.name = "no-https", .env = "NO_HTTPS NOHTTPS"},
     {.name = "nohttps", .same_as = "no-https"},
     {.name = "tmpdir", .kind = text, .env = "TMPDIR"},

@@ -1,22 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 // exec, run, shell and test: options -> plan -> launch.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/syscalls.h"
 #include "base/text.h"
 #include "cmd/action_plan.h"
+#include "cmd/exit_codes.h"
 #include "cmd/instances.h"
 #include "cmd/run_options.h"
+#include "cmd/sifconv_call.h"
 #include "cmd/verbs.h"
+#include "oci/image_cache.h"
+#include "oci/image_source.h"
 #include "runtime/host_plan.h"
 #include "runtime/instance.h"
 #include "runtime/launch.h"
@@ -36,19 +43,40 @@ constexpr auto kActions = std::to_array<ActionRow>({
     {"test", runtime::Verb::test, "IMAGE [ARG...]"},
 });
 
-// The program that this one stands in for fetches and builds images from addresses; these are
-// files.
-void refuse_address(const std::string& image) {
-  static constexpr auto kArchives =
-      std::to_array<std::string_view>({"docker-archive:", "oci-archive:"});
-  const bool archive = std::ranges::any_of(
-      kArchives, [&](std::string_view prefix) { return image.starts_with(prefix); });
-  const bool address = archive || image.find("://") != std::string::npos ||
-                       image.starts_with("docker-daemon:") || image.starts_with("oci:");
-  if (!address || ::access(image.c_str(), F_OK) == 0) return;
-  throw base::error("the image must be a file or a folder, not ", base::printable(image))
-      .with_hint(archive ? base::cat("convert it first: sifconv ", image)
-                         : "where you have Docker: docker save IMAGE | sifconv - image.sif");
+bool is_address(const std::string& image) {
+  return oci::has_transport(image) && ::access(image.c_str(), F_OK) != 0;
+}
+
+// An image that only this run sees: its file has no name any more when it begins.
+std::optional<std::string> convert_without_cache(const ParsedOptions& parsed,
+                                                 const std::string& image) {
+  const char* chosen = std::getenv("TMPDIR");
+  std::string folder = parsed.text("tmpdir").value_or(chosen == nullptr ? "/tmp" : chosen);
+  folder += "/sifrun-XXXXXX";
+  if (::mkdtemp(folder.data()) == nullptr)
+    throw base::errno_error(errno, "cannot make a folder ", base::printable(folder));
+  const std::string file = folder + "/image.sif";
+  std::vector<std::string> arguments = sifconv_arguments(parsed);
+  arguments.insert(arguments.end(), {"--", image, file});
+  const bool done = run_sifconv(arguments) == EXIT_SUCCESS;
+  const int fd = done ? base::open_file(file, O_RDONLY).release() : -1;  // until the payload begins
+  ::unlink(file.c_str());
+  ::rmdir(folder.c_str());
+  if (!done) return std::nullopt;
+  return base::cat("/proc/self/fd/", fd);
+}
+
+// The file to run from; nullopt when the conversion failed, which has been told.
+std::optional<std::string> fetch_image(const ParsedOptions& parsed, const std::string& image,
+                                       const std::string& home) {
+  if (!is_address(image)) return image;
+  if (parsed.flag("disable-cache")) return convert_without_cache(parsed, image);
+  std::vector<std::string> arguments = sifconv_arguments(parsed);
+  arguments.insert(
+      arguments.end(),
+      {"--cache", oci::cache_folder([](const char* name) { return std::getenv(name); }, home), "--",
+       image});
+  return ask_sifconv(arguments);
 }
 
 runtime::RunOptions action_options(const Invocation& invocation, const ParsedOptions& parsed,
@@ -85,6 +113,9 @@ int launch_action(const Invocation& invocation, const ParsedOptions& parsed, Act
   runtime::HostFacts facts = runtime::gather_host_facts(std::getenv("PWD"));
   if (find_instance_name(words.image))
     join_instance(invocation, parsed, std::move(words), std::move(facts));
+  const std::optional<std::string> image = fetch_image(parsed, words.image, facts.caller.home);
+  if (!image) return kExitFatal;
+  words.image = *image;
   runtime::RunPlan plan = plan_action(invocation, parsed, std::move(words), std::move(facts));
   if (parsed.flag("dry-run")) {
     std::cout << runtime::describe(plan);
@@ -100,7 +131,6 @@ int launch_action(const Invocation& invocation, const ParsedOptions& parsed, Act
 
 runtime::RunPlan plan_action(const Invocation& invocation, const ParsedOptions& parsed,
                              ActionWords words, runtime::HostFacts facts) {
-  refuse_address(words.image);
   runtime::RunOptions options = action_options(invocation, parsed, std::move(words), facts);
   const runtime::HostFeatures features = options.host;
   runtime::RunPlan plan = runtime::make_run_plan(std::move(options), std::move(facts));

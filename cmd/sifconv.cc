@@ -18,10 +18,12 @@
 #include "base/syscalls.h"
 #include "cmd/exit_codes.h"
 #include "cmd/interrupts.h"
+#include "cmd/output_folder.h"
 #include "cmd/progress_display.h"
 #include "cmd/sifconv_options.h"
 #include "oci/convert.h"
 #include "oci/digest.h"
+#include "oci/image_cache.h"
 
 namespace cmd {
 namespace {
@@ -78,6 +80,35 @@ std::string origin_of(const SifconvRequest& request, const oci::ConvertResult& r
                    base::printable(result.reference.empty() ? result.image_id : result.reference));
 }
 
+oci::FlattenOptions flatten_options(const SifconvRequest& request, const std::string& folder) {
+  return {request.source, request.go_arch, folder, request.squashfs.threads};
+}
+
+void tell(const SifconvRequest& request, const oci::ConvertResult& result, std::uint64_t files) {
+  const std::string size = request.sandbox ? "" : base::human_size(result.sif_bytes) + ", ";
+  const std::string count = request.sandbox ? "a folder" : base::cat(files, " files");
+  base::log_info(base::printable(request.destination), ": ", size, count,
+                 origin_of(request, result));
+}
+
+// The folder gets its name when it is complete.
+void convert_to_sandbox(const SifconvRequest& request) {
+  OutputFolder output(request.destination, request.existing);
+  oci::ConvertProgress progress;
+  ProgressDisplay display(progress);
+  const Interrupts interrupts([&] {
+    display.clear();
+    output.discard();
+  });
+  if (request.progress) display.start();
+  const oci::ConvertResult result =
+      oci::convert_to_folder(flatten_options(request, output.parent()), output.fd(),
+                             {.fix_permissions = request.fix_permissions}, progress);
+  output.commit();
+  display.finish();
+  tell(request, result, 0);
+}
+
 void convert_and_tell(const SifconvRequest& request) {
   const auto start = std::chrono::steady_clock::now();
   refuse_same_file(request);
@@ -96,12 +127,25 @@ void convert_and_tell(const SifconvRequest& request) {
   output.commit();
   display.finish();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  base::log_info(base::printable(request.destination), ": ", base::human_size(result.sif_bytes),
-                 ", ", result.squashfs.inodes, " files", origin_of(request, result));
+  tell(request, result, result.squashfs.inodes);
   if (!request.json) return;
   const std::string digest = file_digest(output.fd(), result.sif_bytes, request.destination);
   base::write_all(STDOUT_FILENO, result_record(request, result, digest, seconds.count()),
                   "standard output");
+}
+
+void convert_into_cache(SifconvRequest request) {
+  const std::string path = oci::cached_image_path(
+      request.cache, request.go_arch + " " + oci::source_identity(request.source));
+  bool made = false;
+  oci::make_once(path, [&](const std::string& target) {
+    base::log_info("Converting OCI blobs to SIF format");
+    made = true;
+    request.destination = target;
+    convert_and_tell(request);
+  });
+  if (!made) base::log_info("Using cached SIF image");
+  base::write_all(STDOUT_FILENO, path + "\n", "standard output");
 }
 
 void run(const SifconvRequest& request) {
@@ -116,6 +160,8 @@ void run(const SifconvRequest& request) {
       // Failed writes are errors with a message, not deaths.
       ::signal(SIGPIPE, SIG_IGN);
       ::signal(SIGXFSZ, SIG_IGN);
+      if (!request.cache.empty()) return convert_into_cache(request);
+      if (request.sandbox) return convert_to_sandbox(request);
       return convert_and_tell(request);
   }
 }

@@ -16,7 +16,7 @@ namespace {
 
 constexpr unsigned kMaxThreads = 1024;
 
-constexpr std::array<OptionRow, 12> kOptions = {{
+constexpr std::array<OptionRow, 17> kOptions = {{
     {.name = "force", .letter = 'f', .help = "replace DEST if it exists", .group = "Options"},
     {.name = "ref",
      .kind = OptionKind::text,
@@ -28,6 +28,24 @@ constexpr std::array<OptionRow, 12> kOptions = {{
      .value = "ARCH",
      .help = "the architecture to take of an image for several (default: this machine's)",
      .group = "Options"},
+    {.name = "sandbox",
+     .letter = 's',
+     .help = "make a folder with the image's files",
+     .group = "Options"},
+    {.name = "fix-perms",
+     .help = "with --sandbox: all of it readable and writable for you",
+     .group = "Options"},
+    {.name = "cache",
+     .kind = OptionKind::text,
+     .value = "FOLDER",
+     .help = "convert into this cache unless it is there, and print the file's name; no DEST",
+     .group = "Options"},
+    {.name = "authfile",
+     .kind = OptionKind::text,
+     .value = "FILE",
+     .help = "the names and passwords for registries, as docker login keeps them",
+     .group = "Options"},
+    {.name = "no-https", .help = "speak to a registry without encryption", .group = "Options"},
     {.name = "compression",
      .kind = OptionKind::text,
      .value = "CODEC[:LEVEL]",
@@ -90,6 +108,10 @@ void read_positionals(const ParsedOptions& parsed, SifconvRequest& request) {
   if (names.size() > 2)
     throw base::error("too many arguments: ", base::printable(names[2]), " after SOURCE and DEST");
   request.source = oci::parse_source(names[0]);
+  if (!request.cache.empty()) {
+    if (names.size() == 2) throw base::error("--cache and DEST exclude each other");
+    return;
+  }
   request.destination = names.size() == 2 ? names[1] : oci::default_destination(request.source);
   if (request.destination.empty()) throw base::error("DEST is empty");
   if (request.destination == "-") {
@@ -139,8 +161,13 @@ SifconvRequest parse_sifconv_arguments(std::span<const char* const> arguments) {
   if (parsed.flag("help")) request.action = SifconvRequest::Action::help;
   if (parsed.flag("version")) request.action = SifconvRequest::Action::version;
   if (request.action != SifconvRequest::Action::convert) return request;
+  request.cache = parsed.text("cache").value_or("");
+  request.sandbox = parsed.flag("sandbox");
+  request.fix_permissions = parsed.flag("fix-perms");
   read_positionals(parsed, request);
   if (parsed.text("ref")) request.source.reference = *parsed.text("ref");
+  request.source.registry.no_https = parsed.flag("no-https");
+  request.source.registry.auth = {parsed.text("authfile").value_or(""), oci::usual_auth_files()};
   request.go_arch = parsed.text("arch").value_or("");
   if (parsed.flag("force")) request.existing = base::Existing::replace;
   if (parsed.text("compression")) parse_compression(*parsed.text("compression"), request.squashfs);
@@ -165,7 +192,8 @@ Usage:
 
 SOURCE is a file written by `docker save` (also by podman or skopeo), plain or compressed as a
 whole, or - for standard input. Also: docker-archive:FILE[:NAME:TAG], oci-archive:FILE[:TAG],
-oci:FOLDER[:TAG], docker-daemon:NAME[:TAG] (DOCKER_HOST), a SIF, a squashfs file, or a folder.
+oci:FOLDER[:TAG], docker-daemon:NAME[:TAG] (DOCKER_HOST), docker://[HOST/]NAME[:TAG], a SIF, a
+squashfs file, or a folder.
 DEST is SOURCE's name with .sif in the current folder unless it is given.
 
 )" + options_help(kOptions) +

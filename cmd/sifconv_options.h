@@ -18,6 +18,9 @@ struct SifconvRequest {
   Action action = Action::convert;
   oci::SourceSpec source;
   std::string destination;
+  std::string cache;     // convert into this cache and print the file's name; empty: into DEST
+  bool sandbox = false;  // DEST is a folder
+  bool fix_permissions = false;
   std::string go_arch;  // of an image for several; empty: this machine's
   base::Existing existing = base::Existing::refuse;
   sif::SquashfsOptions squashfs;

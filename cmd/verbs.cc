@@ -22,6 +22,8 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
     {"shell", run_action_verb, "start an interactive shell in the image"},
     {"test", run_action_verb, "run the image's test"},
     {"instance", run_instance_verb, "containers that run in the background"},
+    {"build", run_build_verb, "convert an image of another kind"},
+    {"pull", run_pull_verb, "fetch an image from a registry"},
     {"inspect", run_inspect_verb, "show labels, scripts and apps of an image"},
     {"slurm-task", run_slurm_verb},
     {"run-help", run_help_verb, "show the help text of an image"},

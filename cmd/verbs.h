@@ -66,6 +66,9 @@ int run_second_word(const Invocation& invocation, std::span<const VerbRow> table
 int run_action_verb(const Invocation& invocation);
 // cmd/slurm_verb.cc
 int run_slurm_verb(const Invocation& invocation);
+// cmd/build_verbs.cc
+int run_build_verb(const Invocation& invocation);
+int run_pull_verb(const Invocation& invocation);
 // cmd/inspect_verbs.cc
 int run_inspect_verb(const Invocation& invocation);
 int run_help_verb(const Invocation& invocation);

@@ -44,7 +44,8 @@ std::string request_text(const Request& request) {
       base::cat(request.method, " ", request.target, " HTTP/1.1\r\nHost: ", request.authority,
                 "\r\nConnection: close\r\n");
   for (const auto& [name, value] : request.fields) text += base::cat(name, ": ", value, "\r\n");
-  return text + "\r\n";
+  if (!request.body.empty()) text += base::cat("Content-Length: ", request.body.size(), "\r\n");
+  return text + "\r\n" + request.body;
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ struct Request {
   std::string target = "/";
   std::string authority{};  // the Host field
   Fields fields{};
+  std::string body{};
 };
 
 class Response {
@@ -43,6 +44,8 @@ class Response {
 
   // Fills `out`, short only at the end of the body. Throws Error when the body is cut short.
   std::size_t read(std::span<std::byte> out);
+  // At least one byte; 0 at the end of the body. Throws Error when the body is cut short.
+  std::size_t read_some(std::span<std::byte> out);
   // The whole body; throws when it has more bytes than `limit`.
   std::string read_text(std::size_t limit);
   // Of the body, where the server tells it.
@@ -56,7 +59,6 @@ class Response {
   void read_head();
   void read_fields();
   void choose_framing(const std::string& method);
-  std::size_t read_some(std::span<std::byte> out);
   std::size_t read_raw(std::span<std::byte> out);
   bool begin_chunk();
   void check_speed(std::size_t count);

@@ -30,13 +30,12 @@ class OnFailure {
   int entered_with_ = std::uncaught_exceptions();
 };
 
-// Compresses while what is read in place is being verified; the failure of one ends the other.
-sif::SquashfsStats write_verified(FlatImage& image, int fd, std::uint64_t offset,
-                                  const sif::SquashfsOptions& options,
-                                  sif::WriteProgress& progress) {
-  std::future<sif::SquashfsStats> writing = std::async(std::launch::async, [&] {
+// Writes while what is read in place is being verified; the failure of one ends the other.
+template <typename Write>
+auto write_verified(FlatImage& image, sif::WriteProgress& progress, const Write& write) {
+  auto writing = std::async(std::launch::async, [&] {
     const OnFailure stop([&] { image.stop(); });
-    return sif::write_squashfs(image.tree(), fd, offset, options, progress);
+    return write();
   });
   {
     // First, because writing only knows that it was cancelled, not why.
@@ -46,6 +45,15 @@ sif::SquashfsStats write_verified(FlatImage& image, int fd, std::uint64_t offset
   return writing.get();
 }
 
+ConvertResult result_of(const FlatImage& image) {
+  return {.reference = image.reference,
+          .image_id = image.id,
+          .architecture = image.layout.go_arch,
+          .layers = image.layers,
+          .source_bytes = image.source_bytes,
+          .squashfs = {}};
+}
+
 std::uint32_t squashfs_time(std::int64_t seconds) {
   return static_cast<std::uint32_t>(
       std::clamp<std::int64_t>(seconds, 0, std::numeric_limits<std::uint32_t>::max()));
@@ -53,21 +61,28 @@ std::uint32_t squashfs_time(std::int64_t seconds) {
 
 }  // namespace
 
+ConvertResult convert_to_folder(const FlattenOptions& options, int dir_fd,
+                                const sif::FolderOptions& folder, ConvertProgress& progress) {
+  const std::unique_ptr<FlatImage> image = flatten(options, progress);
+  progress.phase = Phase::compressing;
+  write_verified(*image, progress.write,
+                 [&] { sif::write_folder(image->tree(), dir_fd, folder, progress.write); });
+  return result_of(*image);
+}
+
 ConvertResult convert(const ConvertOptions& options, int fd, ConvertProgress& progress) {
   const std::unique_ptr<FlatImage> image = flatten(options.source, progress);
   progress.phase = Phase::compressing;
   const std::uint64_t offset = sif::partition_offset(image->layout);
   sif::SquashfsOptions squashfs = options.squashfs;
   squashfs.modified_time = squashfs_time(image->layout.created);
-  const sif::SquashfsStats stats = write_verified(*image, fd, offset, squashfs, progress.write);
-  sif::write_sif_around_partition(fd, image->layout, stats.image_bytes);
-  return {.reference = image->reference,
-          .image_id = image->id,
-          .architecture = image->layout.go_arch,
-          .layers = image->layers,
-          .source_bytes = image->source_bytes,
-          .sif_bytes = offset + stats.image_bytes,
-          .squashfs = stats};
+  ConvertResult result = result_of(*image);
+  result.squashfs = write_verified(*image, progress.write, [&] {
+    return sif::write_squashfs(image->tree(), fd, offset, squashfs, progress.write);
+  });
+  sif::write_sif_around_partition(fd, image->layout, result.squashfs.image_bytes);
+  result.sif_bytes = offset + result.squashfs.image_bytes;
+  return result;
 }
 
 }  // namespace oci

@@ -7,6 +7,7 @@
 
 #include "oci/flat_image.h"
 #include "oci/progress.h"
+#include "sif/folder_writer.h"
 #include "sif/squashfs_writer.h"
 
 namespace oci {
@@ -25,6 +26,10 @@ struct ConvertResult {
   std::uint64_t sif_bytes = 0;
   sif::SquashfsStats squashfs;
 };
+
+// Fills the empty folder `dir_fd` in place of a SIF; the result has no sizes.
+ConvertResult convert_to_folder(const FlattenOptions& options, int dir_fd,
+                                const sif::FolderOptions& folder, ConvertProgress& progress);
 
 // Writes the SIF into `fd` (empty, readable and writable). Throws Error; what `fd` holds then is of
 // no use.

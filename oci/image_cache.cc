@@ -48,7 +48,8 @@ std::string cache_folder(const std::function<const char*(const char*)>& find_var
     const char* parent = find_variable(name);
     if (parent != nullptr && *parent != '\0') return std::string(parent) + "/cache";
   }
-  return home + "/.apptainer/cache";
+  const char* own = find_variable("HOME");
+  return (own != nullptr && *own != '\0' ? std::string(own) : home) + "/.apptainer/cache";
 }
 
 std::string cached_image_path(const std::string& folder, std::string_view identity) {

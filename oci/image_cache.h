@@ -14,7 +14,7 @@ namespace oci {
 inline constexpr std::string_view kCachedImages = "oci-tmp";
 
 // The folder of all kinds; it need not exist. `find_variable` gives an environment variable or
-// null.
+// null; `home` is for an environment without HOME.
 std::string cache_folder(const std::function<const char*(const char*)>& find_variable,
                          const std::string& home);
 

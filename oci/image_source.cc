@@ -15,7 +15,9 @@
 #include "base/syscalls.h"
 #include "oci/archive_members.h"
 #include "oci/docker_engine.h"
+#include "oci/json.h"
 #include "oci/layout_folder.h"
+#include "oci/registry_members.h"
 
 namespace oci {
 namespace {
@@ -25,15 +27,16 @@ struct TransportRow {
   std::string_view prefix;
   Transport transport;
 };
-constexpr std::array<TransportRow, 4> kTransports = {{
+constexpr std::array<TransportRow, 5> kTransports = {{
     {"docker-archive:", Transport::archive},
     {"oci-archive:", Transport::archive},
     {"oci:", Transport::layout_folder},
     {"docker-daemon:", Transport::engine},
+    {"docker://", Transport::registry},
 }};
-constexpr std::array<std::string_view, 9> kForeignTransports = {
-    "docker://", "dir:",    "containers-storage:", "library://", "oras://", "shub://", "ipfs://",
-    "http://",   "https://"};
+constexpr std::array<std::string_view, 8> kForeignTransports = {
+    "dir:",    "containers-storage:", "library://", "oras://", "shub://", "ipfs://", "http://",
+    "https://"};
 constexpr std::array<std::string_view, 14> kEndings = {
     ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tar.lz4", ".tgz", ".tzst",
     ".txz",    ".tbz2",    ".tar",    ".gz",      ".zst",     ".xz",  ".bz2"};
@@ -81,7 +84,8 @@ SourceSpec parse_source(std::string_view text) {
     text.remove_prefix(prefix.size());
     if (text.starts_with("//")) text.remove_prefix(2);
     if (text.empty()) throw base::error("SOURCE names nothing after ", prefix);
-    if (transport == Transport::engine) return {std::string(text), "", transport};
+    const bool is_name = transport == Transport::engine || transport == Transport::registry;
+    if (is_name) return {std::string(text), "", transport};
     return split_reference(text, transport);
   }
   for (const std::string_view transport : kForeignTransports) {
@@ -101,6 +105,7 @@ bool has_transport(std::string_view text) {
 
 std::string SourceSpec::name() const {
   if (transport == Transport::engine) return "docker-daemon:" + path;
+  if (transport == Transport::registry) return "docker://" + path;
   return path == "-" ? "standard input" : path;
 }
 
@@ -109,7 +114,7 @@ std::string default_destination(const SourceSpec& source) {
   std::string name = source.path;
   while (name.ends_with('/')) name.pop_back();
   name = name.substr(name.rfind('/') + 1);
-  if (source.transport == Transport::engine) {
+  if (source.transport == Transport::engine || source.transport == Transport::registry) {
     std::ranges::replace(name, ':', '_');
     std::ranges::replace(name, '@', '_');
   }
@@ -184,12 +189,39 @@ FileSource fetch_archive(const SourceSpec& source, const std::string& spool_fold
 
 }  // namespace
 
+std::string source_identity(const SourceSpec& source) {
+  switch (source.transport) {
+    case Transport::registry: {
+      const RegistryReference reference = parse_reference(source.path);
+      RegistryClient client(reference, source.registry);
+      return reference.text + " " + client.resolve(reference.version());
+    }
+    case Transport::engine:
+      return source.path + " " + DockerEngine(docker_host()).image_id(source.path);
+    case Transport::layout_folder:
+      return source.reference + " " +
+             sha256_digest(base::read_small_file(source.path + "/index.json", kMaxJsonSize));
+    default: {
+      const base::UniqueFd file = base::open_file(source.path, O_RDONLY | O_NONBLOCK);
+      const struct stat status = base::file_status(file.get(), source.path);
+      // The device is left out: it differs between the nodes that share a home.
+      return base::cat("file ", status.st_ino, " ", status.st_size, " ", status.st_mtim.tv_sec, ".",
+                       status.st_mtim.tv_nsec, " ", status.st_ctim.tv_sec, ".",
+                       status.st_ctim.tv_nsec, " ", source.reference);
+    }
+  }
+}
+
 std::unique_ptr<ImageMembers> open_members(const SourceSpec& source,
                                            const std::string& spool_folder,
                                            ConvertProgress& progress) {
   switch (source.transport) {
     case Transport::layout_folder:
       return std::make_unique<LayoutFolder>(source.path);
+    case Transport::registry:
+      return std::make_unique<RegistryMembers>(parse_reference(source.path), source.registry,
+                                               spool_folder, progress.read_done,
+                                               progress.read_total);
     case Transport::engine:
       return std::make_unique<ArchiveMembers>(fetch_archive(source, spool_folder, progress));
     default:

@@ -10,6 +10,7 @@
 #include "oci/file_source.h"
 #include "oci/image_members.h"
 #include "oci/progress.h"
+#include "oci/registry_client.h"
 
 namespace oci {
 
@@ -18,12 +19,14 @@ enum class Transport {
   archive,        // docker-archive:x.tar[:ref], oci-archive:x.tar[:ref]
   layout_folder,  // oci:folder[:ref]
   engine,         // docker-daemon:name[:tag]
+  registry,       // docker://[host/]name[:tag][@digest]
 };
 
 struct SourceSpec {
   std::string path;       // or the image's name
   std::string reference;  // of the image in the archive; may be empty
   Transport transport = Transport::file;
+  RegistryOptions registry{};
 
   // As a name for messages.
   std::string name() const;
@@ -36,13 +39,17 @@ SourceSpec parse_source(std::string_view text);
 bool has_transport(std::string_view text);
 
 // The archive's file name with .sif for .tar, .tgz, .tar.zst and the like; name_tag.sif of an
-// engine's image. Throws for "-".
+// engine's or a registry's image. Throws for "-".
 std::string default_destination(const SourceSpec& source);
 
 // Copies a stream into a nameless file in `folder`, inflating it on the way and hashing what is
 // written if `hash` is given.
 FileSource spool(Compression compression, const ReadStream& input, const std::string& folder,
                  const std::string& name, Sha256* hash = nullptr);
+
+// What tells this image from all others without reading it whole: a digest where the source has one
+// (registry, engine, layout folder), else which file it is and when it was changed.
+std::string source_identity(const SourceSpec& source);
 
 // A plain file is read in place. What cannot be (a pipe, a compressed archive, an engine's answer)
 // is spooled first.

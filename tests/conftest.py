@@ -25,6 +25,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from beds import STRICT, UNDER, Missing, debian_tree, images, kernel  # noqa: E402
 from beds.docker import Docker  # noqa: E402
+from beds.registry import Registry  # noqa: E402
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 USER_ID = 1000
@@ -50,7 +51,7 @@ def pytest_runtest_makereport(item, call):
     yield
 
 
-PEER_FIXTURES = {"docker", "apptainer", "debian"}
+PEER_FIXTURES = {"docker", "apptainer", "debian", "new_registry"}
 
 
 def pytest_collection_modifyitems(items):
@@ -288,3 +289,9 @@ def scripted_sif(apptainer, sifconv, user, scratch, sif_folder):
     done = apptainer.run("build", image, image.with_suffix(".def"), timeout=600)
     assert done.returncode == 0, done.stderr
     return image
+
+
+@pytest.fixture(scope="session")
+def new_registry():
+    """Makes registries: `with new_registry(folder, tls=True, password=True) as server`."""
+    return Registry

@@ -32,6 +32,7 @@ std::string folder_with(const std::map<std::string, const char*>& variables) {
 
 TEST(CacheFolder, FollowsApptainersVariables) {
   EXPECT_EQ(folder_with({}), "/home/me/.apptainer/cache");
+  EXPECT_EQ(folder_with({{"HOME", "/h"}}), "/h/.apptainer/cache");
   EXPECT_EQ(folder_with({{"SINGULARITY_CACHEDIR", "/s"}}), "/s/cache");
   EXPECT_EQ(folder_with({{"SINGULARITY_CACHEDIR", "/s"}, {"APPTAINER_CACHEDIR", "/a"}}),
             "/a/cache");

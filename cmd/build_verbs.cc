@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// build and pull: Apptainer's command lines for what sifconv does.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/syscalls.h"
+#include "base/text.h"
+#include "cmd/exit_codes.h"
+#include "cmd/sifconv_call.h"
+#include "cmd/verbs.h"
+#include "oci/image_source.h"
+
+namespace cmd {
+namespace {
+
+using enum OptionKind;
+
+// clang-format off
+constexpr auto kBuildTable = std::to_array<OptionRow>({
+    {.name = "force", .letter = 'F', .help = "replace DEST if it exists", .env = "FORCE"},
+    {.name = "sandbox", .letter = 's', .help = "make a folder instead of a SIF", .env = "SANDBOX"},
+    {.name = "fix-perms", .help = "in a sandbox, make everything readable and writable for you",
+     .env = "FIXPERMS"},
+    {.name = "arch", .kind = text, .value = "ARCH", .help = "of an image for several architectures"},
+    {.name = "authfile", .kind = text, .value = "FILE", .help = "passwords for registries, as docker login keeps them",
+     .env = "AUTH_FILE"},
+    {.name = "no-https", .help = "speak to a registry without encryption", .env = "NOHTTPS NO_HTTPS"},
+    {.name = "docker-host", .kind = text, .value = "ADDRESS", .help = "the Docker engine to ask"},
+    {.name = "help", .letter = 'h', .help = "this text"},
+    // Through the environment only: a command line is for everyone to see.
+    {.name = "docker-username", .kind = text}, {.name = "docker-password", .kind = text},
+    // Accepted without effect: they are about scripts of definition files, or are always so.
+    {.name = "fakeroot", .letter = 'f', .env = "FAKEROOT"}, {.name = "notest", .letter = 'T'},
+    {.name = "section", .kind = texts}, {.name = "json"}, {.name = "disable-cache", .env = "DISABLE_CACHE"},
+    {.name = "no-cleanup", .env = "NO_CLEANUP"}, {.name = "tmpdir", .kind = text, .env = "TMPDIR"},
+    {.name = "reproducible", .env = "REPRODUCIBLE"}, {.name = "nv", .env = "NV"}, {.name = "nvccli", .env = "NVCCLI"},
+    {.name = "rocm", .env = "ROCM"}, {.name = "userns", .letter = 'u'}, {.name = "writable-tmpfs"},
+    {.name = "bind", .letter = 'B', .kind = texts}, {.name = "mount", .kind = texts},
+    {.name = "arch-variant", .kind = text}, {.name = "mksquashfs-args", .kind = text, .env = "MKSQUASHFS_ARGS"},
+    {.name = "build-arg", .kind = texts}, {.name = "build-arg-file", .kind = text},
+    {.name = "warn-unused-build-args"}, {.name = "library", .kind = text},
+    // Known, so that the refusal can say more than "unknown option".
+    {.name = "update"}, {.name = "encrypt", .letter = 'e'}, {.name = "passphrase"},
+    {.name = "pem-path", .kind = text}, {.name = "docker-login"}, {.name = "data"},
+});
+
+constexpr auto kPullTable = std::to_array<OptionRow>({
+    {.name = "force", .letter = 'F', .help = "replace the file if it exists", .env = "FORCE"},
+    {.name = "name", .kind = text, .value = "FILE", .help = "the file to write"},
+    {.name = "dir", .kind = text, .value = "DIR", .help = "where to write it", .env = "PULLDIR PULLFOLDER"},
+    {.name = "sandbox", .help = "make a folder instead of a SIF"},
+    {.name = "arch", .kind = text, .value = "ARCH", .help = "of an image for several architectures", .env = "PULL_ARCH"},
+    {.name = "authfile", .kind = text, .value = "FILE", .help = "passwords for registries, as docker login keeps them",
+     .env = "AUTH_FILE"},
+    {.name = "no-https", .help = "speak to a registry without encryption", .env = "NOHTTPS NO_HTTPS"},
+    {.name = "docker-host", .kind = text, .value = "ADDRESS", .help = "the Docker engine to ask"},
+    {.name = "help", .letter = 'h', .help = "this text"},
+    {.name = "docker-username", .kind = text}, {.name = "docker-password", .kind = text},
+    {.name = "disable-cache", .env = "DISABLE_CACHE"}, {.name = "tmpdir", .kind = text, .env = "TMPDIR"},
+    {.name = "reproducible", .env = "REPRODUCIBLE"}, {.name = "no-cleanup"}, {.name = "library", .kind = text},
+    {.name = "allow-unsigned", .letter = 'U'}, {.name = "allow-unauthenticated"},
+    {.name = "arch-variant", .kind = text}, {.name = "docker-login"},
+});
+// clang-format on
+
+constexpr auto kRefused = std::to_array<std::string_view>(
+    {"update", "encrypt", "passphrase", "pem-path", "docker-login", "data"});
+
+void refuse_unsupported(const ParsedOptions& parsed, std::span<const OptionRow> table) {
+  for (const OptionRow& row : table) {
+    if (std::ranges::find(kRefused, row.name) != kRefused.end() && parsed.given(row.name))
+      throw base::error("--", row.name, " is not supported");
+  }
+}
+
+bool exists(const std::string& path) { return base::find_status(path, false).has_value(); }
+
+// A definition file is a recipe whose scripts would have to run inside the image.
+void refuse_definition_file(const std::string& source) {
+  const std::optional<struct stat> status = base::find_status(source);
+  if (!status) {
+    throw base::error("Unable to build from ", base::printable(source), ": unable to open file ",
+                      base::printable(source), ": no such file or directory");
+  }
+  if (!S_ISREG(status->st_mode)) return;
+  std::string start(4096, '\0');
+  const base::UniqueFd file = base::open_file(source, O_RDONLY);
+  start.resize(base::pread_up_to(file.get(), std::as_writable_bytes(std::span(start)), 0, source));
+  std::ranges::transform(start, start.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  if (start.find("\0", 0, 1) != std::string::npos || start.find("bootstrap:") == std::string::npos)
+    return;
+  throw base::error(base::printable(source),
+                    " is a definition file, which this program does not build from")
+      .with_hint(
+          "write a Dockerfile, `docker build` it and convert the image; or build with "
+          "Apptainer and run the result here");
+}
+
+bool may_replace(const std::string& destination) {
+  if (::isatty(STDIN_FILENO) != 1) return false;
+  std::cout << "Build target '" << base::printable(destination)
+            << "' already exists and will be deleted during the build process. Do you want to "
+               "continue? [N/y] "
+            << std::flush;
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "Y";
+}
+
+std::vector<std::string> conversion(const ParsedOptions& parsed, const std::string& source,
+                                    const std::string& destination, bool replace) {
+  std::vector<std::string> arguments = sifconv_arguments(parsed);
+  if (replace) arguments.emplace_back("--force");
+  if (parsed.flag("sandbox")) arguments.emplace_back("--sandbox");
+  if (const auto& arch = parsed.text("arch")) arguments.push_back("--arch=" + *arch);
+  arguments.insert(arguments.end(), {"--", source, destination});
+  return arguments;
+}
+
+int build(const ParsedOptions& parsed) {
+  const std::string& destination = parsed.positionals()[0];
+  const std::string& source = parsed.positionals()[1];
+  refuse_unsupported(parsed, kBuildTable);
+  bool replace = parsed.flag("force");
+  if (!replace && exists(destination)) {
+    replace = may_replace(destination);
+    if (!replace) {
+      throw base::error("While checking build target: build target '", base::printable(destination),
+                        "' already exists. Use --force if you want to overwrite it");
+    }
+  }
+  if (!oci::has_transport(source)) refuse_definition_file(source);
+  base::log_info("Starting build...");
+  std::vector<std::string> arguments = conversion(parsed, source, destination, replace);
+  if (parsed.flag("fix-perms")) arguments.insert(arguments.begin(), "--fix-perms");
+  const int status = run_sifconv(arguments);
+  if (status == EXIT_SUCCESS) base::log_info("Build complete: ", base::printable(destination));
+  return status == EXIT_SUCCESS ? EXIT_SUCCESS : kExitFatal;
+}
+
+// name_tag.sif: the last part of the address, "latest" where it has no tag.
+std::string pulled_name(std::string_view source) {
+  const std::string_view last =
+      source.substr(source.find_last_of("/:") == std::string_view::npos ? 0 : source.find(':') + 1);
+  std::string_view name = last.substr(std::min(last.rfind('/') + 1, last.size()));
+  const std::size_t colon = name.find(':');
+  const std::string_view tag = colon == std::string_view::npos ? "latest" : name.substr(colon + 1);
+  return base::cat(name.substr(0, colon), "_", tag, ".sif");
+}
+
+int pull(const ParsedOptions& parsed) {
+  refuse_unsupported(parsed, kPullTable);
+  const std::vector<std::string>& words = parsed.positionals();
+  const std::string& source = words.back();
+  if (!oci::has_transport(source)) throw base::error("No transport type URI supplied");
+  std::string target = words.size() == 2 ? words[0] : pulled_name(source);
+  if (const auto& name = parsed.text("name"); name && !name->empty()) target = *name;
+  if (const auto& folder = parsed.text("dir"); folder && !folder->empty())
+    target = *folder + "/" + target;
+  if (!parsed.flag("force") && exists(target)) {
+    throw base::error("Image file already exists: \"", base::printable(target),
+                      "\" - will not overwrite")
+        .with_hint("--force replaces it");
+  }
+  base::log_info("Converting OCI blobs to SIF format");
+  const int status = run_sifconv(conversion(parsed, source, target, parsed.flag("force")));
+  return status == EXIT_SUCCESS ? EXIT_SUCCESS : kExitFatal;
+}
+
+}  // namespace
+
+int run_build_verb(const Invocation& invocation) {
+  const ParsedOptions parsed = invocation.parse(kBuildTable);
+  if (parsed.flag("help")) {
+    invocation.print_help("DEST SOURCE", kBuildTable);
+    return EXIT_SUCCESS;
+  }
+  if (parsed.positionals().size() != 2) {
+    invocation.throw_usage(
+        base::cat("accepts 2 arg(s), received ", parsed.positionals().size(), ": DEST SOURCE"));
+  }
+  invocation.understood(parsed);
+  return build(parsed);
+}
+
+int run_pull_verb(const Invocation& invocation) {
+  const ParsedOptions parsed = invocation.parse(kPullTable);
+  if (parsed.flag("help")) {
+    invocation.print_help("[OUTPUT FILE] URI", kPullTable);
+    return EXIT_SUCCESS;
+  }
+  const std::size_t count = parsed.positionals().size();
+  if (count != 1 && count != 2)
+    invocation.throw_usage(base::cat("accepts between 1 and 2 arg(s), received ", count));
+  invocation.understood(parsed);
+  return pull(parsed);
+}
+
+}  // namespace cmd

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/output_folder.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/syscalls.h"
+
+namespace cmd {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Folders of an image may forbid their owner to change them.
+void remove_tree(const std::string& path) noexcept {
+  std::error_code ignored;
+  const auto open_up = [&](const fs::path& folder) {
+    fs::permissions(folder, fs::perms::owner_all, fs::perm_options::add, ignored);
+  };
+  open_up(path);
+  fs::recursive_directory_iterator at(path, ignored), end;
+  while (!ignored && at != end) {
+    if (at->is_directory(ignored) && !at->is_symlink(ignored)) open_up(at->path());
+    at.increment(ignored);
+  }
+  fs::remove_all(path, ignored);
+}
+
+}  // namespace
+
+OutputFolder::OutputFolder(const std::string& path, base::Existing existing)
+    : path_(path), existing_(existing) {
+  while (path_.size() > 1 && path_.ends_with('/')) path_.pop_back();
+  if (existing == base::Existing::refuse && base::find_status(path_, false)) {
+    throw base::error("cannot write ", base::printable(path_), ": it exists already")
+        .with_hint("use --force to replace it");
+  }
+  const std::size_t slash = path_.rfind('/');
+  parent_ = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
+  part_ = parent_ + "/.sandbox-XXXXXX";
+  if (::mkdtemp(part_.data()) == nullptr)
+    throw base::errno_error(errno, "cannot write into the folder ", base::printable(parent_));
+  fd_ = base::open_file(part_, O_RDONLY | O_DIRECTORY);
+}
+
+void OutputFolder::commit() {
+  if (::rename(part_.c_str(), path_.c_str()) != 0) {
+    const bool in_the_way = errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR;
+    if (!in_the_way || existing_ == base::Existing::refuse)
+      throw base::errno_error(errno, "cannot write ", base::printable(path_));
+    // Afterwards the hidden name is what was there before.
+    if (::renameat2(AT_FDCWD, part_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) != 0)
+      throw base::errno_error(errno, "cannot replace ", base::printable(path_));
+    remove_tree(part_);
+  }
+  part_.clear();
+}
+
+void OutputFolder::discard() noexcept {
+  if (!part_.empty()) remove_tree(part_);
+  part_.clear();
+}
+
+}  // namespace cmd

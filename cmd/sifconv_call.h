@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sifconv that lies beside this program does the conversions: sifrun stays single-threaded.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cmd/options.h"
+
+namespace cmd {
+
+// The options of build, pull, exec and others that sifconv understands, as its arguments; also
+// hands --docker-username and the like on, through the environment.
+std::vector<std::string> sifconv_arguments(const ParsedOptions& parsed);
+
+// Runs it to its end and gives its exit code; it has told the user what went wrong.
+int run_sifconv(const std::vector<std::string>& arguments);
+// The same with its standard output; nullopt when it failed.
+std::optional<std::string> ask_sifconv(const std::vector<std::string>& arguments);
+
+}  // namespace cmd

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/registry_auth.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include "base/log.h"
+#include "base/syscalls.h"
+#include "oci/json.h"
+
+namespace oci {
+namespace {
+
+constexpr std::size_t kMaxChallenge = 16 << 10;
+constexpr std::size_t kMaxBase64 = 64 << 10;
+constexpr std::string_view kHub = "registry-1.docker.io";
+// What Docker's login files call its own registry.
+constexpr std::array<std::string_view, 3> kHubKeys = {"https://index.docker.io/v1/", "docker.io",
+                                                      "index.docker.io"};
+
+std::string variable(const std::string& name) {
+  const char* value = std::getenv(name.c_str());
+  return value == nullptr ? "" : value;
+}
+
+std::optional<Credentials> from_environment() {
+  for (const std::string prefix : {"APPTAINER_DOCKER_", "SINGULARITY_DOCKER_", "DOCKER_"}) {
+    Credentials found{variable(prefix + "USERNAME"), variable(prefix + "PASSWORD")};
+    if (!found.user.empty() && !found.password.empty()) return found;
+  }
+  return std::nullopt;
+}
+
+// Podman's files may have an entry for a part of a registry: the longest match first.
+std::vector<std::string> keys_of(const std::string& authority, const std::string& repository) {
+  std::vector<std::string> keys;
+  std::string key = authority + "/" + repository;
+  for (;;) {
+    keys.push_back(key);
+    const std::size_t slash = key.rfind('/');
+    if (slash == std::string::npos) break;
+    key.resize(slash);
+  }
+  for (const char* scheme : {"https://", "http://"}) {
+    keys.push_back(scheme + authority);
+    keys.push_back(scheme + authority + "/");
+  }
+  if (authority == kHub) keys.insert(keys.end(), kHubKeys.begin(), kHubKeys.end());
+  return keys;
+}
+
+std::optional<Credentials> credentials_of(const JsonValue& entry) {
+  Credentials found;
+  found.identity_token = entry.text_of("identitytoken");
+  const std::optional<std::string> both = from_base64(entry.text_of("auth"));
+  const std::size_t colon = both ? both->find(':') : std::string::npos;
+  if (colon != std::string::npos) {
+    found.user = both->substr(0, colon);
+    found.password = both->substr(colon + 1);
+  }
+  if (found.identity_token.empty() && found.user.empty()) return std::nullopt;
+  return found;
+}
+
+bool is_token(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '_' || c == '.';
+}
+
+std::string lower(std::string text) {
+  std::ranges::transform(text, text.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return text;
+}
+
+// Reads the challenge from its beginning to its end.
+class ChallengeReader {
+ public:
+  explicit ChallengeReader(std::string_view text) : text_(text) {}
+  void skip(std::string_view characters) {
+    text_.remove_prefix(std::min(text_.find_first_not_of(characters), text_.size()));
+  }
+  std::string token() {
+    const auto* const end = std::find_if_not(text_.begin(), text_.end(), is_token);
+    const auto size = static_cast<std::size_t>(end - text_.begin());
+    std::string found(text_.substr(0, size));
+    text_.remove_prefix(size);
+    return found;
+  }
+  bool take(char c) {
+    if (!text_.starts_with(c)) return false;
+    text_.remove_prefix(1);
+    return true;
+  }
+  std::optional<std::string> quoted() {
+    std::string found;
+    while (!text_.empty()) {
+      const char c = text_.front();
+      text_.remove_prefix(1);
+      if (c == '"') return found;
+      if (c == '\\' && !text_.empty()) {
+        found += text_.front();
+        text_.remove_prefix(1);
+      } else {
+        found += c;
+      }
+    }
+    return std::nullopt;
+  }
+  bool at_end() const { return text_.empty(); }
+
+ private:
+  std::string_view text_;
+};
+
+}  // namespace
+
+std::vector<std::string> usual_auth_files() {
+  std::vector<std::string> files;
+  const std::string home = variable("HOME");
+  const auto add = [&](const std::string& folder, const std::string& name) {
+    if (!folder.empty()) files.push_back(folder + name);
+  };
+  add(variable("REGISTRY_AUTH_FILE"), "");
+  add(home, "/.apptainer/docker-config.json");
+  add(variable("XDG_RUNTIME_DIR"), "/containers/auth.json");
+  add(home, "/.config/containers/auth.json");
+  const std::string docker = variable("DOCKER_CONFIG");
+  add(docker.empty() ? (home.empty() ? "" : home + "/.docker") : docker, "/config.json");
+  return files;
+}
+
+std::optional<Credentials> find_credentials(const std::string& authority,
+                                            const std::string& repository, const AuthFiles& files) {
+  if (std::optional<Credentials> found = from_environment()) return found;
+  if (!files.named.empty())
+    return find_in_auth_file(base::read_small_file(files.named), files.named, authority,
+                             repository);
+  for (const std::string& file : files.usual) {
+    try {
+      const std::optional<std::string> text = base::find_small_file(file);
+      if (!text) continue;
+      if (auto found = find_in_auth_file(*text, file, authority, repository)) return found;
+    } catch (const base::Error& problem) {
+      base::log_warning("ignoring ", problem.what());
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Credentials> find_in_auth_file(std::string_view text, const std::string& name,
+                                             const std::string& authority,
+                                             const std::string& repository) {
+  const std::optional<JsonValue> auths = JsonValue::parse(text, name).find("auths");
+  if (!auths) return std::nullopt;
+  for (const std::string& key : keys_of(authority, repository)) {
+    if (const std::optional<JsonValue> entry = auths->find(key)) {
+      if (std::optional<Credentials> found = credentials_of(*entry)) return found;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<Challenge> parse_challenge(std::string_view text) {
+  if (text.size() > kMaxChallenge) return std::nullopt;
+  ChallengeReader reader(text);
+  reader.skip(" \t");
+  Challenge challenge{lower(reader.token()), {}};
+  if (challenge.scheme.empty()) return std::nullopt;
+  for (reader.skip(" \t,"); !reader.at_end(); reader.skip(" \t,")) {
+    const std::string key = lower(reader.token());
+    if (key.empty() || !reader.take('=')) return std::nullopt;
+    std::optional<std::string> value = reader.take('"') ? reader.quoted() : reader.token();
+    if (!value) return std::nullopt;
+    challenge.parameters[key] = *std::move(value);
+  }
+  return challenge;
+}
+
+std::string base64(std::string_view text) {
+  std::string out((text.size() + 2) / 3 * 4 + 1, '\0');
+  const int size = ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                                     reinterpret_cast<const unsigned char*>(text.data()),
+                                     static_cast<int>(text.size()));
+  out.resize(static_cast<std::size_t>(size));
+  return out;
+}
+
+std::optional<std::string> from_base64(std::string_view text) {
+  if (text.empty() || text.size() > kMaxBase64 || text.size() % 4 != 0) return std::nullopt;
+  std::string out(text.size() / 4 * 3, '\0');
+  const int size = ::EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                                     reinterpret_cast<const unsigned char*>(text.data()),
+                                     static_cast<int>(text.size()));
+  if (size < 0) return std::nullopt;
+  const std::size_t padding = text.size() - (text.find_last_not_of('=') + 1);
+  out.resize(static_cast<std::size_t>(size) - std::min<std::size_t>(padding, 2));
+  return out;
+}
+
+}  // namespace oci

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading from a registry by the OCI distribution protocol: manifests and blobs of one repository.
+// The registry, and whoever it sends us to, is hostile: sizes, redirects and waits are limited, and
+// nobody but the registry and the token server that it names sees credentials.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "net/http.h"
+#include "net/url.h"
+#include "oci/file_source.h"
+#include "oci/registry_auth.h"
+
+namespace oci {
+
+struct RegistryReference {
+  std::string authority;   // "localhost:5000", as it is connected to
+  std::string repository;  // "library/debian"
+  std::string tag;         // or
+  std::string digest{};    // which wins
+  std::string text;        // in the short form, "debian:12"
+
+  const std::string& version() const { return digest.empty() ? tag : digest; }
+};
+
+// "[host[:port]/]name[:tag][@sha256:digest]" with Docker's rules for what is left out. Throws
+// Error.
+RegistryReference parse_reference(std::string_view text);
+
+struct RegistryOptions {
+  bool no_https = false;
+  AuthFiles auth{};
+};
+
+struct Manifest {
+  std::string text, media_type, digest;
+};
+
+// Thread-safe.
+class RegistryClient {
+ public:
+  RegistryClient(RegistryReference reference, const RegistryOptions& options);
+
+  const RegistryReference& reference() const { return reference_; }
+
+  // By tag or digest; its digest is that of the text, and verified where the version is one.
+  Manifest manifest(const std::string& version);
+  // The digest that a tag stands for now, without fetching more than necessary.
+  std::string resolve(const std::string& version);
+
+  // Downloads a blob of at most `limit` bytes into a nameless file of `folder`; continues where a
+  // connection broke. `count` is told of bytes as they come. Throws unless the digest is right.
+  FileSource blob(const std::string& digest, std::uint64_t limit, const std::string& folder,
+                  std::atomic<std::uint64_t>& count);
+
+ private:
+  using Answer = std::unique_ptr<net::Response>;
+
+  struct Partial;
+
+  net::Url url_of(std::string_view kind, std::string_view name) const;
+  Answer get(const std::string& method, const net::Url& url, const net::Fields& fields);
+  Answer follow(const std::string& method, net::Url url, const net::Fields& fields,
+                const std::string& authorization) const;
+  Answer send(const net::Request& request, const net::Url& url) const;
+  std::string authorize(const net::Response& refusal) const;
+  std::string fetch_token(const Challenge& challenge) const;
+  void continue_blob(const std::string& digest, Partial& partial);
+  [[noreturn]] void refuse(net::Response& response, const std::string& what) const;
+
+  RegistryReference reference_;
+  net::Url base_;
+  net::TlsTrust trust_;
+  std::optional<Credentials> credentials_;
+  std::mutex mutex_;
+  std::string authorization_;  // guarded by mutex_
+};
+
+}  // namespace oci

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+"""build, pull, and images given to exec by an address: Apptainer's command lines, files, messages and exit codes."""
+import os
+import pathlib
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+from beds.images import write_docker20
+from beds.registry import PASSWORD, USER
+
+
+@pytest.fixture
+def call(user, sifrun, tmp_path):
+    """sifrun with an own home, so that its cache is empty."""
+    (tmp_path / "home").mkdir()
+    os.chown(tmp_path / "home", user.uid, user.gid) if os.geteuid() == 0 else None
+
+    def run(*arguments, env=None, **options):
+        return user.run([sifrun, *arguments], cwd=tmp_path, env={"HOME": tmp_path / "home", **(env or {})}, **options)
+
+    return run
+
+
+def cached(tmp_path):
+    folder = tmp_path / "home/.apptainer/cache/oci-tmp"
+    return sorted(folder.iterdir()) if folder.exists() else []
+
+
+def test_build(call, busybox_tar, tmp_path):
+    done = call("build", "x.sif", f"docker-archive:{busybox_tar}")
+    lines = done.stderr.splitlines()
+    assert (done.returncode, lines[0], lines[-1]) == (0, "INFO:    Starting build...", "INFO:    Build complete: x.sif"), done.stderr
+    assert call("exec", "x.sif", "cat", "/srv/replaced").stdout == "new\n"
+    old = (tmp_path / "x.sif").read_bytes()
+    again = call("build", "x.sif", f"docker-archive://{busybox_tar}")
+    assert (again.returncode, again.stderr) == (
+        255, "FATAL:   While checking build target: build target 'x.sif' already exists. Use --force if you want to overwrite it\n")
+    assert call("build", "-F", "--fakeroot", "--disable-cache", "--notest", "x.sif", f"docker-archive:{busybox_tar}").returncode == 0
+    assert (tmp_path / "x.sif").read_bytes() == old
+    assert call("--quiet", "build", "-F", "x.sif", f"docker-archive:{busybox_tar}").stderr == ""
+    assert call("build", "again.sif", "x.sif").returncode == 0
+    assert call("exec", "again.sif", "cat", "/srv/replaced").stdout == "new\n"
+
+
+def test_build_errors(call, busybox_tar, tmp_path):
+    (tmp_path / "recipe").write_text("# a comment\nBootStrap: docker\nFrom: debian\n\n%post\n  true\n")
+    for arguments, code, said in (
+            (["x.sif"], 1, "accepts 2 arg(s), received 1"), (["x.sif", f"docker-archive:{busybox_tar}", "--force"], 1, "received 3"),
+            (["--nonsense", "x.sif", "y"], 1, "nonsense"), (["x.sif", "absent"], 255, "Unable to build from absent"),
+            (["x.sif", "docker-archive:/no/such.tar"], 255, "/no/such.tar"), (["x.sif", "recipe"], 255, "definition file"),
+            (["x.sif", "library://alpine"], 255, "library:// is not supported"), (["--encrypt", "x.sif", "y"], 255, "--encrypt is not supported")):
+        done = call("build", *arguments)
+        assert done.returncode == code and said in done.stderr, (arguments, done.stderr)
+    assert not (tmp_path / "x.sif").exists()
+
+
+def test_sandbox(call, busybox_tar, tmp_path):
+    done = call("build", "--sandbox", "box", f"docker-archive:{busybox_tar}")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "box/srv/hard").stat().st_ino == (tmp_path / "box/srv/replaced").stat().st_ino
+    assert os.readlink(tmp_path / "box/srv/link") == "replaced" and not (tmp_path / "box/srv/gone").exists()
+    assert stat.S_IMODE((tmp_path / "box/tmp").stat().st_mode) == 0o1777 and (tmp_path / "box/srv/replaced").stat().st_mtime == 1700000000
+    assert call("exec", "box", "cat", "/srv/replaced").stdout == "new\n"
+    assert call("build", "-s", "box", f"docker-archive:{busybox_tar}").returncode == 255
+    (tmp_path / "box/mine").touch()
+    assert call("build", "-F", "-s", "box", f"docker-archive:{busybox_tar}").returncode == 0 and not (tmp_path / "box/mine").exists()
+    assert call("build", "box.sif", "box/").returncode == 0
+    assert call("exec", "box.sif", "cat", "/srv/replaced").stdout == "new\n"
+    assert call("build", "-s", "second", "box.sif").returncode == 0
+    assert subprocess.run(["diff", "-r", "--no-dereference", tmp_path / "box", tmp_path / "second"]).returncode == 0
+    assert not list(tmp_path.glob(".sandbox*"))
+
+
+def test_sandbox_of_root_is_exact(root, sifconv, busybox_tar, tmp_path):
+    done = root.run([sifconv, "--sandbox", busybox_tar, tmp_path / "box"])
+    assert done.returncode == 0, done.stderr
+    owner = (tmp_path / "box/srv/owned").stat()
+    assert (owner.st_uid, owner.st_gid) == (1234, 70000)
+
+
+def test_fix_perms(call, user, tmp_path):
+    from beds.images import Layer
+    layer = Layer().folder("shut", mode=0).file("shut/in", "x", mode=0).bytes()
+    source = write_docker20(tmp_path / "in.tar", [layer])
+    assert call("build", "-s", "plain", f"docker-archive:{source}").returncode == 0
+    assert stat.S_IMODE((tmp_path / "plain/shut").stat().st_mode) == 0
+    assert call("build", "-s", "--fix-perms", "open", f"docker-archive:{source}").returncode == 0
+    assert user.run(["cat", tmp_path / "open/shut/in"]).stdout == "x"
+    assert call("build", "-F", "-s", "plain", f"docker-archive:{source}").returncode == 0  # what cannot be entered is replaced, too
+
+
+def test_failed_sandbox_leaves_nothing(call, busybox_tar, tmp_path):
+    data = bytearray(pathlib.Path(busybox_tar).read_bytes())
+    data[data.index(b"new\n")] = ord("N")
+    (tmp_path / "bad.tar").write_bytes(data)
+    done = call("build", "-s", "box", "docker-archive:bad.tar")
+    assert done.returncode == 255 and "is corrupt" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tar", "home"]
+
+
+def test_pull(call, busybox_tar, tmp_path):
+    shutil.copy(busybox_tar, tmp_path / "busybox.tar")
+    source = "docker-archive:busybox.tar"
+    assert call("pull", source).returncode == 0 and (tmp_path / "busybox.tar_latest.sif").exists()
+    done = call("pull", source)
+    assert done.returncode == 255 and 'Image file already exists: "busybox.tar_latest.sif" - will not overwrite' in done.stderr
+    assert call("pull", "--force", source).returncode == 0
+    assert call("pull", "--name", "x.simg", source).returncode == 0 and (tmp_path / "x.simg").exists()
+    (tmp_path / "home/out").mkdir()
+    (tmp_path / "home/out").chmod(0o777)
+    assert call("pull", "--dir", "home/out", "y.sif", source).returncode == 0 and (tmp_path / "home/out/y.sif").exists()
+    assert call("pull", "z.sif", source, env={"SINGULARITY_PULLFOLDER": "home/out"}).returncode == 0 and (tmp_path / "home/out/z.sif").exists()
+    assert (call("pull").returncode, call("pull", "a", "b", "c").returncode) == (1, 1)
+    done = call("pull", "nothing")
+    assert (done.returncode, done.stderr) == (255, "FATAL:   No transport type URI supplied\n")
+
+
+def test_exec_of_an_address_is_converted_once(call, busybox_tar, tmp_path):
+    image = f"docker-archive:{busybox_tar}"
+    first, second = (call("exec", image, "cat", "/srv/replaced") for _ in range(2))
+    assert (first.returncode, first.stdout) == (second.returncode, second.stdout) == (0, "new\n"), first.stderr
+    assert "Converting OCI blobs to SIF format" in first.stderr and "Using cached SIF image" not in first.stderr
+    assert "INFO:    Using cached SIF image" in second.stderr
+    assert len(cached(tmp_path)) == 1 and cached(tmp_path)[0].stat().st_mode & 0o7777 == 0o755
+    assert call("--quiet", "run", f"docker-archive://{busybox_tar}").stdout == "hello world\n" and len(cached(tmp_path)) == 1
+    failed = call("exec", "docker-archive:/absent", "true")
+    assert failed.returncode == 255 and failed.stderr.count("FATAL:") == 1
+    elsewhere = call("exec", image, "true", env={"APPTAINER_CACHEDIR": tmp_path / "home/other"})
+    assert elsewhere.returncode == 0 and len(list((tmp_path / "home/other/cache/oci-tmp").iterdir())) == 1
+
+
+def test_changed_archive_is_converted_again(call, busybox_tar, tmp_path):
+    shutil.copy(busybox_tar, tmp_path / "a.tar")
+    for _ in range(2):
+        assert call("exec", "docker-archive:a.tar", "true").returncode == 0
+        os.utime(tmp_path / "a.tar", (1, 1))
+    assert len(cached(tmp_path)) == 2
+
+
+def test_disable_cache(call, busybox_tar, tmp_path):
+    done = call("exec", "--disable-cache", "--tmpdir", tmp_path / "home", f"docker-archive:{busybox_tar}", "cat", "/srv/replaced")
+    assert (done.returncode, done.stdout) == (0, "new\n"), done.stderr
+    assert not cached(tmp_path) and not list((tmp_path / "home").glob("sifrun-*"))
+
+
+def test_concurrent_starts_convert_once(user, sifrun, busybox_tar, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    home.chmod(0o777)
+    runs = [user.popen([sifrun, "exec", f"docker-archive:{busybox_tar}", "cat", "/srv/replaced"], env={"HOME": home}, stdout=subprocess.PIPE,
+                       stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) for _ in range(8)]
+    results = [(run.communicate(timeout=120), run.returncode) for run in runs]
+    assert all(code == 0 and out == "new\n" for (out, _), code in results), results
+    assert sum("Converting" in err for (_, err), _ in results) == 1
+    assert len(cached(tmp_path)) == 1
+
+
+def test_registry_end_to_end(call, new_registry, scratch, busybox_tar, tmp_path):
+    with new_registry(scratch / "build-registry") as server:
+        server.push(f"docker-archive:{busybox_tar}", "bed/busybox:1.0")
+        login = {"SSL_CERT_FILE": f"{server.folder}/ca.crt", "SINGULARITY_DOCKER_USERNAME": USER, "SINGULARITY_DOCKER_PASSWORD": PASSWORD}
+        uri = f"docker://{server.host}/bed/busybox:1.0"
+        assert call("pull", uri, env=login).returncode == 0 and (tmp_path / "busybox_1.0.sif").exists()
+        for said in ("Converting OCI blobs", "Using cached SIF image"):
+            done = call("exec", uri, "cat", "/srv/replaced", env=login)
+            assert (done.returncode, done.stdout) == (0, "new\n") and said in done.stderr, done.stderr
+        assert call("build", "b.sif", uri, env=login).returncode == 0

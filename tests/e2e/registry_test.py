@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docker:// from a registry: TLS, passwords, tokens, platforms, broken connections, and servers that mean ill."""
+import base64
+import http.server
+import json
+import os
+import threading
+import urllib.parse
+
+import pytest
+
+from beds.archive import OciArchive, one_file_layer
+from beds.images import sha256
+from beds.registry import PASSWORD, USER
+
+LOGIN = {"APPTAINER_DOCKER_USERNAME": USER, "APPTAINER_DOCKER_PASSWORD": PASSWORD}
+
+
+@pytest.fixture(scope="module")
+def registry(new_registry, scratch, busybox_tar):
+    with new_registry(scratch / "registry") as server:
+        server.push(f"docker-archive:{busybox_tar}", "bed/busybox:1.0")
+        yield server
+
+
+@pytest.fixture
+def convert(user, sifconv, tmp_path):
+    def run(source, *options, name="out.sif", **more):
+        return user.run([sifconv, *options, source, tmp_path / name], cwd=tmp_path, **more)
+
+    return run
+
+
+def trusting(registry, **more):
+    return {"SSL_CERT_FILE": f"{registry.folder}/ca.crt", **more}
+
+
+def test_image_is_that_of_the_archive(convert, registry, busybox_tar, user, sifconv, tmp_path):
+    done = convert(f"docker://{registry.host}/bed/busybox:1.0", env=trusting(registry, **LOGIN))
+    assert done.returncode == 0, done.stderr
+    assert convert(busybox_tar, name="archive.sif").returncode == 0
+    for name in ("srv/replaced", "bin/busybox"):
+        one, other = (user.run(["unsquashfs", "-cat", "-o", str((tmp_path / sif).read_bytes().index(b"hsqs", 32176)), tmp_path / sif, name],
+                               text=False).stdout for sif in ("out.sif", "archive.sif"))
+        assert one == other != b""
+    done = user.run([sifconv, f"docker://{registry.host}/bed/busybox:1.0"], cwd=tmp_path, env=trusting(registry, **LOGIN))
+    assert done.returncode == 0 and (tmp_path / "busybox_1.0.sif").read_bytes() == (tmp_path / "out.sif").read_bytes()
+
+
+def test_login_files(convert, registry, user, tmp_path):
+    entry = {"auth": base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()}
+    source = f"docker://{registry.host}/bed/busybox:1.0"
+    for number, (path, key, variable) in enumerate([
+            (".docker/config.json", registry.host, "HOME"), (".apptainer/docker-config.json", registry.host, "HOME"),
+            ("containers/auth.json", f"{registry.host}/bed", "XDG_RUNTIME_DIR"), (".docker/config.json", f"https://{registry.host}", "HOME")]):
+        home = tmp_path / str(number)
+        (home / path).parent.mkdir(parents=True)
+        (home / path).write_text(json.dumps({"auths": {"other": {}, key: entry}}))
+        done = convert(source, "--force", env=trusting(registry, **{variable: home}))
+        assert done.returncode == 0, done.stderr
+        named = convert(source, "--force", "--authfile", home / path, env=trusting(registry))
+        assert named.returncode == 0, named.stderr
+
+
+REFUSED = {
+    "nobody": ({}, "wants to know who you are"),
+    "wrong password": ({**LOGIN, "APPTAINER_DOCKER_PASSWORD": "x"}, "does not give"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(convert, registry, tmp_path, name):
+    env, said = REFUSED[name]
+    done = convert(f"docker://{registry.host}/bed/busybox:1.0", env=trusting(registry, **env))
+    assert done.returncode == 255 and said in done.stderr and not (tmp_path / "out.sif").exists()
+
+
+def test_what_is_not_there(convert, registry):
+    for name, said in (("bed/none:1", "manifest unknown"), ("bed/busybox:2", "manifest unknown"), (f"bed/busybox@sha256:{'0' * 64}", "manifest unknown")):
+        done = convert(f"docker://{registry.host}/{name}", env=trusting(registry, **LOGIN))
+        assert done.returncode == 255 and said in done.stderr, done.stderr
+    done = convert("docker://localhost:1/x/y")
+    assert done.returncode == 255 and "cannot connect to localhost port 1: Connection refused" in done.stderr
+    done = convert("docker://Bad/Name")
+    assert done.returncode == 255 and "names no image" in done.stderr
+
+
+def test_unknown_authority(convert, registry):
+    done = convert(f"docker://{registry.host}/bed/busybox:1.0", env=LOGIN)
+    assert done.returncode == 255 and "the certificate of localhost is not trusted" in done.stderr and "SSL_CERT_FILE" in done.stderr
+
+
+def test_wrong_name_in_the_certificate(convert, registry):
+    done = convert(f"docker://127.0.0.2:{registry.port}/bed/busybox:1.0", env=trusting(registry, **LOGIN))
+    assert done.returncode == 255 and ("mismatch" in done.stderr or "Connection refused" in done.stderr), done.stderr
+
+
+def test_without_https(convert, new_registry, scratch, busybox_tar):
+    with new_registry(scratch / "plain-registry", tls=False, password=False) as server:
+        server.push(f"docker-archive:{busybox_tar}", "x:1")
+        assert convert(f"docker://{server.host}/x:1").returncode == 255
+        done = convert(f"docker://{server.host}/x:1", "--no-https")
+        assert done.returncode == 0, done.stderr
+
+
+class FakeRegistry(http.server.ThreadingHTTPServer):
+    """Serves an OciArchive by the protocol; `behave(handler, path)` may answer in its place."""
+
+    def __init__(self, archive, behave=lambda handler, path: False):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.archive, self.behave, self.seen = archive, behave, []
+        self.host = f"localhost:{self.server_address[1]}"
+        self.layer = next(name for name, data in archive.blobs.items() if data[:2] == b"\x1f\x8b")
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def answer(self, status, body=b"", **fields):
+        self.send_response(status)
+        for name, value in fields.items():
+            self.send_header(name.replace("_", "-"), value)
+        if "Content_Length" not in fields:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_GET(self):
+        self.server.seen.append((self.path, dict(self.headers)))
+        if self.server.behave(self, self.path):
+            return
+        name = urllib.parse.urlparse(self.path).path.rpartition("/")[2]
+        archive = self.server.archive
+        digest = archive.entry["digest"] if not name.startswith("sha256:") else name
+        data = archive.blobs.get("blobs/sha256/" + digest.partition(":")[2])
+        if data is None:
+            self.answer(404, b'{"errors":[{"code":"X","message":"not here"}]}')
+        else:
+            self.answer(200, data, Content_Type=archive.entry["mediaType"])
+
+
+@pytest.fixture
+def fake():
+    servers = []
+
+    def make(archive, behave=lambda handler, path: False):
+        servers.append(FakeRegistry(archive, behave))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def big_archive():
+    return OciArchive([one_file_layer("srv/big", os.urandom(3_000_000))])
+
+
+def test_broken_downloads_continue(convert, fake):
+    archive, ranges = big_archive(), []
+
+    def cut_short(handler, path):
+        if server.layer.rpartition("/")[2] not in path:
+            return False
+        data, asked = archive.blobs[server.layer], handler.headers.get("Range")
+        start = int(asked[6:-1]) if asked else 0
+        ranges.append(start)
+        handler.send_response(206 if asked else 200)
+        handler.send_header("Content-Length", str(len(data) - start))
+        handler.end_headers()
+        handler.wfile.write(data[start:start + 1_200_000])
+        return True
+
+    server = fake(archive, cut_short)
+    done = convert(f"docker://{server.host}/x:1", "--no-https")
+    assert done.returncode == 0, done.stderr
+    assert ranges == [0, 1_200_000, 2_400_000]
+
+
+def test_credentials_do_not_follow_redirects(convert, fake):
+    store = fake(big_archive())
+
+    def elsewhere(handler, path):
+        if handler.headers.get("Authorization") is None:
+            handler.answer(401, WWW_Authenticate='Basic realm="x"')
+        elif "/blobs/" in path:
+            handler.answer(307, Location=f"http://127.0.0.1:{store.server_address[1]}{path}?signed=1")
+        else:
+            return False
+        return True
+
+    server = fake(store.archive, elsewhere)
+    done = convert(f"docker://{server.host}/x:1", "--no-https", env=LOGIN)
+    assert done.returncode == 0, done.stderr
+    assert store.seen and not any("Authorization" in headers for _, headers in store.seen)
+    assert all(path.endswith("?signed=1") for path, _ in store.seen)
+
+
+def test_token_server(convert, fake):
+    def tokens(handler, path):
+        url = urllib.parse.urlparse(path)
+        if url.path == "/token":
+            asked = urllib.parse.parse_qs(url.query)
+            basic = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+            right = asked == {"service": ["a service"], "scope": ["repository:x/y:pull"]} and handler.headers["Authorization"] == "Basic " + basic
+            handler.answer(200 if right else 401, b'{"token":"T1"}')
+        elif handler.headers.get("Authorization") != "Bearer T1":
+            handler.answer(401, WWW_Authenticate=f'Bearer realm="http://{server.host}/token",service="a service",scope="repository:x/y:pull"')
+        else:
+            return False
+        return True
+
+    server = fake(big_archive(), tokens)
+    done = convert(f"docker://{server.host}/x/y:1", "--no-https", env=LOGIN)
+    assert done.returncode == 0, done.stderr
+    done = convert(f"docker://{server.host}/x/y:1", "--no-https", name="z.sif")
+    assert done.returncode == 255 and "the token server" in done.stderr
+
+
+def evil(status=200, body=b"", **fields):
+    def behave(handler, path):
+        handler.answer(status, body, **fields)
+        return True
+    return behave
+
+
+EVIL = {
+    "endless redirects": (evil(302, Location="/v2/again"), "redirects more than 10 times"),
+    "redirect to a file": (evil(302, Location="file:///etc/passwd"), "neither http nor https"),
+    "redirect to nowhere": (evil(302), "redirects to nowhere"),
+    "no json": (evil(200, b"<html>"), "is not valid JSON"),
+    "endless manifest": (evil(200, b"[" * 9_000_000), "more than 8388608 bytes"),
+    "refused": (evil(403, b'{"errors":[{"code":"DENIED","message":"go \\u001b[31maway"}]}'), "go \\x1b[31maway"),
+    "head without end": (evil(200, X="y" * 60000, Z="y" * 10000), "its head is too large"),
+}
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_evil_server(convert, fake, tmp_path, name):
+    behave, said = EVIL[name]
+    server = fake(big_archive(), behave)
+    done = convert(f"docker://{server.host}/x:1", "--no-https")
+    assert done.returncode == 255 and said in done.stderr, done.stderr
+    assert not (tmp_path / "out.sif").exists()
+
+
+def test_corrupt_and_oversized_layers(convert, fake):
+    archive = big_archive()
+    name = next(name for name, data in archive.blobs.items() if data[:2] == b"\x1f\x8b")
+    good = archive.blobs[name]
+    archive.blobs[name] = good[:-1] + bytes([good[-1] ^ 1])
+    assert "is corrupt: its digest is" in convert(f"docker://{fake(archive).host}/x:1", "--no-https").stderr
+    archive.blobs[name] = good + b"more"
+    assert "bytes that its manifest promises" in convert(f"docker://{fake(archive).host}/x:1", "--no-https").stderr
+
+
+def test_only_this_machines_platform_is_fetched(convert, fake, tmp_path):
+    machine = {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine]
+    archive = big_archive()
+    other = {"mediaType": archive.entry["mediaType"], "digest": "sha256:" + "1" * 64, "size": 5, "platform": {"os": "linux", "architecture": "s390x"}}
+    ours = {**archive.entry, "platform": {"os": "linux", "architecture": machine}}
+    index = json.dumps({"schemaVersion": 2, "manifests": [other, ours]}).encode()
+    archive.entry = archive.blob(index, "application/vnd.oci.image.index.v1+json")
+    server = fake(archive)
+    done = convert(f"docker://{server.host}/x:1", "--no-https")
+    assert done.returncode == 0, done.stderr
+    assert not any("1" * 64 in path for path, _ in server.seen)
+    pinned = convert(f"docker://{server.host}/x@sha256:{sha256(index)}", "--no-https", name="pinned.sif")
+    assert pinned.returncode == 0 and f"from: {server.host}/x@sha256:".encode() in (tmp_path / "pinned.sif").read_bytes()
+    done = convert(f"docker://{server.host}/x:1", "--no-https", "--arch", "s390x", name="z.sif")
+    assert done.returncode == 255 and "not here" in done.stderr

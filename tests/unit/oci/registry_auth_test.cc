@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/registry_auth.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "oci/registry_client.h"
+
+namespace oci {
+namespace {
+
+using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
+
+TEST(ParseReference, CompletesAsDockerDoes) {
+  const RegistryReference hub = parse_reference("debian");
+  EXPECT_EQ(hub.authority, "registry-1.docker.io");
+  EXPECT_EQ(hub.repository, "library/debian");
+  EXPECT_EQ(hub.version(), "latest");
+  EXPECT_EQ(hub.text, "debian:latest");
+  EXPECT_EQ(parse_reference("docker.io/a/b:1").repository, "a/b");
+  EXPECT_EQ(parse_reference("a/b").authority, "registry-1.docker.io");
+  const RegistryReference own = parse_reference("host:5000/a/b/c:1.0");
+  EXPECT_EQ(own.authority, "host:5000");
+  EXPECT_EQ(own.repository, "a/b/c");
+  EXPECT_EQ(own.tag, "1.0");
+  EXPECT_EQ(parse_reference("localhost/x").authority, "localhost");
+  const std::string digest = "sha256:" + std::string(64, 'a');
+  EXPECT_EQ(parse_reference("q.io/x:1@" + digest).version(), digest);
+}
+
+TEST(ParseReference, Refuses) {
+  for (const char* text : {"", "UPPER", "a//b", "a/../b", "a:", "a:b c", "a@sha256:12", "a:x/y?z",
+                           "q.io/", "a b", "a\nb"})
+    EXPECT_THROW(parse_reference(text), base::Error) << text;
+}
+
+TEST(ParseChallenge, ReadsBothSchemes) {
+  const auto bearer =
+      parse_challenge("Bearer realm=\"https://a/t\", service=\"s\\\"x\",scope=plain");
+  ASSERT_TRUE(bearer);
+  EXPECT_EQ(bearer->scheme, "bearer");
+  EXPECT_THAT(bearer->parameters,
+              UnorderedElementsAre(Pair("realm", "https://a/t"), Pair("service", "s\"x"),
+                                   Pair("scope", "plain")));
+  EXPECT_EQ(parse_challenge("BASIC")->scheme, "basic");
+}
+
+TEST(ParseChallenge, GivesUpOnOthers) {
+  for (const char* text : {"", "Bearer realm", "Bearer realm=\"open", "Bearer =x", "=x", "Basic ;"})
+    EXPECT_FALSE(parse_challenge(text)) << text;
+}
+
+TEST(Base64, GoesThereAndBack) {
+  for (const char* text : {"a", "ab", "abc", "user:pass"})
+    EXPECT_EQ(from_base64(base64(text)), text);
+  for (const char* text : {"", "abc", "a===", "****", "=AAA"}) {
+    const auto decoded = from_base64(text);
+    EXPECT_TRUE(!decoded || decoded->size() <= 3) << text;
+  }
+  EXPECT_FALSE(from_base64("****"));
+}
+
+TEST(FindInAuthFile, TakesTheMostPreciseEntry) {
+  const std::string text = R"({"auths": {"h:1": {"auth": ")" + base64("u:p:q") +
+                           R"("}, "h:1/a": {"auth": ")" + base64("a:x") +
+                           R"("}, "https://index.docker.io/v1/": {"identitytoken": "T"},
+                           "empty": {}}})";
+  const auto find = [&](const std::string& host, const std::string& repository) {
+    return find_in_auth_file(text, "file", host, repository);
+  };
+  EXPECT_EQ(find("h:1", "b")->user, "u");
+  EXPECT_EQ(find("h:1", "b")->password, "p:q");
+  EXPECT_EQ(find("h:1", "a/b")->user, "a");
+  EXPECT_EQ(find("registry-1.docker.io", "library/x")->identity_token, "T");
+  EXPECT_FALSE(find("empty", "x"));
+  EXPECT_FALSE(find("other", "x"));
+  EXPECT_FALSE(find_in_auth_file("{}", "file", "h", "x"));
+  EXPECT_THROW(find_in_auth_file("[", "file", "h", "x"), base::Error);
+}
+
+}  // namespace
+}  // namespace oci
