@@ -45,13 +45,13 @@ constexpr auto kBuildTable = std::to_array<OptionRow>({
     {.name = "section", .kind = texts}, {.name = "json"}, {.name = "disable-cache", .env = "DISABLE_CACHE"},
     {.name = "no-cleanup", .env = "NO_CLEANUP"}, {.name = "tmpdir", .kind = text, .env = "TMPDIR"},
     {.name = "reproducible", .env = "REPRODUCIBLE"}, {.name = "nv", .env = "NV"}, {.name = "nvccli", .env = "NVCCLI"},
-    {.name = "rocm", .env = "ROCM"}, {.name = "userns", .letter = 'u'}, {.name = "writable-tmpfs"},
+    {.name = "rocm", .env = "ROCM"}, {.name = "userns"}, {.name = "writable-tmpfs"},
     {.name = "bind", .letter = 'B', .kind = texts}, {.name = "mount", .kind = texts},
     {.name = "arch-variant", .kind = text}, {.name = "mksquashfs-args", .kind = text, .env = "MKSQUASHFS_ARGS"},
     {.name = "build-arg", .kind = texts}, {.name = "build-arg-file", .kind = text},
     {.name = "warn-unused-build-args"}, {.name = "library", .kind = text},
     // Known, so that the refusal can say more than "unknown option".
-    {.name = "update"}, {.name = "encrypt", .letter = 'e'}, {.name = "passphrase"},
+    {.name = "update", .letter = 'u'}, {.name = "encrypt", .letter = 'e'}, {.name = "passphrase"},
     {.name = "pem-path", .kind = text}, {.name = "docker-login"}, {.name = "data"},
 });
 
