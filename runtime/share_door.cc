@@ -16,7 +16,7 @@ namespace runtime {
 namespace {
 
 // Long enough for the next line of a script; short enough that nobody wonders what is running.
-constexpr int kLingerMilliseconds = 3000;
+constexpr int kLingerMilliseconds = 1000;
 // A start sends its key right after it has connected.
 constexpr timeval kKeyWait{0, 200'000};
 

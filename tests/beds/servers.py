@@ -4,7 +4,7 @@ import os
 import pathlib
 import time
 
-LINGER = 3  # seconds for which a server that could be shared waits for the next start
+LINGER = 1  # seconds for which a server that could be shared waits for the next start
 
 
 def servers(image):

@@ -264,7 +264,7 @@ def test_several_images_are_listed(fails):
 
 @pytest.mark.parametrize("arguments, said", [
     ([], "SOURCE is missing"), (["a", "b", "c"], "too many arguments"), (["--nonsense", "a"], "nonsense"), (["-"], "DEST is needed"),
-    (["a.tar", "-"], "cannot go to standard output"), (["--compression", "rar", "a"], "zstd, gzip, lz4 or xz"),
+    (["a.tar", "-"], "cannot go to standard output"), (["--compression", "rar", "a"], "zstd, gzip, lz4, xz, fast or small"),
     (["--compression", "zstd:99", "a"], "99"), (["--block-size", "5000", "a"], "power of two"), (["--threads", "0", "a"], "from 1 to"),
     (["oras://debian", "x.sif"], "oras:// is not supported"), (["docker-archive:"], "names nothing")])
 def test_usage(user, sifconv, tmp_path, arguments, said):
