@@ -256,7 +256,11 @@ int print_sif_help(const Invocation& invocation) {
 int run_sif_verb(const Invocation& invocation) {
   const auto words = invocation.arguments();
   const auto* row = words.empty() ? kRows.end() : std::ranges::find(kRows, words[0], &SifRow::name);
-  if (row == kRows.end()) return print_sif_help(invocation);
+  if (row == kRows.end()) {
+    // As with siftool a wrong option is a mistake, and a wrong command asks for help.
+    if (!words.empty() && words[0][0] == '-') invocation.parse(kPlainTable);
+    return print_sif_help(invocation);
+  }
   const auto table = row->run == add_object ? std::span<const OptionRow>(kAddTable) : kPlainTable;
   // The documented form has the options last.
   const ParsedOptions parsed = parse_options(table, words.subspan(1), {}, Ordering::mixed);

@@ -86,27 +86,39 @@ int run_program(const std::string& program, std::vector<const char*> arguments, 
   const ParsedOptions global = parse_global(arguments, help);
   set_messages(global);
   const std::vector<std::string>& words = global.positionals();
-  const NameRow& name = name_row(program);
   if (global.flag("version")) {
+    const NameRow& name = name_row(program);
     std::cout << name.printed << " version " << name.version << "\n";
     return EXIT_SUCCESS;
   }
-  if (global.flag("help") || words.empty() || words[0] == "help") {
+  if (global.flag("help") || words.empty()) {
     print_help(program);
-    return words.empty() && !global.flag("help") ? kExitUsage : EXIT_SUCCESS;
+    return global.flag("help") ? EXIT_SUCCESS : kExitUsage;
   }
-  if (words[0] == "version") {
-    std::cout << name.version << "\n";
-    return EXIT_SUCCESS;
-  }
-  const auto verb = std::ranges::find(verb_table(), words[0], &VerbRow::name);
-  if (verb == verb_table().end())
-    throw base::error("unknown command ", base::printable(words[0])).with_hint(help);
+  const VerbRow& verb = verb_row(program, words[0]);
   const auto rest = std::span<const char* const>(arguments).last(words.size() - 1);
-  return verb->run(Invocation(program, verb->name, rest, failure_code));
+  return verb.run(Invocation(program, verb.name, rest, failure_code));
 }
 
 }  // namespace
+
+// Of the words after VERB only a command of it counts: none of them may start anything.
+int run_usage_verb(const Invocation& invocation) {
+  const std::span<const char* const> words = invocation.arguments();
+  if (words.empty() || words[0][0] == '-' || words[0] == invocation.verb()) {
+    print_help(invocation.program());
+    return EXIT_SUCCESS;
+  }
+  const VerbRow& verb = verb_row(invocation.program(), words[0]);
+  std::vector<const char*> arguments = {"--help"};
+  if (verb.has_commands && words.size() > 1) arguments.insert(arguments.begin(), words[1]);
+  return verb.run(invocation.as(verb.name, arguments));
+}
+
+int run_version_verb(const Invocation& invocation) {
+  std::cout << name_row(invocation.program()).version << "\n";
+  return EXIT_SUCCESS;
+}
 
 int sifrun_main(int argc, char** argv) {
   int failure_code = kExitUsage;

@@ -16,29 +16,95 @@
 namespace cmd {
 namespace {
 
+int refuse_verb(const Invocation& invocation);
+
+constexpr std::string_view kPemKeys = "sign and verify take PEM keys: `openssl genpkey`, --key";
+constexpr std::string_view kLogins =
+    "logins are those of `docker login`, a file for --authfile, or APPTAINER_DOCKER_USERNAME and "
+    "APPTAINER_DOCKER_PASSWORD";
+constexpr std::string_view kLibraries = "images come from registries: `pull docker://HOST/NAME`";
+constexpr std::string_view kNoSetuid =
+    "it concerns installations with rights of root, and this program has none";
+
 constexpr auto kVerbs = std::to_array<VerbRow>({
     {"exec", run_action_verb, "run a command in the image"},
     {"run", run_action_verb, "run the image's own program"},
     {"shell", run_action_verb, "start an interactive shell in the image"},
     {"test", run_action_verb, "run the image's test"},
-    {"instance", run_instance_verb, "containers that run in the background"},
+    {.name = "instance",
+     .run = run_instance_verb,
+     .help = "containers that run in the background",
+     .has_commands = true},
     {"build", run_build_verb, "convert an image of another kind"},
     {"pull", run_pull_verb, "fetch an image from a registry"},
+    {.name = "cache",
+     .run = run_cache_verb,
+     .help = "list or remove images converted earlier",
+     .has_commands = true},
     {"inspect", run_inspect_verb, "show labels, scripts and apps of an image"},
     {"slurm-task", run_slurm_verb},
     {"run-help", run_help_verb, "show the help text of an image"},
     {"sign", run_sign_verb, "sign an image with a PEM key"},
     {"verify", run_verify_verb, "verify the signatures of an image"},
-    {"sif", run_sif_verb, "show and change what a SIF file contains"},
+    {.name = "sif",
+     .run = run_sif_verb,
+     .help = "show and change what a SIF file contains",
+     .has_commands = true},
+    {"help", run_usage_verb, "show the options of a verb"},
+    {"version", run_version_verb, "print the version"},
+    {.name = "overlay",
+     .run = refuse_verb,
+     .refused = "a folder serves as overlay: `mkdir FOLDER`, then --overlay FOLDER"},
+    {.name = "push",
+     .run = refuse_verb,
+     .refused = "an image is pushed where it was built: `docker push`"},
+    {.name = "key", .run = refuse_verb, .refused = kPemKeys},
+    {.name = "keys", .run = refuse_verb, .refused = kPemKeys},
+    {.name = "keyserver", .run = refuse_verb, .refused = kPemKeys},
+    {.name = "registry", .run = refuse_verb, .refused = kLogins},
+    {.name = "remote", .run = refuse_verb, .refused = kLogins},
+    {.name = "search", .run = refuse_verb, .refused = kLibraries},
+    {.name = "delete", .run = refuse_verb, .refused = kLibraries},
+    {.name = "capability", .run = refuse_verb, .refused = kNoSetuid},
+    {.name = "caps", .run = refuse_verb, .refused = kNoSetuid},
+    {.name = "config", .run = refuse_verb, .refused = kNoSetuid},
+    {.name = "oci", .run = refuse_verb, .refused = kNoSetuid},
+    {.name = "plugin", .run = refuse_verb, .refused = "there are no plugins"},
+    {.name = "checkpoint",
+     .run = refuse_verb,
+     .refused = "start DMTCP in the container: `exec IMAGE dmtcp_launch COMMAND`"},
+    {.name = "completion", .run = refuse_verb, .refused = "--help lists verbs and options"},
+    {.name = "buildcfg",
+     .run = refuse_verb,
+     .refused = "no folder is fixed when this program is built"},
+    {.name = "confgen", .run = refuse_verb, .refused = "there is no configuration file"},
 });
 
 std::string command_of(const Invocation& invocation) {
   return base::cat(invocation.program(), " ", invocation.verb());
 }
 
+int refuse_verb(const Invocation& invocation) {
+  const std::string why(verb_row(invocation.program(), invocation.verb()).refused);
+  const auto asks_help = [](std::string_view word) { return word == "--help" || word == "-h"; };
+  if (std::ranges::any_of(invocation.arguments(), asks_help)) {
+    std::cout << command_of(invocation) << " is not supported: " << why << "\n";
+    return EXIT_SUCCESS;
+  }
+  base::log_fatal(base::error(command_of(invocation), " is not supported: ", why));
+  return kExitFatal;
+}
+
 }  // namespace
 
 std::span<const VerbRow> verb_table() { return kVerbs; }
+
+const VerbRow& verb_row(const std::string& program, std::string_view verb) {
+  const auto* row = std::ranges::find(kVerbs, verb, &VerbRow::name);
+  if (row != kVerbs.end()) return *row;
+  throw base::error("unknown command ", base::printable(verb))
+      .with_hint("see `" + program + " --help`");
+}
 
 Invocation::Invocation(std::string program, std::string_view verb,
                        std::span<const char* const> arguments, int& failure_code)
@@ -91,7 +157,8 @@ int run_second_word(const Invocation& invocation, std::span<const VerbRow> table
       std::cout << "  " << each.name << std::string(10 - each.name.size(), ' ') << each.help
                 << "\n";
   }
-  return words.empty() || words[0][0] != '-' ? kExitUsage : EXIT_SUCCESS;
+  const std::string_view word = words.empty() ? "" : words[0];
+  return word == "--help" || word == "-h" ? EXIT_SUCCESS : kExitUsage;
 }
 
 void Invocation::understood(const ParsedOptions& parsed) const {

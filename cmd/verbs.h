@@ -55,13 +55,20 @@ struct VerbRow {
   int (*run)(
       const Invocation& invocation);  // gives the exit code, throws Error, or becomes the payload
   std::string_view help{};            // empty: not shown
+  std::string_view refused{};         // why it cannot be had, and what serves instead
+  bool has_commands = false;          // its first argument names what to do ("instance start")
 };
 
 std::span<const VerbRow> verb_table();
+// Throws a usage error if there is no such verb.
+const VerbRow& verb_row(const std::string& program, std::string_view verb);
 
 // Runs the row that the first argument names, for verbs that consist of others.
 int run_second_word(const Invocation& invocation, std::span<const VerbRow> table);
 
+// The usage of the program or, as --help of a verb, of that: cmd/sifrun.cc
+int run_usage_verb(const Invocation& invocation);
+int run_version_verb(const Invocation& invocation);
 // exec, run, shell, test: cmd/run_verbs.cc.
 int run_action_verb(const Invocation& invocation);
 // cmd/slurm_verb.cc
@@ -69,6 +76,8 @@ int run_slurm_verb(const Invocation& invocation);
 // cmd/build_verbs.cc
 int run_build_verb(const Invocation& invocation);
 int run_pull_verb(const Invocation& invocation);
+// cmd/cache_verbs.cc
+int run_cache_verb(const Invocation& invocation);
 // cmd/inspect_verbs.cc
 int run_inspect_verb(const Invocation& invocation);
 int run_help_verb(const Invocation& invocation);

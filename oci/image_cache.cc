@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 
 #include "base/syscalls.h"
@@ -67,6 +69,21 @@ void make_once(const std::string& path, const std::function<void(const std::stri
   ::flock(lock.get(), LOCK_EX);  // without locks: see the header
   if (!base::find_status(path)) make(path);
   ::unlink(lock_path.c_str());
+}
+
+std::vector<CacheEntry> cache_entries(const std::string& folder) {
+  std::vector<CacheEntry> entries;
+  std::error_code failure;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
+    const std::string name = entry.path().filename();
+    const std::optional<struct stat> status = base::find_status(entry.path(), false);
+    if (name.starts_with('.') || !status) continue;
+    entries.push_back({name, static_cast<std::uint64_t>(status->st_size), status->st_mtime});
+  }
+  if (failure && failure != std::errc::no_such_file_or_directory)
+    throw base::errno_error(failure.value(), "cannot read ", base::printable(folder));
+  std::ranges::sort(entries, {}, &CacheEntry::name);
+  return entries;
 }
 
 }  // namespace oci

@@ -5,13 +5,22 @@
 // hexadecimal digits; names that begin with a dot are locks and unfinished files.
 #pragma once
 
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace oci {
 
 inline constexpr std::string_view kCachedImages = "oci-tmp";
+inline constexpr std::string_view kCachedBlobs = "blob";
+// The folders that Apptainer and this program keep, in the order in which Apptainer lists them.
+inline constexpr std::array<std::string_view, 6> kCacheKinds = {
+    kCachedBlobs, "library", kCachedImages, "shub", "oras", "net"};
 
 // The folder of all kinds; it need not exist. `find_variable` gives an environment variable or
 // null; `home` is for an environment without HOME.
@@ -26,5 +35,15 @@ std::string cached_image_path(const std::string& folder, std::string_view identi
 // the first; should the file system have no locks, each makes it and the last one's stays, which
 // does no harm, since files appear whole. `make` is given the path to write.
 void make_once(const std::string& path, const std::function<void(const std::string& path)>& make);
+
+struct CacheEntry {
+  std::string name;
+  std::uint64_t size;
+  time_t modified;
+};
+
+// What `folder` (of one kind) holds, by name; nothing if it is not there. Without the names that
+// begin with a dot.
+std::vector<CacheEntry> cache_entries(const std::string& folder);
 
 }  // namespace oci

@@ -124,11 +124,11 @@ InjectedEnvironment injected_environment(const EnvironmentRequest& request,
 std::vector<EnvironmentVariable> container_variables(const EnvironmentRequest& request,
                                                      std::string_view command) {
   const std::vector<EnvironmentVariable> values = {
-      {"CONTAINER", request.image_path},      {"NAME", request.image_name},
-      {"INSTANCE", request.instance_name},    {"BIND", base::join(request.bind_destinations, ",")},
-      {"APPNAME", request.app_name},          {"COMMAND", std::string(command)},
-      {"NO_EVAL", request.no_eval ? "1" : ""}};
-  std::vector<EnvironmentVariable> result;
+      {"CONTAINER", request.image_path},   {"NAME", request.image_name},
+      {"INSTANCE", request.instance_name}, {"BIND", base::join(request.bind_destinations, ",")},
+      {"APPNAME", request.app_name},       {"NO_EVAL", request.no_eval ? "1" : ""}};
+  // The only one that Apptainer sets under its own name alone.
+  std::vector<EnvironmentVariable> result = {{"APPTAINER_COMMAND", std::string(command)}};
   for (const EnvironmentVariable& variable : values) {
     // Apptainer sets these two even if they are empty.
     if (variable.value.empty() && variable.name == "APPNAME")

@@ -11,8 +11,15 @@ EXEC = {
     "killed in an own PID namespace": "the same to a shell: Apptainer exits with 137, sifrun is killed by the signal too",
 }
 
+# By a line of small_verbs_test.py.
+VERBS = {
+    "help bogus": "help on what does not exist is a mistake like any other; Apptainer shows its usage and succeeds",
+}
+
 # By a line of options_test.py.
 OPTIONS = {
+    "exec -f --ignore-subuid IMAGE grep NoNewPrivs /proc/self/status": "no program gets rights by starting another, ever; Apptainer allows it in a namespace that maps "
+                                                                       "user 0 alone",
     "exec -c -B one IMAGE ls /home/user": "a relative path alone is bound where it is; Apptainer fails",
     "exec --no-mount devpts -c IMAGE ls /dev": "a contained /dev has full and mqueue, which programs for Docker expect",
     "exec -c IMAGE sh -c 'ls /dev | grep -v fd'": "a contained /dev has full and mqueue, which programs for Docker expect",

@@ -2,8 +2,8 @@
 """The payload's whole environment, and what `run` makes of ENTRYPOINT and CMD, are the same under Apptainer and under sifrun."""
 import pytest
 
-# Differ by intent: sifrun also sets SingularityCE's name, and drops what is no identifier. Paths and users of the two trees differ too.
-OWN = {"APPTAINER_CONTAINER", "SINGULARITY_CONTAINER", "SINGULARITY_COMMAND", "HOME", "PWD", "OLDPWD", "USER_PATH"}
+# Paths and users of the two trees differ.
+OWN = {"APPTAINER_CONTAINER", "SINGULARITY_CONTAINER", "HOME", "PWD", "OLDPWD", "USER_PATH"}
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ SCRIPTS = {
     "pid file": "P instance start --pid-file $HOME/pid $I web1; P instance list --json | grep -c $(cat $HOME/pid); P instance stop web1",
     "exec": "P instance start $I web1; P exec instance://web1 sh -c 'echo $$ | wc -l; exit 7'; echo $?; P exec instance://web1 no-such; echo $?; P exec instance://web1; echo $?; P instance stop web1",
     "processes": "P instance start $I web1; P exec instance://web1 sh -c 'ps -o args | grep -c [s]tartscript; [ $$ -lt 100 ] && echo few'; P instance stop web1",
-    "environment": "P instance start --env B=2 $I web1; A=1 P exec --env C=3 instance://web1 sh -c 'echo $A,$B,$C,$FOO,$GREETING,$HOME,$PATH; env | grep -E \"^(APPTAINER|SINGULARITY)_\" | grep -v -e ENVIRONMENT= -e Y_COMMAND= | sort'; P instance stop web1",
+    "environment": "P instance start --env B=2 $I web1; A=1 P exec --env C=3 instance://web1 sh -c 'echo $A,$B,$C,$FOO,$GREETING,$HOME,$PATH; env | grep -E \"^(APPTAINER|SINGULARITY)_\" | grep -v ENVIRONMENT= | sort'; P instance stop web1",
     "clean environment": "P instance start $I web1; A=1 P exec -e instance://web1 sh -c 'echo $A,$FOO,$LANG'; P instance stop web1",
     "folders": "P instance start $I web1; P exec instance://web1 pwd; cd /tmp; P exec instance://web1 pwd; P exec --pwd /bin instance://web1 pwd; P exec --pwd /no/such instance://web1 pwd; echo $?; P instance stop web1",
     "binds": "mkdir -p ~/w/x; P instance start --bind ~/w:/mnt $I web1; P exec instance://web1 sh -c 'ls /mnt; echo $APPTAINER_BIND'; P exec --bind /tmp:/opt instance://web1 ls /opt; echo $?; P instance stop web1",

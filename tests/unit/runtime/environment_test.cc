@@ -91,7 +91,7 @@ TEST(ContainerVariables, BothPrefixes) {
                                               {"SINGULARITY_CONTAINER", "/images/x.sif"},
                                               {"SINGULARITY_NAME", "x.sif"},
                                               {"APPTAINER_BIND", "/a,/b"},
-                                              {"SINGULARITY_COMMAND", "exec"}}));
+                                              {"APPTAINER_COMMAND", "exec"}}));
 }
 
 TEST(DefaultPath, AppendsWhatIsMissing) {
