@@ -58,11 +58,11 @@ class Bed:
             file.parent.mkdir(exist_ok=True)
             file.write_text("\n".join([*lines, line, ""]))
             self.accounts.append(file)
-        self.sifrun = pathlib.Path(shutil.copy(self.build / "bin/sifrun", self.folder))
+        self.sifrun, self.sifconv = (pathlib.Path(shutil.copy(self.build / "bin" / name, self.folder)) for name in ("sifrun", "sifconv"))
         self.sif = {}
         for codec in ("zstd", "gzip"):
             self.sif[codec] = self.folder / f"{codec}.sif"
-            subprocess.run([self.build / "bin/sifconv", "--quiet", "--compression", codec, self.archive, self.sif[codec]], check=True)
+            subprocess.run([self.sifconv, "--quiet", "--compression", codec, self.archive, self.sif[codec]], check=True)
         self.tree = self.folder / "tree"
         subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-offset", str(primary_partition(self.sif["zstd"])),
                         "-dest", self.tree, self.sif["zstd"]], check=True, stdout=subprocess.DEVNULL)

@@ -27,7 +27,7 @@ class Program:
     before: typing.Optional[typing.Callable] = None  # as root, before and after each run
     after: typing.Optional[typing.Callable] = None
     inner: bool = False  # prints the nanoseconds that count, itself
-    remark: str = ""
+    remark: typing.Union[str, typing.Callable] = ""  # a function is asked after the runs
 
 
 def _time_once(program):

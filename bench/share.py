@@ -19,7 +19,7 @@ import time
 
 import measure
 from beds import debian_tree, enter_tree, kernel
-from start import primary_partition
+from bed import primary_partition
 
 WORK = ["python3", "-c", "import numpy, sys; print('ready', flush=True); sys.stdin.readline()"]
 SERVERS = ("sifrun-fuse", "squashfuse_ll")
