@@ -77,7 +77,7 @@ struct CodecChoice {
   int default_level;
 };
 // Levels beyond these cost several times the CPU for a few per cent of size. The last two name an
-// aim; docs/benchmarks.md has what they cost and give.
+// aim; `bench/run convert` shows what they cost and give.
 constexpr std::array<CodecChoice, 6> kCodecs = {{
     {"zstd", sif::Codec::zstd, 3},
     {"gzip", sif::Codec::gzip, 6},

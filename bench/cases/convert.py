@@ -26,6 +26,7 @@ def groups(bed):
         program("sifconv, standard input", "stdin.sif", piped),
         sif("sifconv gzip", "--compression", "gzip"),
         sif("sifconv fast", "--compression", "fast"),
+        sif("sifconv small", "--compression", "small"),
         program("mksquashfs zstd", "mk.sqfs", ["mksquashfs", bed.tree, out / "mk.sqfs", "-noappend", "-quiet", "-no-progress", "-comp", "zstd",
                                                "-Xcompression-level", "3"]),
         program("tar2sqfs zstd", "tar2.sqfs", ["sh", "-c", f"tar2sqfs -q -f -c zstd -X level=3 {out}/tar2.sqfs < {tar}"]),
