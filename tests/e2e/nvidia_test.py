@@ -123,7 +123,7 @@ NODES = {"nvidia0": "195 0", "nvidia1": "195 1", "nvidiactl": "195 255", "nvidia
 def with_nodes(user, argv, env=None, nodes=NODES, prepare="true"):
     """Runs with a /dev that has nodes of a driver which this kernel does not have. `prepare` is run in the same mount namespace."""
     made = "; ".join(f"mknod -m 666 /mnt/{name} c {numbers}" for name, numbers in nodes.items())
-    script = ("mount -t tmpfs tmpfs /mnt && mkdir /mnt/shm /mnt/pts /mnt/dri && for n in null zero full random urandom tty fuse; do "
+    script = ("mount -t tmpfs tmpfs /mnt && mkdir /mnt/shm /mnt/pts /mnt/dri /mnt/nvidia-caps /mnt/nvidia-caps-imex-channels && for n in null zero full random urandom tty fuse; do "
               f"touch /mnt/$n; mount --bind /dev/$n /mnt/$n; done; {made}; mount --rbind /mnt /dev; {prepare} && exec \"$@\"")
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *user._command(argv, env)]
     return subprocess.run(command, capture_output=True, text=True, cwd=user.home, stdin=subprocess.DEVNULL, timeout=120)
@@ -139,6 +139,29 @@ def test_contained_devices(root, user, sifrun, driver, busybox_sif, visible, exp
     env = {"SIFRUN_NV_ROOT": str(driver), **({"NVIDIA_VISIBLE_DEVICES": visible} if visible else {})}
     done = with_nodes(user, [sifrun, "exec", "--contain", "--nv", busybox_sif, "ls", "/dev"], env)
     assert listed(done) == sorted([*expected, "nvidiactl", "nvidia-modeset", "nvidia-uvm"]), done.stderr
+
+
+GPU = "GPU-aabb3333-4444"
+MIG_NODES = {f"nvidia-caps/nvidia-cap{number}": f"237 {number}" for number in (1, 21, 22, 30, 31)}
+# GPU 0 is cut in two; of all instances that the driver numbers, those with a node exist.
+MIG_PROC = f"""mount -t tmpfs tmpfs /proc/driver && mkdir -p /proc/driver/nvidia-caps /proc/driver/nvidia/gpus/0000:01:00.0 &&
+printf 'GPU UUID: \\t {GPU}\\nDevice Minor: \\t 0\\n' > /proc/driver/nvidia/gpus/0000:01:00.0/information &&
+printf 'config 1\\nmonitor 2\\ngpu0/gi1/access 21\\ngpu0/gi1/ci0/access 22\\ngpu0/gi2/access 30\\ngpu0/gi2/ci0/access 31\\n' > /proc/driver/nvidia-caps/mig-minors"""
+
+
+@pytest.mark.parametrize("visible, caps", [(f"MIG-{GPU}/1/0", [21, 22]), ("0:1", [30, 31]), ("all", [21, 22, 30, 31]), ("none", [])])
+def test_contained_mig_instances(root, user, sifrun, driver, busybox_sif, visible, caps):
+    nodes = {"nvidia0": "195 0", "nvidiactl": "195 255", **MIG_NODES}
+    env = {"SIFRUN_NV_ROOT": str(driver), "NVIDIA_VISIBLE_DEVICES": visible}
+    done = with_nodes(user, [sifrun, "exec", "--contain", "--nv", busybox_sif, "/bin/busybox", "find", "/dev", "-name", "nvidia*[0-9]"], env, nodes, MIG_PROC)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {*(f"/dev/nvidia-caps/nvidia-cap{cap}" for cap in caps), *(["/dev/nvidia0"] if caps else [])}, done.stderr
+
+
+def test_contained_imex_channels(root, user, sifrun, driver, busybox_sif):
+    nodes = {**NODES, "nvidia-caps-imex-channels/channel0": "234 0"}
+    done = with_nodes(user, [sifrun, "exec", "--contain", "--nv", busybox_sif, "ls", "/dev/nvidia-caps-imex-channels"], {"SIFRUN_NV_ROOT": str(driver)}, nodes)
+    assert done.stdout == "channel0\n", done.stderr
 
 
 def test_a_scheduler_hands_the_choice_over(root, user, sifrun, driver, busybox_sif):
