@@ -26,7 +26,7 @@ SCRIPTS = {
     "environment": "P instance start --env B=2 $I web1; A=1 P exec --env C=3 instance://web1 sh -c 'echo $A,$B,$C,$FOO,$GREETING,$HOME,$PATH; env | grep -E \"^(APPTAINER|SINGULARITY)_\" | grep -v ENVIRONMENT= | sort'; P instance stop web1",
     "clean environment": "P instance start $I web1; A=1 P exec -e instance://web1 sh -c 'echo $A,$FOO,$LANG'; P instance stop web1",
     "folders": "P instance start $I web1; P exec instance://web1 pwd; cd /tmp; P exec instance://web1 pwd; P exec --pwd /bin instance://web1 pwd; P exec --pwd /no/such instance://web1 pwd; echo $?; P instance stop web1",
-    "binds": "mkdir -p ~/w/x; P instance start --bind ~/w:/mnt $I web1; P exec instance://web1 sh -c 'ls /mnt; echo $APPTAINER_BIND'; P exec --bind /tmp:/opt instance://web1 ls /opt; echo $?; P instance stop web1",
+    "binds": "mkdir -p ~/wi/x; P instance start --bind ~/wi:/mnt $I web1; P exec instance://web1 sh -c 'ls /mnt; echo $APPTAINER_BIND'; P exec --bind /tmp:/opt instance://web1 ls /opt; echo $?; P instance stop web1",
     "run and shell and test": "P instance start $I web1; P run instance://web1 x 'y z'; echo 'echo in shell; exit 5' | P shell instance://web1; echo $?; P test instance://web1; echo $?; P instance stop web1",
     "host name": "P instance start --hostname other $I web1; P exec instance://web1 hostname; P instance stop web1",
     "contained": "P instance start --containall --writable-tmpfs $I web1; P exec instance://web1 sh -c 'touch /x && ls /x; echo kept > /tmp/kept'; P exec instance://web1 cat /tmp/kept; P instance stop web1",
@@ -52,7 +52,7 @@ def without_numbers(text, image):
 def test_instance(name, apptainer, sifrun, scripted_sif):
     outcomes = []
     for program in ("apptainer", sifrun):
-        script = f'P() {{ {program} --silent "$@"; }}; I={scripted_sif}; rm -rf ~/w ~/pid ~/.apptainer/instances/logs; mkdir -p ~/w; cd ~/w; ' + SCRIPTS[name]
+        script = f'P() {{ {program} --silent "$@"; }}; I={scripted_sif}; rm -rf ~/wi ~/pid ~/.apptainer/instances/logs; mkdir -p ~/wi; cd ~/wi; ' + SCRIPTS[name]
         done = apptainer.command(["sh", "-c", script], timeout=120)
         outcomes.append((done.returncode, without_numbers(done.stdout, scripted_sif), done.stderr))
     usage = re.compile(r"^Usage:.*?(?=^\d+$)", re.MULTILINE | re.DOTALL)  # pages of help that come with Apptainer's usage errors
