@@ -14,6 +14,8 @@ import time
 
 import pytest
 
+from beds.servers import wait_until
+
 CODECS = ["gzip", "zstd", "lz4", "xz", "lzo", "lzma"]
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 
@@ -133,13 +135,6 @@ def servers(image):
         except (OSError, ValueError):
             pass
     return found
-
-
-def wait_until(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "still not so"
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("codec", CODECS)
