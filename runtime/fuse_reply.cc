@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 
@@ -16,12 +17,20 @@ constexpr std::size_t kFirstReplyBody = 4096;  // all but reads and long listing
 
 }  // namespace
 
-FuseReply::FuseReply() : bytes_(sizeof(fuse_out_header) + kFirstReplyBody) {}
+FuseReply::FuseReply() { grow(sizeof(fuse_out_header) + kFirstReplyBody); }
+
+void FuseReply::grow(std::size_t capacity) {
+  auto larger = std::make_unique_for_overwrite<std::byte[]>(capacity);
+  if (size_ > 0) std::memcpy(larger.get(), bytes_.get(), sizeof(fuse_out_header) + size_);
+  bytes_ = std::move(larger);
+  capacity_ = capacity;
+}
 
 std::span<std::byte> FuseReply::body(std::size_t size) {
   if (size > kMaxReplyBody) throw base::errno_error(EIO, "FUSE request for ", size, " bytes");
-  if (bytes_.size() < sizeof(fuse_out_header) + size) bytes_.resize(sizeof(fuse_out_header) + size);
-  return std::span(bytes_).subspan(sizeof(fuse_out_header), size);
+  const std::size_t wanted = sizeof(fuse_out_header) + size;
+  if (capacity_ < wanted) grow(std::max(wanted, 2 * capacity_));
+  return {bytes_.get() + sizeof(fuse_out_header), size};
 }
 
 void FuseReply::append(std::span<const std::byte> bytes) {
@@ -36,8 +45,8 @@ std::span<const std::byte> FuseReply::finish(std::uint64_t unique, int errno_val
   header.len = static_cast<std::uint32_t>(sizeof(header) + size_);
   header.error = -errno_value;
   header.unique = unique;
-  std::memcpy(bytes_.data(), &header, sizeof(header));
-  return std::span(bytes_).first(header.len);
+  std::memcpy(bytes_.get(), &header, sizeof(header));
+  return {bytes_.get(), header.len};
 }
 
 }  // namespace runtime

@@ -4,8 +4,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
-#include <vector>
 
 namespace runtime {
 
@@ -27,7 +27,10 @@ class FuseReply {
   std::span<const std::byte> finish(std::uint64_t unique, int errno_value);
 
  private:
-  std::vector<std::byte> bytes_;
+  void grow(std::size_t capacity);
+
+  std::unique_ptr<std::byte[]> bytes_;  // not initialised: fresh pages cost as much as the work
+  std::size_t capacity_ = 0;
   std::size_t size_ = 0;  // of the body
 };
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/fuse_server.h"
 
-#include <malloc.h>
 #include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <memory>
 #include <system_error>
 
 namespace runtime {
@@ -25,15 +25,6 @@ unsigned allowed_threads() {
   return std::clamp(static_cast<unsigned>(count), kMinThreads, kMaxThreads);
 }
 
-// A heap for each thread and a mapping for each block would cost a dozen system calls a thread and
-// two a block.
-void share_one_heap() {
-  ::mallopt(M_ARENA_MAX, 1);
-  ::mallopt(M_MMAP_THRESHOLD, 4 << 20);
-  ::mallopt(M_TRIM_THRESHOLD, 16 << 20);
-  ::mallopt(M_TOP_PAD, 1 << 20);
-}
-
 // Looking something up is cheaper than waking another thread for it.
 bool is_long_running(std::uint32_t opcode) {
   return opcode == FUSE_READ || opcode == FUSE_READDIR || opcode == FUSE_READDIRPLUS;
@@ -46,7 +37,6 @@ FuseServer::FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOpt
     : device_fd_(device_fd), responder_(reader, options, added), max_threads_(allowed_threads()) {}
 
 void FuseServer::serve() {
-  share_one_heap();
   work();
   // The device fails for everyone at once, so the others are ending too; no thread adds others
   // any more once all have seen the end.
@@ -78,7 +68,8 @@ void FuseServer::add_thread_if_busy() {
 // Whoever starts this has counted the thread in idle_; it counts itself out and in again around
 // each request, and out at its end.
 void FuseServer::work() {
-  std::vector<std::byte> request(kRequestBuffer);
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kRequestBuffer);
+  const std::span<std::byte> request(buffer.get(), kRequestBuffer);
   FuseReply reply;
   for (;;) {
     const ssize_t size = ::read(device_fd_, request.data(), request.size());
@@ -94,7 +85,7 @@ void FuseServer::work() {
     std::copy_n(request.data(), sizeof(header), reinterpret_cast<std::byte*>(&header));
     if (is_long_running(header.opcode)) add_thread_if_busy();
     const std::span<const std::byte> answer =
-        responder_.answer(std::span(request).first(static_cast<std::size_t>(size)), reply);
+        responder_.answer(request.first(static_cast<std::size_t>(size)), reply);
     // Before the answer: its client may have the next request there while we are still writing.
     ++idle_;
     if (answer.empty()) continue;

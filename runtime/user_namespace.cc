@@ -200,10 +200,13 @@ void become(const IdentityRequest& identity) {
 
 void drop_privileges(IdMap ids, const IdentityRequest& identity, Capabilities kept) {
   Capabilities known = 0;
-  for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
+  for (int capability = 0; capability < 64; ++capability) {
     const Capabilities bit = Capabilities{1} << capability;
-    if ((kept & bit) == 0 && ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0)
+    const int request = (kept & bit) == 0 ? PR_CAPBSET_DROP : PR_CAPBSET_READ;
+    if (::prctl(request, capability, 0, 0, 0) < 0) {
+      if (errno == EINVAL) break;  // the kernel knows no more of them
       throw base::errno_error(errno, "cannot empty the capability bounding set");
+    }
     known |= bit;
   }
   kept &= known;
