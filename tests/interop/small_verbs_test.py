@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """cache, help and the verbs that are refused, side by side with Apptainer: what the table of verbs does when no image is run."""
+import time
+
 import pytest
 
 from differences import VERBS as DIFFERENT
 
-# A cache of files that Apptainer could have left, two of them old, in a folder made anew for each line.
+# A cache of files that Apptainer could have left, some of them old, in a folder made anew for each line. Their times are those of
+# $FRESH, one hour before the tests, and of long ago: what is listed must not depend on when each program's turn comes.
+FRESH = f"@{int(time.time()) - 3600}"
 PREPARE = """rm -rf "$HOME/verbs" && mkdir -p "$HOME/verbs/cache/oci-tmp/folder" "$HOME/verbs/cache/blob/blobs/sha256" "$HOME/verbs/cache/net" && cd "$HOME/verbs/cache"
 head -c 3000 /dev/zero > oci-tmp/111111111111111111111111111111; head -c 3000000 /dev/zero > oci-tmp/22; ln -s /etc net/link; echo x > net/old
-echo x > blob/blobs/sha256/abc; echo x > blob/index.json; echo x > other; touch -d '40 days ago' oci-tmp/22 net/old blob/index.json blob/blobs/sha256/abc
+echo x > blob/blobs/sha256/abc; echo x > blob/index.json; echo x > other; find . -exec touch -h -d "$FRESH" {} +; touch -d @1000000000 oci-tmp/22 net/old blob/index.json blob/blobs/sha256/abc
 export APPTAINER_CACHEDIR="$HOME/verbs"
 """
 CACHE = ["list", "list -v", "list -T oci-tmp", "list --type=blob -v", "list -T library,net --verbose", "list -T all", "list --bogus",
@@ -25,7 +29,7 @@ def both(apptainer, sifrun):
     """Runs a script under each program."""
 
     def run(script):
-        return [apptainer.command(["sh", "-c", script], env={"P": program}, cwd="/home/user") for program in ("apptainer", sifrun)]
+        return [apptainer.command(["sh", "-c", script], env={"P": program, "FRESH": FRESH}, cwd="/home/user") for program in ("apptainer", sifrun)]
 
     return run
 
