@@ -141,6 +141,10 @@ constexpr auto kTable = std::to_array<OptionRow>({
              "all with the same TAG (auto; SIFRUN_SHARE)",
      .env = "SHARE", .group = kOther},
     {.name = "sharens", .env = "SHARENS"},
+    {.name = "preload", .kind = text, .value = "on|off",
+     .help = "note which files a command reads first, and read them ahead at its next start (on; "
+             "SIFRUN_PRELOAD)",
+     .env = "PRELOAD", .group = kOther},
     {.name = "dry-run", .help = "print what would be mounted and unshared, and end",
      .group = kOther},
     {.name = "timing", .help = "print where the time goes until the program starts",

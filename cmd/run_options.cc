@@ -82,6 +82,14 @@ runtime::ShareRequest make_share(const ParsedOptions& parsed,
   return runtime::parse_share(parsed.text("share").value_or(word));
 }
 
+bool wants_preload(const ParsedOptions& parsed, const std::vector<std::string>& environment) {
+  std::string word = runtime::variable_or_empty(environment, "SIFRUN_PRELOAD");
+  if (parsed.text("preload")) word = *parsed.text("preload");
+  if (!word.empty() && word != "on" && word != "off")
+    throw base::error("--preload: ", base::printable(word), " is neither on nor off");
+  return word != "off";
+}
+
 runtime::OverlaySpec parse_overlay(const std::string& value, const std::string& directory) {
   const std::size_t colon = value.find(':');
   const std::string path = value.substr(0, colon);
@@ -198,6 +206,7 @@ runtime::RunOptions make_run_options(const ParsedOptions& parsed,
   options.reset_umask = compat || parsed.flag("no-umask");
   options.action.environment = make_environment(parsed, environ_entries);
   options.share = make_share(parsed, options.action.environment.host);
+  options.preload = wants_preload(parsed, options.action.environment.host);
   options.action.environment.clean = contain_all || parsed.flag("cleanenv");
   options.action.environment.no_eval = compat || parsed.flag("no-eval");
   options.host = make_host_features(parsed, options.action.environment.host);

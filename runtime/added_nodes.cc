@@ -3,7 +3,42 @@
 
 #include <algorithm>
 
+#include "base/bytes.h"
+
 namespace runtime {
+
+std::string serialize(std::span<const AddedPath> paths) {
+  base::ByteWriter all;
+  for (const AddedPath& path : paths) {
+    base::ByteWriter one;
+    one.write(path.directory);
+    one.write(static_cast<std::uint8_t>(path.is_directory));
+    one.write(static_cast<std::uint16_t>(path.components.size()));
+    for (const std::string& name : path.components) {
+      one.write(static_cast<std::uint16_t>(name.size()));
+      one.append(std::as_bytes(std::span(name)));
+    }
+    if (all.bytes().size() + one.bytes().size() <= kMaxAddedBytes) all.append(one.bytes());
+  }
+  const std::span<const std::byte> bytes = all.bytes();
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::vector<AddedPath> parse_added_paths(std::string_view bytes) {
+  base::ByteReader in(std::as_bytes(std::span(bytes)), "added paths");
+  std::vector<AddedPath> paths;
+  while (in.remaining() > 0) {
+    AddedPath& path = paths.emplace_back();
+    path.directory = in.read<std::uint64_t>();
+    path.is_directory = in.read<std::uint8_t>() != 0;
+    for (auto count = in.read<std::uint16_t>(); count > 0; --count) {
+      const std::span<const std::byte> name = in.take(in.read<std::uint16_t>());
+      path.components.emplace_back(reinterpret_cast<const char*>(name.data()), name.size());
+    }
+  }
+  return paths;
+}
+
 namespace {
 
 // Positions of inodes have 48 bits.

@@ -3,6 +3,7 @@
 // the image lacks. So the image needs no cover for them, and no other mount.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -19,6 +20,13 @@ struct AddedPath {
   std::vector<std::string> components;
   bool is_directory = true;  // the last one; those before it always are
 };
+
+// For the way from the launcher to the server. Paths beyond kMaxAddedBytes are left out: what is
+// not shown here is covered when it is mounted on.
+inline constexpr std::size_t kMaxAddedBytes = 128 << 10;
+std::string serialize(std::span<const AddedPath> paths);
+// Throws for what serialize() cannot have written.
+std::vector<AddedPath> parse_added_paths(std::string_view bytes);
 
 // Identified by FUSE node ids, of which theirs are the highest. Few, so they are searched one by
 // one. Reading is thread-safe.

@@ -45,8 +45,8 @@ std::size_t ExtraImages::add(ImageRequest request) {
 
 void ExtraImages::add_overlay(const RunPlan& plan, const OverlaySpec& overlay) {
   ImageRequest request{
-      overlay.path,  {sif::PartitionType::overlay, 0}, ImageDriver::fuse, plan.unsquash, false,
-      plan.host_home};
+      overlay.path,     {sif::PartitionType::overlay, 0}, ImageDriver::fuse, plan.unsquash, false,
+      plan.cache_folder};
   const bool folder = is_directory(overlay.path);
   if (folder && overlay.writable) {
     request.writable = true;
@@ -75,7 +75,7 @@ ExtraImages ExtraImages::open(const RunPlan& plan, std::span<const std::uint32_t
                                           ImageDriver::fuse,
                                           plan.unsquash,
                                           false,
-                                          plan.host_home}),
+                                          plan.cache_folder}),
                                false});
   }
   for (const OverlaySpec& overlay : plan.overlays) extra.add_overlay(plan, overlay);
@@ -84,7 +84,7 @@ ExtraImages ExtraImages::open(const RunPlan& plan, std::span<const std::uint32_t
     if (entry.kind != MountKind::image) continue;
     const bool writable = is_directory(entry.source);
     extra.binds_.push_back({i, extra.add({entry.source, entry.partition, ImageDriver::fuse,
-                                          plan.unsquash, writable, plan.host_home})});
+                                          plan.unsquash, writable, plan.cache_folder})});
   }
   return extra;
 }

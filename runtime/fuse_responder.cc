@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/fuse_responder.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,12 +15,11 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "runtime/directory_reply.h"
+#include "runtime/fuse_protocol.h"
 #include "sif/squashfs_format.h"
 
 namespace runtime {
 namespace {
-
-using sif::FileType;
 
 // An image never changes: the kernel may keep what it learned for ten years.
 constexpr std::uint64_t kForever = 10ULL * 365 * 24 * 3600;
@@ -40,43 +38,6 @@ constexpr std::string_view kTrustedPrefix = "trusted.";
 constexpr std::uint32_t kWantedFlags =
     FUSE_ASYNC_READ | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS |
     FUSE_NO_OPEN_SUPPORT | FUSE_NO_OPENDIR_SUPPORT | FUSE_CACHE_SYMLINKS | FUSE_MAX_PAGES;
-
-struct TypeBits {
-  mode_t mode;
-  std::uint32_t entry;  // d_type of readdir(3)
-};
-constexpr TypeBits type_bits(FileType type) {
-  switch (type) {
-    case FileType::directory:
-      return {S_IFDIR, DT_DIR};
-    case FileType::regular:
-      return {S_IFREG, DT_REG};
-    case FileType::symlink:
-      return {S_IFLNK, DT_LNK};
-    case FileType::block_device:
-      return {S_IFBLK, DT_BLK};
-    case FileType::char_device:
-      return {S_IFCHR, DT_CHR};
-    case FileType::fifo:
-      return {S_IFIFO, DT_FIFO};
-    case FileType::socket:
-      return {S_IFSOCK, DT_SOCK};
-  }
-  return {S_IFREG, DT_UNKNOWN};
-}
-
-// Structures in requests may be shorter than ours when the kernel is older: the rest is zero.
-template <typename T>
-T parse(std::span<const std::byte> body) {
-  T value{};
-  std::memcpy(&value, body.data(), std::min(body.size(), sizeof(T)));
-  return value;
-}
-
-std::string_view parse_name(std::span<const std::byte> body) {
-  const auto* text = reinterpret_cast<const char*>(body.data());
-  return {text, ::strnlen(text, body.size())};
-}
 
 std::span<const std::byte> as_bytes(std::string_view text) {
   return std::as_bytes(std::span(text));
@@ -147,8 +108,8 @@ const FuseResponder::Operation FuseResponder::kOperations[] = {
 };
 
 FuseResponder::FuseResponder(const sif::SquashfsReader& reader, FuseOptions options,
-                             std::span<const AddedPath> added)
-    : reader_(reader), options_(options) {
+                             std::span<const AddedPath> added, TraceRecorder* recorder)
+    : reader_(reader), options_(options), recorder_(recorder) {
   for (const AddedPath& path : added)
     added_.add(node_id_of(path.directory), path.components, path.is_directory);
 }
@@ -218,7 +179,8 @@ fuse_attr FuseResponder::attributes_of(const sif::InodeAttributes& inode) const 
   out.atime = out.mtime = out.ctime = inode.mtime;
   out.mode = type_bits(inode.type).mode | inode.mode;
   out.nlink = inode.link_count;
-  if (inode.type == FileType::directory) out.nlink += added_.directories_in(node_id_of(inode.ref));
+  if (inode.type == sif::FileType::directory)
+    out.nlink += added_.directories_in(node_id_of(inode.ref));
   out.uid = options_.owner ? options_.owner->uid : inode.uid;
   out.gid = options_.owner ? options_.owner->gid : inode.gid;
   out.rdev = sif::packed_device(inode.device_major, inode.device_minor);
@@ -272,6 +234,7 @@ int FuseResponder::lookup(const Request& request, FuseReply& reply) {
     if (const auto found = reader_.find_entry(ref_of(parent), name))
       out = entry_of(reader_.attributes(*found));
   }
+  if (recorder_ != nullptr) recorder_->lookup(parent, name, out.nodeid);
   reply.put(out);
   return 0;
 }
@@ -288,6 +251,7 @@ int FuseResponder::read_link(const Request& request, FuseReply& reply) {
   const std::string target = reader_.symlink_target(ref_of(request.header.nodeid));
   // The kernel hands out at most a page and would cut silently.
   if (target.size() >= static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) return ENAMETOOLONG;
+  if (recorder_ != nullptr) recorder_->link(request.header.nodeid);
   reply.append(as_bytes(target));
   return 0;
 }
@@ -313,6 +277,7 @@ int FuseResponder::open_directory(const Request&, FuseReply& reply) {
 int FuseResponder::read_data(const Request& request, FuseReply& reply) {
   const auto in = parse<fuse_read_in>(request.body);
   if (added_.find(request.header.nodeid) != nullptr) return 0;  // empty
+  if (recorder_ != nullptr) recorder_->read(request.header.nodeid, in.offset, in.size);
   reply.set_size(reader_.read_file(ref_of(request.header.nodeid), in.offset, reply.body(in.size)));
   return 0;
 }
@@ -332,14 +297,20 @@ int FuseResponder::read_directory(const Request& request, FuseReply& reply) {
   // Offset 1 is behind ".", 2 behind "..", then come the listing's cookies, then what is added.
   if (in.offset == 0 && !listing.put({".", DT_DIR, own_number, 1}, nothing)) return EINVAL;
   if (in.offset <= 1 && !listing.put({"..", DT_DIR, parent_number, 2}, nothing)) return 0;
+  if (recorder_ != nullptr && in.offset == 0) recorder_->list(node_id);
   bool has_room = true;
   if (added == nullptr && in.offset < kAddedOffset) {
-    reader_.list(self.ref, in.offset < 2 ? 0 : in.offset - 2,
-                 [&](const sif::SquashfsReader::Entry& entry) {
-                   return has_room = listing.put({entry.name, type_bits(entry.type).entry,
-                                                  entry.inode_number, entry.next_cookie + 2},
-                                                 [&] { return entry_or_nothing(entry.ref); });
-                 });
+    reader_.list(
+        self.ref, in.offset < 2 ? 0 : in.offset - 2, [&](const sif::SquashfsReader::Entry& entry) {
+          return has_room = listing.put({entry.name, type_bits(entry.type).entry,
+                                         entry.inode_number, entry.next_cookie + 2},
+                                        [&] {
+                                          const auto known = entry_or_nothing(entry.ref);
+                                          if (recorder_ != nullptr)
+                                            recorder_->mention(node_id, entry.name, known.nodeid);
+                                          return known;
+                                        });
+        });
   }
   const std::span<const AddedNodes::Node> all = added_.all();
   for (std::uint64_t i = in.offset < kAddedOffset ? 0 : in.offset - kAddedOffset;

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "runtime/access_trace.h"
 #include "runtime/added_nodes.h"
 #include "runtime/fuse_reply.h"
 #include "sif/squashfs_reader.h"
@@ -34,9 +35,9 @@ struct FuseOptions {
 // Thread-safe; each thread brings its own FuseReply.
 class FuseResponder {
  public:
-  // Shows the added paths besides the image's own.
+  // Shows the added paths besides the image's own. A recorder, borrowed, is told what is asked for.
   FuseResponder(const sif::SquashfsReader& reader, FuseOptions options,
-                std::span<const AddedPath> added = {});
+                std::span<const AddedPath> added = {}, TraceRecorder* recorder = nullptr);
 
   // Gives the bytes to write back; empty for requests that want no answer. Never throws:
   // corruption is EIO and a log line.
@@ -75,6 +76,7 @@ class FuseResponder {
   const sif::SquashfsReader& reader_;
   const FuseOptions options_;
   AddedNodes added_;
+  TraceRecorder* const recorder_;
   std::atomic<std::uint32_t> kernel_flags_ = 0;
   std::atomic<unsigned> logged_failures_ = 0;
 };

@@ -25,16 +25,16 @@ unsigned allowed_threads() {
   return std::clamp(static_cast<unsigned>(count), kMinThreads, kMaxThreads);
 }
 
-// Looking something up is cheaper than waking another thread for it.
-bool is_long_running(std::uint32_t opcode) {
-  return opcode == FUSE_READ || opcode == FUSE_READDIR || opcode == FUSE_READDIRPLUS;
-}
+// All else is cheaper than waking another thread for it.
+bool is_long_running(std::uint32_t opcode) { return opcode == FUSE_READ; }
 
 }  // namespace
 
 FuseServer::FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOptions options,
-                       std::span<const AddedPath> added)
-    : device_fd_(device_fd), responder_(reader, options, added), max_threads_(allowed_threads()) {}
+                       std::span<const AddedPath> added, TraceRecorder* recorder)
+    : device_fd_(device_fd),
+      responder_(reader, options, added, recorder),
+      max_threads_(allowed_threads()) {}
 
 void FuseServer::serve() {
   work();

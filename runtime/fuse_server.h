@@ -16,7 +16,7 @@ class FuseServer {
  public:
   // `device_fd`: /dev/fuse, already mounted; borrowed.
   FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOptions options,
-             std::span<const AddedPath> added = {});
+             std::span<const AddedPath> added = {}, TraceRecorder* recorder = nullptr);
 
   // Serves until the mount is gone (the device says ENODEV) or the device fails.
   void serve();

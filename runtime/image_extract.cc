@@ -20,6 +20,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/syscalls.h"
+#include "runtime/user_cache.h"
 
 namespace runtime {
 namespace {
@@ -175,24 +176,6 @@ std::string image_key(const sif::ImageFile& image) {
   return base::hex(digest.data(), size);
 }
 
-// A folder that others may write to could give us a forged tree.
-base::UniqueFd open_private_folder(const std::string& path) {
-  std::error_code failure;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failure);
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    throw base::errno_error(errno, "cannot make the cache folder ", base::printable(path))
-        .with_hint("SIFRUN_CACHEDIR names another place");
-  }
-  base::UniqueFd fd = base::open_file(path, O_RDONLY | O_DIRECTORY);
-  const struct stat status = base::file_status(fd.get(), path);
-  if (status.st_uid != ::geteuid() || (status.st_mode & 022) != 0) {
-    throw base::error("the cache folder ", base::printable(path),
-                      " belongs to or is writable for other users")
-        .with_hint("SIFRUN_CACHEDIR names another place");
-  }
-  return fd;
-}
-
 void remove_leftovers(const std::string& folder, const std::string& prefix) {
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
@@ -205,17 +188,6 @@ void remove_leftovers(const std::string& folder, const std::string& prefix) {
 
 void extract_tree(const sif::SquashfsReader& reader, int dir_fd) {
   Extraction(reader, dir_fd).run();
-}
-
-std::string extraction_cache_folder(const std::function<const char*(const char*)>& find_variable,
-                                    const std::string& home) {
-  const auto value = [&](const char* name) {
-    const char* text = find_variable(name);
-    return std::string(text != nullptr ? text : "");
-  };
-  if (std::string own = value("SIFRUN_CACHEDIR"); !own.empty()) return own;
-  const std::string cache = value("XDG_CACHE_HOME");
-  return (cache.empty() ? home + "/.cache" : cache) + "/sifrun";
 }
 
 std::string open_extracted_image(const sif::ImageFile& image, const std::string& cache_folder) {

@@ -4,7 +4,6 @@
 // created by directory descriptor and never followed, so an image cannot write outside its folder.
 #pragma once
 
-#include <functional>
 #include <string>
 
 #include "sif/sif_reader.h"
@@ -14,11 +13,6 @@ namespace runtime {
 
 // Fills the existing, empty directory `dir_fd`. Throws Error (EIO for a corrupt image).
 void extract_tree(const sif::SquashfsReader& reader, int dir_fd);
-
-// The per-user cache for extracted images: $SIFRUN_CACHEDIR, else sifrun in $XDG_CACHE_HOME or
-// ~/.cache. `find_variable` gives an environment variable or null.
-std::string extraction_cache_folder(const std::function<const char*(const char*)>& find_variable,
-                                    const std::string& home);
 
 // The folder that holds the image's tree, extracted now unless it was before. Concurrent calls
 // for one image wait for each other; an interrupted one leaves nothing that counts.

@@ -16,7 +16,10 @@
 #include "base/syscalls.h"
 #include "runtime/fd_message.h"
 #include "runtime/fuse_server.h"
+#include "runtime/join.h"
+#include "runtime/preload.h"
 #include "runtime/server_process.h"
+#include "runtime/trace_file.h"
 
 namespace runtime {
 namespace {
@@ -47,37 +50,70 @@ void attend_in_background(ShareListener listener, base::UniqueFd control) {
   }
 }
 
+// What a trace is worth rewriting for: programs change.
+bool has_grown(const AccessTrace& recorded, const std::optional<AccessTrace>& known) {
+  return !known || recorded.size() > known->size() + known->size() / 4 + 32;
+}
+
+void keep_if_new(const std::string& file, const AccessTrace& recorded,
+                 const std::optional<AccessTrace>& known) {
+  if (recorded.empty() || !has_grown(recorded, known)) return;
+  try {
+    keep_trace(file, recorded);
+  } catch (const base::Error&) {
+    // No home, a full disk: the next start is as this one was.
+  }
+}
+
+// What the launcher says when it has mounted: how the image is to be shown, and the device; with a
+// trace, also the mount's directory and user namespace.
+constexpr std::size_t kMaxStartMessage = sizeof(FuseOptions) + kMaxAddedBytes;
+
 // The server must not read the device before it is mounted (that fails with EPERM), and must not
 // wait for a launcher that died.
-void serve_once_mounted(const sif::SquashfsReader& reader, std::span<const AddedPath> added,
-                        base::UniqueFd control, std::optional<ShareListener> listener) {
-  const std::optional<FdMessage> start = receive_message(control.get(), sizeof(FuseOptions));
-  if (!start || start->text.size() != sizeof(FuseOptions) || start->fds.size() != 1) return;
+void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control,
+                        std::optional<ShareListener> listener, const std::string& trace_file) {
+  std::optional<AccessTrace> trace;
+  std::optional<Preloader> preloader;
+  if (!trace_file.empty()) trace = find_trace(trace_file);
+  if (trace) preloader.emplace(*trace);
+  // The launcher reads the tables at the same time, for itself; it tells what is wrong with them.
+  const sif::SquashfsReader reader(image.fd.get(), image.offset, image.size, image.path);
+  std::optional<FdMessage> start = receive_message(control.get(), kMaxStartMessage);
+  if (!start || start->text.size() < sizeof(FuseOptions) || start->fds.empty()) return;
   FuseOptions options;
   std::memcpy(&options, start->text.data(), sizeof options);
+  const auto added = parse_added_paths(std::string_view(start->text).substr(sizeof options));
   if (listener) attend_in_background(std::move(*listener), std::move(control));
   control.reset();
-  FuseServer(start->fds[0].get(), reader, options, added).serve();
+  if (preloader && start->fds.size() == 3 && start->sender)
+    preloader->begin(start->fds[1].get(), start->fds[2].get(), start->sender->pid);
+  const base::UniqueFd device = std::move(start->fds[0]);
+  start->fds.clear();  // the mount's directory would keep the mount alive
+  if (trace_file.empty()) return FuseServer(device.get(), reader, options, added).serve();
+  TraceRecorder recorder(FUSE_ROOT_ID);
+  FuseServer(device.get(), reader, options, added, &recorder).serve();
+  keep_if_new(trace_file, recorder.finish(), trace);
 }
 
 }  // namespace
 
-ImageServer ImageServer::start(const sif::ImageFile& image, const sif::SquashfsReader& reader,
-                               std::span<const AddedPath> added,
-                               std::optional<ShareListener> listener) {
+ImageServer ImageServer::start(const sif::ImageFile& image, std::optional<ShareListener> listener,
+                               const std::string& trace_file) {
   SocketPair control = make_socket_pair();
   want_senders(control.second.get());
   std::vector<int> kept = {image.fd.get(), control.second.get()};
   if (listener) kept.push_back(listener->socket.get());
   start_server_process("sifrun-fuse", kept, [&] {
-    serve_once_mounted(reader, added, std::move(control.second), std::move(listener));
+    serve_once_mounted(image, std::move(control.second), std::move(listener), trace_file);
   });
-  return ImageServer(std::move(control.first));
+  return ImageServer(std::move(control.first), !trace_file.empty());
 }
 
 void ImageServer::open_device() { device_ = open_fuse_device(); }
 
-void ImageServer::mount_at(const std::string& target, FuseOptions options) {
+void ImageServer::mount_at(const std::string& target, FuseOptions options,
+                           std::span<const AddedPath> added) {
   // allow_other: the payload may run under another mapped id; default_permissions: the kernel
   // checks modes, so cached entries cost no request.
   const std::string data = base::cat("fd=", device_.get(), ",rootmode=40000,user_id=", ::geteuid(),
@@ -88,9 +124,17 @@ void ImageServer::mount_at(const std::string& target, FuseOptions options) {
                             " through FUSE")
         .with_hint("FUSE in user namespaces needs Linux 4.18 or newer; --unsquash works without");
   }
-  const std::string_view text(reinterpret_cast<const char*>(&options), sizeof options);
-  if (!send_message(control_.get(), text, {device_.get()}))
-    throw base::error("the file server of the image has died");
+  std::string text(reinterpret_cast<const char*>(&options), sizeof options);
+  text += serialize(added);
+  bool sent = false;
+  if (preloads_) {
+    const base::UniqueFd root = base::open_file(target, O_PATH | O_DIRECTORY);
+    sent = send_message(control_.get(), text,
+                        {device_.get(), root.get(), open_own_namespace("user").get()});
+  } else {
+    sent = send_message(control_.get(), text, {device_.get()});
+  }
+  if (!sent) throw base::error("the file server of the image has died");
   device_.reset();
 }
 

@@ -14,33 +14,35 @@
 #include "runtime/fuse_responder.h"
 #include "runtime/share_door.h"
 #include "sif/sif_reader.h"
-#include "sif/squashfs_reader.h"
 
 namespace runtime {
 
 class ImageServer {
  public:
-  // Starts the server process, which goes on with a copy of the reader and what it knows, and shows
-  // the added paths besides the image's own. To be called before entering the user namespace;
-  // single-threaded callers only. With a listener, the server answers those who wait there once
-  // share() tells it what to say.
-  static ImageServer start(const sif::ImageFile& image, const sif::SquashfsReader& reader,
-                           std::span<const AddedPath> added = {},
-                           std::optional<ShareListener> listener = {});
+  // Starts the server process, which reads the image's tables for itself. To be called before
+  // entering the user namespace; single-threaded callers only. With a listener, the server answers
+  // those who wait there once share() tells it what to say. With a trace file, what was asked for
+  // at the first start with it is asked for ahead of the program at later ones.
+  static ImageServer start(const sif::ImageFile& image, std::optional<ShareListener> listener = {},
+                           const std::string& trace_file = {});
 
   // Inside the user namespace that the mount will belong to, which the kernel checks.
   void open_device();
   // Mounts at the directory `target` of the calling process's mount namespace (ro, nosuid, nodev)
-  // and lets the server begin. If this object dies before, so does the server.
-  void mount_at(const std::string& target, FuseOptions options = {});
+  // and lets the server begin, which shows the added paths besides the image's own. If this object
+  // dies before, so does the server.
+  void mount_at(const std::string& target, FuseOptions options = {},
+                std::span<const AddedPath> added = {});
   // Lets others in: `mount_namespace` is one with nothing but the image.
   void share(int user_namespace, int mount_namespace);
 
  private:
-  explicit ImageServer(base::UniqueFd control) : control_(std::move(control)) {}
+  ImageServer(base::UniqueFd control, bool preloads)
+      : control_(std::move(control)), preloads_(preloads) {}
 
   base::UniqueFd device_;
   base::UniqueFd control_;  // socket to the server; its end before the server has begun ends it
+  bool preloads_;
 };
 
 }  // namespace runtime

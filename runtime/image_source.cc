@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstdlib>
 
 #include "base/log.h"
 #include "base/syscalls.h"
@@ -95,11 +94,9 @@ void ImageSource::open_file(const ImageRequest& request) {
   }
   const std::optional<FuseProblem> problem = request.unsquash ? std::nullopt : find_fuse_problem();
   if (!request.unsquash && !problem) return;
-  const std::string cache = extraction_cache_folder(
-      [](const char* name) -> const char* { return std::getenv(name); }, request.host_home);
   if (problem)
     base::log_info(problem->cause, "; ", problem->cure, ". Running from an unpacked copy");
-  directory_ = open_extracted_image(*file_, cache);
+  directory_ = open_extracted_image(*file_, request.cache_folder);
   file_.reset();
 }
 
@@ -110,6 +107,10 @@ void ImageSource::find_share(const ShareRequest& request,
     share_ = runtime::find_share(*key);
   shows_others_ = share_.listener.has_value();
   if (share_.joined) file_.reset();
+}
+
+void ImageSource::start_server(const std::string& trace_file) {
+  if (file_) server_ = ImageServer::start(*file_, std::move(share_.listener), trace_file);
 }
 
 void ImageSource::read_tables() {
@@ -125,11 +126,6 @@ void ImageSource::preview(RunPlan& plan) {
   plan.image_texts = preview.account_files();
   plan.action.environment.scripts = preview.scripts();
   plan.action.is_absent = preview.absence({served_, &served_->reader});
-}
-
-void ImageSource::start_server() {
-  if (!served_) return;
-  server_ = ImageServer::start(served_->file, served_->reader, added_, std::move(share_.listener));
 }
 
 IdMap ImageSource::enter_user_namespace(const IdentityRequest& identity) {
@@ -166,7 +162,7 @@ void ImageSource::mount_for_all() {
   const auto place =
       std::ranges::find_if(kPlaces, [](const char* path) { return ::access(path, F_OK) == 0; });
   if (place == kPlaces.end()) return;
-  server_->mount_at(*place, server_options_);
+  server_->mount_at(*place, server_options_, added_);
   try {
     const base::UniqueFd mount_namespace = make_mount_namespace_of(*place);
     server_->share(open_own_namespace("user").get(), mount_namespace.get());
@@ -183,7 +179,7 @@ void ImageSource::mount_for_all() {
 std::string ImageSource::mount_in(SessionDirectory& session) {
   const std::string path = session.make_mount_point("image");
   if (server_) {
-    server_->mount_at(path, server_options_);
+    server_->mount_at(path, server_options_, added_);
     server_.reset();
     list_root(path);
   } else {

@@ -27,8 +27,8 @@ struct ImageRequest {
   sif::PartitionChoice partition{};
   ImageDriver driver = ImageDriver::fuse;
   bool unsquash = false;
-  bool writable = false;  // directories only
-  std::string host_home;  // whose cache takes unpacked images
+  bool writable = false;     // directories only
+  std::string cache_folder;  // the caller's: user_cache_folder()
 };
 
 class ImageSource {
@@ -44,12 +44,15 @@ class ImageSource {
   // Looks for the mount of an earlier start, for which the next two steps are done. Nothing for
   // directories, as these.
   void find_share(const ShareRequest& request, const std::vector<std::string>& environment);
+  // The file that is to be served; null where none is.
+  const sif::ImageFile* served_file() const { return file_ ? &*file_ : nullptr; }
+  // Outside of all new namespaces, and before the tables are read: the server does that for itself
+  // meanwhile. For the trace file see ImageServer.
+  void start_server(const std::string& trace_file = {});
   // Reads and checks the image's tables: errors surface here.
   void read_tables();
   // What the run needs to know of the image, into the plan; and what it lacks for the plan.
   void preview(RunPlan& plan);
-  // Outside of all new namespaces.
-  void start_server();
   // A new user namespace, or that of the mount which is shared.
   IdMap enter_user_namespace(const IdentityRequest& identity);
   // In a user namespace that was entered otherwise, instead.

@@ -25,6 +25,7 @@
 #include "runtime/seccomp_filter.h"
 #include "runtime/session_directory.h"
 #include "runtime/share_key.h"
+#include "runtime/trace_file.h"
 #include "runtime/user_namespace.h"
 
 namespace runtime {
@@ -111,25 +112,31 @@ std::optional<SeccompFilter> find_filter(const RunPlan& plan) {
                        plan.capabilities);
 }
 
+std::string find_trace_path(const RunPlan& plan, const ImageSource& image) {
+  if (!plan.preload || image.served_file() == nullptr) return {};
+  return trace_path(plan.cache_folder, *image.served_file(), plan.action.arguments);
+}
+
 void confine(RunPlan& plan, const std::function<void()>& enter_processes) {
   const IgnoredSignal size_limit(SIGXFSZ);
   base::PhaseTimes& times = plan.action.times;
   // As the caller, before any namespace: what it may not read stays unread.
   ImageSource image = ImageSource::open(
-      {plan.image, {}, plan.driver, plan.unsquash, plan.writable, plan.host_home});
+      {plan.image, {}, plan.driver, plan.unsquash, plan.writable, plan.cache_folder});
   ExtraImages extra = ExtraImages::open(plan, image.overlays());
   const std::optional<SeccompFilter> filter = find_filter(plan);
   if (may_share(plan, extra)) image.find_share(plan.share, plan.action.environment.host);
   times.end_phase("image opened, or found to be mounted");
+  // Outside of the namespaces: out of the payload's reach, and no user of its own mount.
+  image.start_server(find_trace_path(plan, image));
+  extra.start_servers();
+  times.end_phase("file server forked");
   image.read_tables();
   extra.read_tables();
   // Answers questions that would cost requests to the file server later. Layers may change the
   // answers.
   if (!extra.has_layers()) image.preview(plan);
-  // Outside of the namespaces: out of the payload's reach, and no user of its own mount.
-  image.start_server();
-  extra.start_servers();
-  times.end_phase("file server forked");
+  times.end_phase("tables read");
   // Grants the capabilities that mounting takes, within these namespaces only.
   const IdMap ids = image.enter_user_namespace(plan.identity);
   extra.use_namespace(ids);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "runtime/root_tree.h"
+#include "runtime/user_cache.h"
 
 namespace runtime {
 namespace {
@@ -250,6 +251,7 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   plan.driver = options.driver;
   plan.unsquash = options.unsquash;
   plan.share = options.share;
+  plan.preload = options.preload;
   plan.writable = options.writable;
   plan.writable_tmpfs = options.writable_tmpfs;
   plan.overlays = options.overlays;
@@ -282,7 +284,7 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   plan.action.environment.image_path = plan.image;
   plan.action.environment.image_name = plan.image.substr(plan.image.rfind('/') + 1);
   plan.caller = std::move(facts.caller);
-  plan.host_home = plan.caller.home;
+  plan.cache_folder = user_cache_folder(plan.action.environment.host, plan.caller.home);
   plan.groups = std::move(facts.groups);
   if (plan.identity.fake_root) {
     plan.caller = {"root", 0, 0, "root", "", "/bin/sh"};

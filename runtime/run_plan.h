@@ -54,6 +54,7 @@ struct RunOptions {
   bool unsquash = false;
   ImageDriver driver = ImageDriver::fuse;
   ShareRequest share;
+  bool preload = true;
   HostFeatures host;
 };
 
@@ -76,6 +77,7 @@ struct RunPlan {
   ImageDriver driver = ImageDriver::fuse;
   bool unsquash = false;
   ShareRequest share;
+  bool preload = true;
   bool writable_tmpfs = false;
   bool writable = false;
   std::vector<OverlaySpec> overlays;  // paths absolute
@@ -89,7 +91,7 @@ struct RunPlan {
   bool reset_umask = false;
   std::vector<MountEntry> mounts;  // in the order to be made
   Account caller;                  // home is the container's
-  std::string host_home;
+  std::string cache_folder;        // of the caller's, on the host
   std::vector<Group> groups;
   StartRequest start;
   ActionRequest action;

@@ -79,14 +79,6 @@ void raise_soft_limits() {
   }
 }
 
-// Everything it needs is open: root's server gives up what root may do besides.
-void drop_privileges() {
-  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
-  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
-  ::syscall(SYS_capset, &header, none.data());
-}
-
 // Stack limits are the user's and may be huge or tiny; the frames of our threads are neither.
 void limit_thread_stacks() {
   pthread_attr_t attributes;
@@ -122,7 +114,7 @@ void use_one_heap_of_huge_pages() {
     ::prctl(PR_SET_NAME, name, 0, 0, 0);
     raise_soft_limits();
     limit_thread_stacks();
-    drop_privileges();
+    give_up_capabilities();  // everything is open; root's server needs no more either
     use_one_heap_of_huge_pages();
     body();
   } catch (const std::exception&) {
@@ -132,6 +124,13 @@ void use_one_heap_of_huge_pages() {
 }
 
 }  // namespace
+
+void give_up_capabilities() {
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
+  ::syscall(SYS_capset, &header, none.data());
+}
 
 void start_server_process(const char* name, const std::vector<int>& kept_fds,
                           const std::function<void()>& body) {

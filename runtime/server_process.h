@@ -15,4 +15,7 @@ namespace runtime {
 void start_server_process(const char* name, const std::vector<int>& kept_fds,
                           const std::function<void()>& body);
 
+// Of this process, in whatever user namespace it is; and none will come by exec.
+void give_up_capabilities();
+
 }  // namespace runtime

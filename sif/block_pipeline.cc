@@ -143,10 +143,12 @@ void BlockPipeline::fill_and_compress(Slot& slot, Buffer& scratch, Compressor& c
     read_content(*range.file, range.offset, data.subspan(filled, range.length));
     filled += range.length;
   }
+  const auto compressed = [&]() -> std::size_t {
+    return slot.request.plain ? 0 : compressor.compress(data, std::span(scratch.get(), size));
+  };
   if (slot.request.zeros_are_hole && all_zeros(data)) {
     slot.size_word = 0;
-  } else if (const std::size_t packed = compressor.compress(data, std::span(scratch.get(), size));
-             packed != 0) {
+  } else if (const std::size_t packed = compressed(); packed != 0) {
     slot.size_word = static_cast<std::uint32_t>(packed);
     std::swap(slot.buffer, scratch);
   } else {

@@ -30,6 +30,7 @@ struct BlockRequest {
   std::vector<FileRange> ranges;  // laid end to end: one of a data block, many of a fragment block
   std::uint64_t tag = 0;          // the caller's own
   bool zeros_are_hole = false;    // data blocks: all zeros is stored as size 0
+  bool plain = false;             // not to be compressed
 };
 
 class BlockPipeline {

@@ -2,6 +2,7 @@
 #include "sif/file_packer.h"
 
 #include <optional>
+#include <string_view>
 #include <utility>
 
 #include "base/error.h"
@@ -17,12 +18,25 @@ namespace {
 constexpr std::uint64_t kMaxSizeWords = 1 << 28;
 constexpr std::uint64_t kFragmentTag = 1ULL << 63;  // tags of data blocks: layout << 32 | block
 
+// Every dynamic program reads its loader and the C library at its start, nearly whole, and
+// inflating them takes longer than all else that the start does. They are 1-2 MB.
+bool is_loader(std::string_view name) {
+  return name.starts_with("ld-linux") || name.starts_with("ld-musl-") ||
+         name.starts_with("ld-2.") || name == "libc.so.6" || name.starts_with("libc-2.");
+}
+
+// Who chose a codec or level for its size wants every byte.
+bool stores_loaders(const SquashfsOptions& options) {
+  return options.codec == Codec::lz4 || (options.codec == Codec::zstd && options.level <= 3);
+}
+
 class FilePacker {
  public:
   FilePacker(const TreePlan& plan, int fd, std::uint64_t offset, std::uint64_t position,
              const SquashfsOptions& options, WriteProgress& progress)
       : plan_(plan),
         block_size_(options.block_size),
+        stores_loaders_(stores_loaders(options)),
         progress_(progress),
         duplicates_(plan, [&progress] { throw_if_cancelled(progress); }),
         pipeline_(fd, offset, position, options, progress,
@@ -32,7 +46,7 @@ class FilePacker {
 
   PackedFiles run() {
     reserve_size_words();
-    for (const TreePlan::File& file : plan_.files()) add(*file.inode, file.number);
+    for (const TreePlan::File& file : plan_.files()) add(file);
     flush_fragment();
     packed_.end = pipeline_.finish();
     return std::move(packed_);
@@ -41,14 +55,15 @@ class FilePacker {
  private:
   // Up front, because workers write into the vectors while this thread adds files.
   void reserve_size_words();
-  void add(const Inode& file, std::uint32_t number);
-  void submit_blocks(const Inode& file, std::uint32_t label);
+  void add(const TreePlan::File& entry);
+  void submit_blocks(const Inode& file, std::uint32_t label, bool plain);
   void add_tail(const Inode& file, FileLayout& layout);
   void flush_fragment();
   void note_placed(std::uint64_t tag, std::uint64_t position, std::uint32_t size_word);
 
   const TreePlan& plan_;
   const std::uint32_t block_size_;
+  const bool stores_loaders_;
   WriteProgress& progress_;
   DuplicateFiles duplicates_;
   PackedFiles packed_;
@@ -78,8 +93,9 @@ void FilePacker::reserve_size_words() {
   progress_.bytes_total = bytes;
 }
 
-void FilePacker::add(const Inode& file, std::uint32_t number) {
-  std::uint32_t& label = packed_.layout_of[number - 1];
+void FilePacker::add(const TreePlan::File& entry) {
+  const Inode& file = *entry.inode;
+  std::uint32_t& label = packed_.layout_of[entry.number - 1];
   packed_.input_bytes += file.size;
   const auto fresh = static_cast<std::uint32_t>(packed_.layouts.size());
   if (const std::optional<std::uint32_t> same = duplicates_.find_or_add(file, fresh)) {
@@ -93,11 +109,11 @@ void FilePacker::add(const Inode& file, std::uint32_t number) {
   layout.first_word = next_word_;
   layout.word_count = file.size / block_size_;
   next_word_ += layout.word_count;
-  submit_blocks(file, label);
+  submit_blocks(file, label, stores_loaders_ && is_loader(entry.name));
   if (file.size % block_size_ != 0) add_tail(file, layout);
 }
 
-void FilePacker::submit_blocks(const Inode& file, std::uint32_t label) {
+void FilePacker::submit_blocks(const Inode& file, std::uint32_t label, bool plain) {
   const std::uint64_t count = file.size / block_size_;
   for (std::uint64_t block = 0; block < count; ++block) {
     const std::uint64_t offset = block * block_size_;
@@ -106,8 +122,10 @@ void FilePacker::submit_blocks(const Inode& file, std::uint32_t label) {
       if (block % 4096 == 0) throw_if_cancelled(progress_);
       continue;
     }
-    pipeline_.submit(
-        {{{&file, offset, block_size_}}, static_cast<std::uint64_t>(label) << 32 | block, true});
+    pipeline_.submit({{{&file, offset, block_size_}},
+                      static_cast<std::uint64_t>(label) << 32 | block,
+                      true,
+                      plain});
   }
 }
 

@@ -50,7 +50,7 @@ int run(std::vector<char*> arguments) {
   }
   const sif::ImageFile image = open_squashfs(arguments.at(1));
   const sif::SquashfsReader reader(image.fd.get(), image.offset, image.size, image.path);
-  runtime::ImageServer server = runtime::ImageServer::start(image, reader);
+  runtime::ImageServer server = runtime::ImageServer::start(image);
   enter_user_namespace();
   server.open_device();
   if (::unshare(CLONE_NEWNS) != 0) throw base::errno_error(errno, "unshare mount namespace");

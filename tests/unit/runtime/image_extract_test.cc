@@ -86,20 +86,5 @@ TEST_F(ExtractTest, RefusesACacheThatOthersMayWrite) {
   EXPECT_THROW(open_extracted_image(image_file(output_ / "i"), output_ / "open"), base::Error);
 }
 
-TEST(CacheFolder, FollowsTheEnvironment) {
-  const auto folder = [](std::vector<std::pair<std::string, const char*>> variables) {
-    return extraction_cache_folder(
-        [&](const char* name) -> const char* {
-          for (const auto& [key, value] : variables)
-            if (key == name) return value;
-          return nullptr;
-        },
-        "/home/u");
-  };
-  EXPECT_EQ(folder({}), "/home/u/.cache/sifrun");
-  EXPECT_EQ(folder({{"XDG_CACHE_HOME", "/x"}}), "/x/sifrun");
-  EXPECT_EQ(folder({{"XDG_CACHE_HOME", "/x"}, {"SIFRUN_CACHEDIR", "/c"}}), "/c");
-}
-
 }  // namespace
 }  // namespace runtime

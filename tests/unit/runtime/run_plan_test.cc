@@ -175,7 +175,7 @@ TEST(RunPlan, FakeRootLivesInRootsHome) {
   EXPECT_EQ(find(plan, "/root")->source, "/home/ada");
   EXPECT_EQ(plan.caller.name, "root");
   EXPECT_EQ(plan.caller.home, "/root");
-  EXPECT_EQ(plan.host_home, "/home/ada");
+  EXPECT_EQ(plan.cache_folder, "/home/ada/.cache/sifrun");
 }
 
 TEST(RunPlan, GeneratedFilesHaveTheirText) {

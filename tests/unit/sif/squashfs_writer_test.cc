@@ -440,5 +440,24 @@ TEST(SquashfsWriterProgressTest, CountsEveryByteOnce) {
   EXPECT_EQ(progress.bytes_done, stats.input_bytes);
 }
 
+TEST_F(SquashfsWriterTest, LoadersAreStoredPlainUnlessSizeIsTheAim) {
+  constexpr std::size_t kBlocks = 3 * kDefaultBlockSize;
+  const auto image_of = [&](const std::string& name, SquashfsOptions options) {
+    test::MemoryTree memory;
+    memory.file(memory.root(), name, test::text(kBlocks, 1));
+    return write_image(memory.tree, options);
+  };
+  for (const SquashfsOptions fast : {SquashfsOptions{.codec = Codec::zstd, .level = 3},
+                                     SquashfsOptions{.codec = Codec::lz4, .level = 1}}) {
+    const Image image = image_of("libc.so.6", fast);
+    EXPECT_GT(image.bytes.size(), kBlocks);
+    EXPECT_EQ(content_of(unpack(image) / "libc.so.6"), test::text(kBlocks, 1));
+    EXPECT_LT(image_of("libcrypt.so.1", fast).bytes.size(), kBlocks);
+  }
+  for (const SquashfsOptions small : {SquashfsOptions{.codec = Codec::gzip, .level = 6},
+                                      SquashfsOptions{.codec = Codec::zstd, .level = 14}})
+    EXPECT_LT(image_of("libc.so.6", small).bytes.size(), kBlocks);
+}
+
 }  // namespace
 }  // namespace sif

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// Small translations between the kernel's FUSE protocol (linux/fuse.h) and the image's terms.
+#pragma once
+
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "sif/tree.h"
+
+namespace runtime {
+
+struct TypeBits {
+  mode_t mode;
+  std::uint32_t entry;  // d_type of readdir(3)
+};
+constexpr TypeBits type_bits(sif::FileType type) {
+  switch (type) {
+    case sif::FileType::directory:
+      return {S_IFDIR, DT_DIR};
+    case sif::FileType::regular:
+      return {S_IFREG, DT_REG};
+    case sif::FileType::symlink:
+      return {S_IFLNK, DT_LNK};
+    case sif::FileType::block_device:
+      return {S_IFBLK, DT_BLK};
+    case sif::FileType::char_device:
+      return {S_IFCHR, DT_CHR};
+    case sif::FileType::fifo:
+      return {S_IFIFO, DT_FIFO};
+    case sif::FileType::socket:
+      return {S_IFSOCK, DT_SOCK};
+  }
+  return {S_IFREG, DT_UNKNOWN};
+}
+
+// Structures in requests may be shorter than ours when the kernel is older: the rest is zero.
+template <typename T>
+T parse(std::span<const std::byte> body) {
+  T value{};
+  std::memcpy(&value, body.data(), std::min(body.size(), sizeof(T)));
+  return value;
+}
+
+inline std::string_view parse_name(std::span<const std::byte> body) {
+  const auto* text = reinterpret_cast<const char*>(body.data());
+  return {text, ::strnlen(text, body.size())};
+}
+
+}  // namespace runtime

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/user_cache.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <system_error>
+
+#include "base/error.h"
+#include "base/syscalls.h"
+#include "runtime/host_additions.h"
+
+namespace runtime {
+
+std::string user_cache_folder(const std::vector<std::string>& environment,
+                              const std::string& home) {
+  if (std::string own = variable_or_empty(environment, "SIFRUN_CACHEDIR"); !own.empty()) return own;
+  const std::string cache = variable_or_empty(environment, "XDG_CACHE_HOME");
+  return (cache.empty() ? home + "/.cache" : cache) + "/sifrun";
+}
+
+base::UniqueFd open_private_folder(const std::string& path) {
+  std::error_code failure;
+  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failure);
+  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
+    throw base::errno_error(errno, "cannot make the cache folder ", base::printable(path))
+        .with_hint("SIFRUN_CACHEDIR names another place");
+  }
+  base::UniqueFd fd = base::open_file(path, O_RDONLY | O_DIRECTORY);
+  const struct stat status = base::file_status(fd.get(), path);
+  if (status.st_uid != ::geteuid() || (status.st_mode & 022) != 0) {
+    throw base::error("the cache folder ", base::printable(path),
+                      " belongs to or is writable for other users")
+        .with_hint("SIFRUN_CACHEDIR names another place");
+  }
+  return fd;
+}
+
+}  // namespace runtime

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// The per-user cache: what can be made again, in a folder that nobody else can write to.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/unique_fd.h"
+
+namespace runtime {
+
+// $SIFRUN_CACHEDIR, else sifrun in $XDG_CACHE_HOME or ~/.cache, from the caller's environment
+// ("NAME=value").
+std::string user_cache_folder(const std::vector<std::string>& environment, const std::string& home);
+
+// Makes the folder where it is missing. Throws when it belongs to or is writable for others, who
+// could give us forged contents.
+base::UniqueFd open_private_folder(const std::string& path);
+
+}  // namespace runtime

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/user_cache.h"
+
+#include <gtest/gtest.h>
+
+namespace runtime {
+namespace {
+
+TEST(UserCache, FollowsTheEnvironment) {
+  EXPECT_EQ(user_cache_folder({}, "/home/u"), "/home/u/.cache/sifrun");
+  EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=/x"}, "/home/u"), "/x/sifrun");
+  EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=/x", "SIFRUN_CACHEDIR=/c"}, "/home/u"), "/c");
+}
+
+}  // namespace
+}  // namespace runtime
