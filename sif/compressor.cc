@@ -64,11 +64,12 @@ class GzipCompressor final : public Compressor {
   std::unique_ptr<libdeflate_compressor, decltype(&libdeflate_free_compressor)> state_;
 };
 
-// The tables of level 3 for blocks of 128 KiB (hash 2^16, chain 2^15 entries) do not fit the cache
-// that is nearest to a core; these do, and take a fifth less time for 0.1 to 1 % more bytes.
+// The tables of level 3 for blocks of 128 KiB (2^16 long and 2^15 short matches) do not fit the
+// cache that is nearest to a core. These do, at two thirds of the time; matches of 4 bytes, where
+// the level has 5, make up for most of what the smaller tables miss: 0.1 to 1 % more bytes.
 constexpr int kCachedLevel = 3;
 constexpr std::uint32_t kCachedBlockSize = 128 << 10;
-constexpr int kCachedHashLog = 14, kCachedChainLog = 13;
+constexpr int kCachedHashLog = 13, kCachedChainLog = 12, kCachedMinMatch = 4;
 
 class ZstdCompressor final : public Compressor {
  public:
@@ -78,6 +79,7 @@ class ZstdCompressor final : public Compressor {
     if (level == kCachedLevel && block_size <= kCachedBlockSize) {
       set(ZSTD_c_hashLog, kCachedHashLog);
       set(ZSTD_c_chainLog, kCachedChainLog);
+      set(ZSTD_c_minMatch, kCachedMinMatch);
     }
   }
   std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out) override {
