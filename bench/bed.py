@@ -63,10 +63,40 @@ class Bed:
         for codec in ("zstd", "gzip"):
             self.sif[codec] = self.folder / f"{codec}.sif"
             subprocess.run([self.sifconv, "--quiet", "--compression", codec, self.archive, self.sif[codec]], check=True)
-        self.tree = self.folder / "tree"
-        subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-offset", str(primary_partition(self.sif["zstd"])),
-                        "-dest", self.tree, self.sif["zstd"]], check=True, stdout=subprocess.DEVNULL)
+        self.tree = self._unpack(self.sif["zstd"], "tree")
         self.apptainer_tree = debian_tree.debian("sid", debian_tree.APPTAINER_PACKAGES).root
+
+    def _unpack(self, sif, name):
+        tree = self.folder / name
+        subprocess.run(["unsquashfs", "-quiet", "-no-progress", "-offset", str(primary_partition(sif)), "-dest", tree, sif],
+                       check=True, stdout=subprocess.DEVNULL)
+        return tree
+
+    def unpacked(self, archive, name):
+        """The files of another archive as a folder."""
+        sif = self.folder / f"{name}.sif"
+        subprocess.run([self.sifconv, "--quiet", archive, sif], check=True)
+        return self._unpack(sif, name)
+
+    def torch_archive(self):
+        """A bigger image: PyTorch and cuBLAS."""
+        with Docker() as docker:
+            return images.torch_archive(docker)
+
+    def gzipped(self, archive):
+        packed = self.folder / (archive.name + ".gz")
+        with open(packed, "wb") as file:
+            subprocess.run(["gzip", "-6", "-c", archive], check=True, stdout=file)
+        return packed
+
+    def twice(self, tree):
+        """An archive of one layer with `tree` in it under two names."""
+        layer, archive = self.folder / "layer.tar", self.folder / "twice.tar"
+        for mode, name in (("-c", "first"), ("-r", "second")):
+            subprocess.run(["tar", "-C", tree, mode, "-f", layer, f"--transform=s,^\\.,{name},rSh", "."], check=True)
+        images.wrap_layer(layer, archive)
+        layer.unlink()
+        return archive
 
     # Command lines: the same program in each kind of container.
     def bwrap(self, argv, root=None):

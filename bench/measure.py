@@ -125,14 +125,20 @@ def heading(title, runs):
     print(f"{title}\n{machine()}; runs: {runs}\n")
 
 
-def table(rows, unit):
-    """Rows of (name, result, remark); `unit` is ms or s."""
+def table(rows, unit, runs=None):
+    """Rows of (name, result, remark); `unit` is ms or s. Who had fewer runs than `runs` is marked."""
     scale = 1000 if unit == "ms" else 1
-    print(f"| program | wall {unit}: median (fastest - slowest) | CPU {unit} | peak RSS MiB | |\n| --- | --- | --- | --- | --- |")
+    sizes = any("size" in result for _, result, _ in rows)
+    remarks = "size MB" if sizes else ""
+    print(f"| program | wall {unit}: median (fastest - slowest) | CPU {unit} | peak RSS MiB | {remarks} |\n| --- | --- | --- | --- | --- |")
     for name, result, remark in rows:
         if "failed" in result:
             print(f"| {name} | {result['failed']} | | | {remark} |")
             continue
+        if runs and result["runs"] < runs:
+            name += f" ({result['runs']} run{'s' if result['runs'] > 1 else ''})"
         wall, fastest, slowest, cpu = (result[k] * scale for k in ("wall", "fastest", "slowest", "cpu"))
+        if "size" in result:
+            remark = f"{result['size']:.1f}"
         print(f"| {name} | {wall:.1f} ({fastest:.1f} - {slowest:.1f}) | {cpu:.1f} | {result['rss']:.0f} | {remark} |")
     print(f"\nCPU from: {', '.join(sorted({r[1]['clock'] for r in rows if 'clock' in r[1]}))}")

@@ -27,7 +27,22 @@ class Program:
     before: typing.Optional[typing.Callable] = None  # as root, before and after each run
     after: typing.Optional[typing.Callable] = None
     inner: bool = False  # prints the nanoseconds that count, itself
-    remark: typing.Union[str, typing.Callable] = ""  # a function is asked after the runs
+    remark: str = ""
+    output: typing.Optional[pathlib.Path] = None  # the file that it writes: its size counts
+    runs: typing.Optional[int] = None  # of a slow one: at most so many turns, and none before them that does not count
+
+
+class Target(typing.NamedTuple):
+    """What is wanted of a program: at most `limit` times what the peer has, or at most `limit` where there is no peer."""
+    program: str
+    peer: typing.Optional[str]
+    limit: float
+    of: str = "wall"  # a key of MEASURES
+    bound: str = ""  # what keeps it from being met, for the document
+
+
+# What a target can be about, and where a result has it.
+MEASURES = {"wall": "wall", "CPU": "cpu", "peak MiB": "rss", "size": "size"}
 
 
 def _time_once(program):
@@ -124,12 +139,15 @@ class Runner:
 
 
 def interleave(programs, runs, accounts=(), before_each=None):
-    """Results by name: medians of `runs` turns after one that does not count."""
+    """Results by name: medians of `runs` turns after one that does not count (of a slow program fewer)."""
     runners = [Runner(program, accounts) for program in programs]
     turns = {program.name: [] for program in programs}
     try:
         for turn in range(runs + 1):
             for runner in runners:
+                wanted = runner.program.runs
+                if wanted is not None and not 0 < turn <= wanted:
+                    continue
                 if before_each:
                     before_each()
                 result = runner.process.ask()
@@ -138,14 +156,15 @@ def interleave(programs, runs, accounts=(), before_each=None):
     finally:
         for runner in runners:
             runner.close()
-    return {name: _summary(results) for name, results in turns.items()}
+    return {program.name: _summary(turns[program.name], program.output) for program in programs}
 
 
-def _summary(results):
+def _summary(results, output):
     failed = [result["failed"] for result in results if "failed" in result]
     if failed:
         return {"failed": failed[0]}
     walls = [result["wall"] for result in results]
     return {"wall": statistics.median(walls), "fastest": min(walls), "slowest": max(walls),
             "cpu": statistics.median(result["cpu"] for result in results),
-            "rss": max(result["rss"] for result in results), "clock": results[0]["clock"]}
+            "rss": max(result["rss"] for result in results), "clock": results[0]["clock"], "runs": len(results),
+            **({"size": output.stat().st_size / 1e6} if output else {})}

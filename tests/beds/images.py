@@ -78,6 +78,23 @@ def write_docker20(path, layers, tag="bed/test:1", **config):
     return path
 
 
+def wrap_layer(layer, archive, tag="bed/test:1", **config):
+    """As write_docker20, of one layer that is a file and not read into memory."""
+    with open(layer, "rb") as data, tarfile.open(archive, "w", format=tarfile.USTAR_FORMAT) as tar:
+        digest = hashlib.sha256()
+        while chunk := data.read(1 << 20):
+            digest.update(chunk)
+        body = image_config([], **config)
+        body["rootfs"]["diff_ids"] = ["sha256:" + digest.hexdigest()]
+        manifest = [{"Config": "config.json", "RepoTags": [tag], "Layers": ["layer.tar"]}]
+        data.seek(0)
+        tar.addfile(_entry("layer.tar", layer.stat().st_size), data)
+        for name, value in (("config.json", body), ("manifest.json", manifest)):
+            text = json.dumps(value).encode()
+            tar.addfile(_entry(name, len(text)), io.BytesIO(text))
+    return archive
+
+
 def oci_layout(body, layers, tag):
     """The files of Docker 25's archive around the blobs; `layers` are (SHA-256, size)."""
     media = "application/vnd.oci.image."
@@ -203,6 +220,19 @@ WORKDIR /srv
 ENTRYPOINT ["python3"]
 CMD ["/srv/train.py"]
 """
+# As a user's image for GPUs: a framework, the vendor's libraries, lists removed by a layer of their own, owners and modes that matter.
+TORCH_DOCKERFILE = f"""FROM {BASE_TAG}
+RUN sed -i 's/ main$/ main contrib non-free/' /etc/apt/sources.list && apt-get update -q \\
+ && apt-get install -q -y --no-install-recommends libjpeg-dev python3 python3-pip
+RUN apt-get install -q -y --no-install-recommends python3-torch python3-torchvision
+RUN apt-get install -q -y --no-install-recommends libcudart11.0 libcublas11
+RUN rm -rf /var/lib/apt/lists
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+RUN mkdir -p /srv/data && echo shared > /srv/data/one && ln /srv/data/one /srv/data/two && ln -s one /srv/data/link \\
+ && mkdir -m 0700 /srv/private && echo secret > /srv/private/key && chown -R 1234:2345 /srv/data
+WORKDIR /srv
+ENTRYPOINT ["python3"]
+"""
 TRAIN = """import sys
 import numpy
 print("mean", numpy.arange(10).mean(), *sys.argv[1:])
@@ -220,15 +250,25 @@ def import_base(docker):
     docker.run("import", base, BASE_TAG)
 
 
-def user_archive(docker):
-    """What a researcher saves: a Debian base, libjpeg, python3, pip, numpy, built and saved by the engine; cached."""
-    path = cache() / "images" / f"user-{sha256((USER_DOCKERFILE + TRAIN).encode())[:12]}.tar"
+def _built_archive(docker, name, tag, files):
+    """What the engine saves of the image that `files` (Dockerfile and what it copies) describe; cached."""
+    path = cache() / "images" / f"{name}-{sha256(''.join(files.values()).encode())[:12]}.tar"
     with made_once(path) as part:
         if part:
             import_base(docker)
             with tempfile.TemporaryDirectory() as folder:
-                pathlib.Path(folder, "Dockerfile").write_text(USER_DOCKERFILE)
-                pathlib.Path(folder, "train.py").write_text(TRAIN)
-                docker.build("bed/user:1.0", folder)
-            docker.save("bed/user:1.0", part)
+                for file, text in files.items():
+                    pathlib.Path(folder, file).write_text(text)
+                docker.build(tag, folder)
+            docker.save(tag, part)
     return path
+
+
+def user_archive(docker):
+    """What a researcher saves: a Debian base, libjpeg, python3, pip, numpy, built and saved by the engine."""
+    return _built_archive(docker, "user", "bed/user:1.0", {"Dockerfile": USER_DOCKERFILE, "train.py": TRAIN})
+
+
+def torch_archive(docker):
+    """The same with PyTorch and CUDA's cuBLAS: some gigabytes."""
+    return _built_archive(docker, "torch", "bed/torch:1.0", {"Dockerfile": TORCH_DOCKERFILE})
