@@ -102,6 +102,9 @@ class Bed:
     def bwrap(self, argv, root=None):
         return ["bwrap", "--bind", root or self.tree, "/", "--dev-bind", "/dev", "/dev", "--proc", "/proc", "--bind", "/tmp", "/tmp", *argv]
 
+    def charliecloud(self, argv):
+        return ["env", f"USER={USER}", "ch-run", self.tree, "--", *argv]
+
     def sifrun_exec(self, argv, codec="zstd", options=()):
         return [self.sifrun, "exec", *options, self.sif[codec], *argv]
 

@@ -33,6 +33,7 @@ def groups(bed):
                     Program("sifrun", bed.sifrun_exec(argv, codec, ["--share=off"]), home=bed.home, inner=inner),
                     Program("kernel", bed.bwrap(argv, mount), before=attach, after=detach, inner=inner, remark="squashfs on a loop device, bwrap"),
                     Program("bwrap", bed.bwrap(argv), inner=inner, remark="unpacked folder"),
+                    Program("Charliecloud", bed.charliecloud(argv), inner=inner, remark="unpacked folder"),
                     Program("apptainer", **bed.apptainer_exec(argv, codec), inner=inner, remark="squashfuse_ll"),
                 ]
                 result.append((f"{title}, {state}, {codec}", "ms", programs,

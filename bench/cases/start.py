@@ -10,6 +10,7 @@ def groups(bed):
     programs = [
         Program("spawn alone", ["true"], remark="what the measurement itself costs"),
         Program("bwrap", bed.bwrap(["true"]), remark="unpacked folder"),
+        Program("Charliecloud", bed.charliecloud(["true"]), remark="unpacked folder; ch-run by way of env"),
         Program("sifrun", bed.sifrun_exec(["true"], options=OWN), home=bed.home, remark="own mount"),
         Program("sifrun, gzip", bed.sifrun_exec(["true"], "gzip", OWN), home=bed.home, remark="own mount"),
         Program("sifrun, joining", bed.sifrun_exec(["true"], options=JOIN), home=bed.home, remark="the mount of the run before it"),
