@@ -11,15 +11,6 @@ from beds.snippets import snippet
 pytest_plugins = ("beds.cluster",)
 
 
-@pytest.fixture(scope="module")
-def cluster(scratch, share, home):
-    """Debian's stable release."""
-    folder = scratch / "slurm"
-    folder.mkdir()
-    with slurm.Slurm("bookworm", folder, share, home) as running:
-        yield running.node
-
-
 def batch(cluster, work, script, *options):
     """Submits, waits for the end, and gives the exit code and the output."""
     done = cluster.run(["sbatch", "--wait", *options, write(work, "job.sh", script, 0o755)], cwd=work)
