@@ -89,7 +89,7 @@ def imports(bed, count):
         Program("bwrap", bed.bwrap(IMPORT), work=together(count), remark="unpacked folder, in the page cache before"),
         Program("apptainer", **theirs, work=together(count), remark="a mount each"),
     ]
-    targets = [("sifrun", "apptainer", 1 / 2), ("sifrun", "apptainer", 1, "cpu"), ("sifrun", "apptainer", 1 / count, "memory")]
+    targets = [("sifrun", "apptainer", 1), ("sifrun", "apptainer", 1 / 2, "cpu"), ("sifrun", "apptainer", 1 / count, "memory")]
     return (f"{count} processes importing numpy", "ms", programs, targets)
 
 
