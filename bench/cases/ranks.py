@@ -9,7 +9,7 @@ import time
 
 import measure
 from beds import debian_tree
-from runner import Program
+from runner import Program, Target
 
 TITLE = "Ranks on one machine"
 IMPORT = ["python3", "-c", "import numpy, sys; print('ready', flush=True); sys.stdin.readline()"]
@@ -89,7 +89,7 @@ def imports(bed, count):
         Program("bwrap", bed.bwrap(IMPORT), work=together(count), remark="unpacked folder, in the page cache before"),
         Program("apptainer", **theirs, work=together(count), remark="a mount each"),
     ]
-    targets = [("sifrun", "apptainer", 1), ("sifrun", "apptainer", 1 / 2, "cpu"), ("sifrun", "apptainer", 1 / count, "memory")]
+    targets = [Target("sifrun", "apptainer", 1), Target("sifrun", "apptainer", 1 / 2, "CPU"), Target("sifrun", "apptainer", 1 / count, "memory")]
     return (f"{count} processes importing numpy", "ms", programs, targets)
 
 
@@ -107,7 +107,7 @@ def messages(bed):
         Program("sifrun --share=off", [*launch, bed.sifrun, "exec", "--share=off", *inside], home=bed.home, inner=True,
                 remark="no cross-memory attach"),
     ]
-    return ("64 MiB there and back between two ranks", "ms", programs, [("sifrun", "bare metal", 1.05)])
+    return ("64 MiB there and back between two ranks", "ms", programs, [Target("sifrun", "bare metal", 1.05)])
 
 
 def groups(bed):
