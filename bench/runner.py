@@ -26,6 +26,7 @@ class Program:
     home: str = "/tmp"
     before: typing.Optional[typing.Callable] = None  # as root, before and after each run
     after: typing.Optional[typing.Callable] = None
+    work: typing.Optional[typing.Callable] = None  # as root instead of running `argv`: work(program) gives wall, rss and perhaps memory (MiB)
     inner: bool = False  # prints the nanoseconds that count, itself
     remark: str = ""
     output: typing.Optional[pathlib.Path] = None  # the file that it writes: its size counts
@@ -42,7 +43,7 @@ class Target(typing.NamedTuple):
 
 
 # What a target can be about, and where a result has it.
-MEASURES = {"wall": "wall", "CPU": "cpu", "peak MiB": "rss", "size": "size"}
+MEASURES = {"wall": "wall", "CPU": "cpu", "peak MiB": "rss", "size": "size", "memory": "memory"}
 
 
 def _time_once(program):
@@ -125,7 +126,7 @@ class Runner:
         if self.program.before:
             self.program.before()
         start = self.clock.read()
-        result = self.user.ask()
+        result = self.program.work(self.program) if self.program.work else self.user.ask()
         time.sleep(SETTLE_SECONDS)
         result["cpu"] = self.clock.read() - start
         result["clock"] = self.clock.source
@@ -164,7 +165,8 @@ def _summary(results, output):
     if failed:
         return {"failed": failed[0]}
     walls = [result["wall"] for result in results]
-    return {"wall": statistics.median(walls), "fastest": min(walls), "slowest": max(walls),
+    memory = {"memory": statistics.median(result["memory"] for result in results)} if "memory" in results[0] else {}
+    return {**memory, "wall": statistics.median(walls), "fastest": min(walls), "slowest": max(walls),
             "cpu": statistics.median(result["cpu"] for result in results),
             "rss": max(result["rss"] for result in results), "clock": results[0]["clock"], "runs": len(results),
             **({"size": output.stat().st_size / 1e6} if output else {})}

@@ -12,7 +12,7 @@ namespace runtime {
 
 // Builds the directory in the session and gives its O_PATH descriptor, ready to be attached at
 // /dev with all below it. Nodes that the host lacks are left out. `devices` are those of
-// accelerators, which the run asked for.
+// accelerators and networks, for this run.
 base::UniqueFd make_device_directory(SessionDirectory& session,
                                      std::span<const HostDevice> devices);
 

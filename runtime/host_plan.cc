@@ -8,6 +8,7 @@
 #include "runtime/host_libraries.h"
 #include "runtime/mpi.h"
 #include "runtime/rocm.h"
+#include "runtime/share_key.h"
 
 namespace runtime {
 namespace {
@@ -132,6 +133,8 @@ void add_host_features(const HostFeatures& features, RunPlan& plan) {
         host, {features.nvidia, features.compat32, environment, features.nvidia_root}));
   }
   if (features.rocm) all.append(rocm_additions(host, environment));
+  // Who has GPUs or is one of several may talk to other machines.
+  if (!all.devices.empty() || is_parallel_step(environment)) all.append(fabric_additions(host));
   all.append(find_conda(features, host, plan, visible));
   all.append(launcher_additions(host, plan.action.environment.host));
   append(plan.warnings, all.warnings);

@@ -20,6 +20,10 @@ constexpr auto kFolderVariables = std::to_array<std::string_view>({
     "OMPI_MCA_orte_jobfam_session_dir",
 });
 
+constexpr std::string_view kFabric = "/dev/infiniband";
+// uverbs0, uverbs1...; umad and issm nodes are for a subnet manager.
+constexpr auto kFabricNodes = std::to_array<std::string_view>({"uverbs", "rdma_cm"});
+
 // One place, or several with colons between.
 constexpr auto kPlaceVariables = std::to_array<std::string_view>({
     "OPAL_PREFIX",
@@ -57,6 +61,17 @@ HostAdditions launcher_additions(const RootTree& host,
         additions.binds, [&](const HostBind& bind) { return is_within(folder, bind.destination); });
     if (!folder.starts_with('/') || shown || !host.is_directory(folder)) continue;
     additions.binds.push_back({.source = folder, .destination = folder, .read_only = false});
+  }
+  return additions;
+}
+
+HostAdditions fabric_additions(const RootTree& host) {
+  HostAdditions additions;
+  for (const std::string& name : host.list(kFabric)) {
+    const bool wanted = std::ranges::any_of(
+        kFabricNodes, [&](std::string_view prefix) { return name.starts_with(prefix); });
+    const std::string path = base::cat(kFabric, "/", name);
+    if (wanted) additions.devices.push_back({host.outside(path), path});
   }
   return additions;
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a program of an MPI launcher (mpirun, srun, flux run) needs from us: the folders of its
-// server, no paths of the host's MPI that lead nowhere, and settings that do without what separate
-// user namespaces forbid. Descriptors of the launcher (PMI_FD) are simply inherited.
+// server, the network's adapters, no paths of the host's MPI that lead nowhere, and settings that
+// do without what separate user namespaces forbid. Descriptors of the launcher (PMI_FD) are simply
+// inherited.
 #pragma once
 
 #include <string>
@@ -15,6 +16,10 @@ namespace runtime {
 // Folders that its variables name, at the same place inside. They may be anywhere: Slurm's are
 // below its spool folder.
 HostAdditions launcher_additions(const RootTree& host, const std::vector<std::string>& environment);
+
+// The adapters of an RDMA network (InfiniBand, RoCE), for a /dev of our own: the nodes that
+// programs open, not those of the network's management.
+HostAdditions fabric_additions(const RootTree& host);
 
 // In the container's root: variables with the place of the host's MPI, which would mislead the
 // image's, do not pass if there is no such folder.

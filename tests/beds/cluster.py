@@ -4,19 +4,25 @@
     share    a folder that this machine and every node see at the same path, as a cluster's shared file system
     home     the ordinary user's home on the nodes, in it; `bin` there has the programs and links called singularity and apptainer
     work     a folder of one test, in it
+    cluster  Slurm of Debian's stable release, as its users know it
+    rings    {"openmpi": program, "mpich": program}: tests/clusters/ring.c; mpi_image has the same libraries
 """
 import os
 import pathlib
 import re
 import shutil
+import subprocess
 import tempfile
 
 import pytest
 
-from beds import cache, debian_tree, images, made_once
+from beds import cache, debian_tree, images, made_once, slurm
 from beds.conda import Conda
 from beds.snippets import snippet
-from conftest import convert
+from conftest import absent, convert
+
+RING = pathlib.Path(__file__).resolve().parents[1] / "clusters/ring.c"
+MPI_KINDS = ("openmpi", "mpich")
 
 
 def own(path, user):
@@ -71,3 +77,31 @@ def debian_sif(share, user, sifconv, scratch):
     tar = images.write_docker20(scratch / "debian.tar", [base.read_bytes(), own.bytes()], "bed/debian:1",
                                 Env=["PATH=/usr/bin:/bin", "GREETING=hello world"])
     return convert(sifconv, user, tar, share / "debian.sif")
+
+
+@pytest.fixture(scope="module")
+def cluster(scratch, share, home):
+    folder = scratch / "slurm"
+    folder.mkdir()
+    with slurm.Slurm("bookworm", folder, share, home) as running:
+        yield running.node
+
+
+@pytest.fixture(scope="session")
+def mpi_image(share, fuse_device):
+    tree = debian_tree.debian("bookworm", ("openmpi-bin", "mpich")).root
+    image = share / "mpi.squashfs"
+    subprocess.run(["mksquashfs", tree, image, "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress", "-all-root"], check=True)
+    image.chmod(0o644)
+    return image
+
+
+@pytest.fixture(scope="session")
+def rings(share):
+    made = {}
+    for kind in MPI_KINDS:
+        if not shutil.which(f"mpicc.{kind}") or not shutil.which(f"mpirun.{kind}"):
+            absent(f"{kind} is not installed (scripts/install-deps clusters)")
+        made[kind] = share / f"ring.{kind}"
+        subprocess.run([f"mpicc.{kind}", "-O2", "-o", made[kind], RING], check=True)
+    return made

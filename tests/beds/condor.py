@@ -6,7 +6,7 @@ from . import debian_tree
 from .node import Node, wait
 
 PACKAGES = ("minicondor", "openssh-server", "openssh-client", "procps", "slurmctld", "slurmd", "slurm-client", "munge",
-            "slurm-wlm-basic-plugins", "libslurm-dev")
+            "slurm-wlm-basic-plugins", "libslurm-dev", "apptainer", "apparmor", "environment-modules")
 CONFIG = """SINGULARITY = {runtime}
 NETWORK_INTERFACE = 127.0.0.1
 BIND_ALL_INTERFACES = False

@@ -16,7 +16,11 @@ MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+SelectTypeParameters=CR_Core_Memory
+DefMemPerCPU=1000
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 ReturnToService=2
 SlurmdSpoolDir=/var/lib/slurm/spool
 StateSaveLocation=/var/lib/slurm/state
@@ -28,7 +32,7 @@ GresTypes=gpu
 SlurmdParameters=config_overrides
 KillWait=3
 MinJobAge=60
-NodeName=localhost NodeAddr=127.0.0.1 CPUs=4 Boards=1 SocketsPerBoard=1 CoresPerSocket=4 ThreadsPerCore=1 RealMemory=2000 Gres=gpu:2
+NodeName=localhost NodeAddr=127.0.0.1 CPUs=4 Boards=1 SocketsPerBoard=1 CoresPerSocket=4 ThreadsPerCore=1 RealMemory=8000 Gres=gpu:2
 PartitionName=all Nodes=localhost Default=YES MaxTime=60 State=UP
 """
 GPUS = "Name=gpu File=/dev/zero\nName=gpu File=/dev/full\n"
@@ -50,6 +54,8 @@ class Slurm:
     def start(self):
         for path, user in (("/run/munge", "munge"), ("/var/lib/slurm/state", "slurm"), ("/var/lib/slurm/spool", "root")):
             self.node.folder_for(path, user)
+        # Debian's plugin for PMIx loads the library by a name that is in no package but the one for developers.
+        self.node.run(["sh", "-c", "cd /usr/lib/*/pmix2/lib && ln -sf libpmix.so.2 libpmix.so"], user="root")
         for user, command in (("munge", ["munged", "-F"]), ("slurm", ["slurmctld", "-D"]), ("root", ["slurmd", "-D"])):
             self.node.popen(command, user=user, cwd="/", stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         for _ in wait(30, "an idle node"):

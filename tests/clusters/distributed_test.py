@@ -3,7 +3,7 @@
 has python3-torch of Debian; making it once takes minutes and a gigabyte in the cache."""
 import pytest
 
-from beds import cache, debian_tree, images, made_once, slurm
+from beds import cache, debian_tree, images, made_once
 from beds.node import write
 from beds.snippets import snippet
 from conftest import convert
@@ -21,14 +21,6 @@ def torch_sif(share, user, sifconv, scratch):
     image = convert(sifconv, user, tar, share / "torch.sif")
     tar.unlink()
     return image
-
-
-@pytest.fixture(scope="module")
-def cluster(scratch, share, home):
-    folder = scratch / "slurm-gloo"
-    folder.mkdir()
-    with slurm.Slurm("bookworm", folder, share, home) as running:
-        yield running.node
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_gpus(pool, work, small_sif):
     first, second = (work / "job.out").read_text().split()
     assert first == second and first in ("GPU-aaaa0001", "GPU-bbbb0002")
     logs = pool.node.succeed(["sh", "-c", "cat /var/log/condor/StarterLog.slot*"], user="root")
-    assert " --nv " in logs
+    assert " --nv " in logs and "-s -q test -S /tmp" in logs
 
 
 def running(pool, work, cluster, file):
@@ -156,16 +156,27 @@ def test_the_program_is_asked_to_end(pool, work, small_sif, command):
     pool.node.run(["condor_rm", str(cluster)])  # vacated, it would start again
 
 
-def test_broken_image_is_the_reason(pool, work):
-    """HTCondor tries a container first (`test`); the job is put back with code 45 and the first line that it got."""
+def refused(pool, work):
+    """What becomes of a job whose image is none: (held or vacated, code, reason)."""
     write(work, "broken.sif", "no image\n")
     cluster = container_job(pool, work, "broken.sif", script="#!/bin/sh\n")
-    for _ in wait(60, "the reason"):
+    for _ in wait(90, "the reason"):
         job = pool.job(cluster)
-        if job.get("VacateReasonCode") == 45:
+        fate = next((kind for kind in ("Hold", "Vacate") if f"{kind}ReasonCode" in job), None)
+        if fate:
             break
     pool.node.run(["condor_rm", str(cluster)])  # vacated, it would start again
-    assert "broken.sif is neither a SIF nor a squashfs image" in job["VacateReason"]
+    return fate, job[f"{fate}ReasonCode"], job[f"{fate}Reason"]
+
+
+def test_broken_image_is_refused_as_with_apptainer(make_pool, pool, work):
+    """HTCondor tries a container first (`test`), and gives code 45 and the first line that it got; this release vacates."""
+    ours = refused(pool, work)
+    with make_pool("apptainer", "/usr/bin/apptainer") as peers:
+        theirs = refused(peers, work)
+    assert ours[:2] == theirs[:2] == ("Vacate", 45)
+    assert "broken.sif is neither a SIF nor a squashfs image" in ours[2]
+    assert "test failed:FATAL:" in ours[2] and "test failed:FATAL:" in theirs[2]
 
 
 def read_until(session, what):

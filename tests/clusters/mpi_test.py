@@ -3,40 +3,17 @@
 import os
 import pathlib
 import shutil
-import subprocess
 
 import pytest
 
-from beds import debian_tree
+from beds.cluster import MPI_KINDS as KINDS
 from beds.servers import LINGER, servers, wait_until
-from conftest import absent
 
-KINDS = ("openmpi", "mpich")
-SOURCE = pathlib.Path(__file__).with_name("ring.c")
-
-
-@pytest.fixture(scope="module")
-def image(scratch, fuse_device):
-    tree = debian_tree.debian("bookworm", ("openmpi-bin", "mpich")).root
-    image = scratch / "mpi.squashfs"
-    subprocess.run(["mksquashfs", tree, image, "-comp", "zstd", "-Xcompression-level", "1", "-quiet", "-no-progress", "-all-root"], check=True)
-    image.chmod(0o644)
-    return image
-
-
-@pytest.fixture(scope="module")
-def rings(scratch):
-    made = {}
-    for kind in KINDS:
-        if not shutil.which(f"mpicc.{kind}") or not shutil.which(f"mpirun.{kind}"):
-            absent(f"{kind} is not installed (scripts/install-deps clusters)")
-        made[kind] = scratch / f"ring.{kind}"
-        subprocess.run([f"mpicc.{kind}", "-O2", "-o", made[kind], SOURCE], check=True)
-    return made
+pytest_plugins = ("beds.cluster",)
 
 
 @pytest.fixture
-def ring(user, sifrun, image, rings, tmp_path):
+def ring(user, sifrun, mpi_image, rings, tmp_path):
     """ring(kind, ranks, *sifrun's options): the lines of all ranks and the finished launcher."""
     wrapper = tmp_path / "wrapper.sh"
     wrapper.write_text('#!/bin/sh\n# every rank has another parent\n"$@"\nexit $?\n')
@@ -45,22 +22,22 @@ def ring(user, sifrun, image, rings, tmp_path):
     def run(kind, ranks, *options, arguments=(), env=None):
         launcher = [f"mpirun.{kind}", "-np", ranks, *(["--oversubscribe"] if kind == "openmpi" else [])]
         bind = ["--bind", rings[kind].parent]
-        done = user.run([*launcher, wrapper, sifrun, "exec", *bind, *options, image, rings[kind], *arguments], env=env, cwd=tmp_path)
+        done = user.run([*launcher, wrapper, sifrun, "exec", *bind, *options, mpi_image, rings[kind], *arguments], env=env, cwd=tmp_path)
         return [line.split() for line in done.stdout.splitlines() if "user:" in line], done
     yield run
-    wait_until(lambda: not servers(image), LINGER + 10)
+    wait_until(lambda: not servers(mpi_image), LINGER + 10)
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
 @pytest.mark.parametrize("kind", KINDS)
-def test_ranks_share_a_user_namespace_and_read_each_others_memory(ring, image, kind, ranks):
+def test_ranks_share_a_user_namespace_and_read_each_others_memory(ring, mpi_image, kind, ranks):
     lines, done = ring(kind, ranks)
     assert done.returncode == 0, done.stderr
     assert sorted(line[0] for line in lines) == [str(rank) for rank in range(ranks)]
     assert {tuple(line[1:4]) for line in lines} == {(str(ranks), "good", "yes")}
     assert len({line[4] for line in lines}) == 1
     assert lines[0][4] != os.readlink("/proc/self/ns/user")
-    assert len(servers(image)) == 1
+    assert len(servers(mpi_image)) == 1
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -79,7 +56,7 @@ def test_a_killed_rank_leaves_nothing_and_the_next_step_starts(ring, kind):
     assert [line[2:4] for line in lines] == [["good", "yes"]] * 2, done.stderr
 
 
-def test_the_servers_folder_is_there_when_tmp_is_not(user, sifrun, image, tmp_path):
+def test_the_servers_folder_is_there_when_tmp_is_not(user, sifrun, mpi_image, tmp_path):
     folder = tmp_path / "spool" / "pmix.7.0"
     folder.mkdir(parents=True)
     (folder / "rendezvous").write_text("here")
@@ -88,23 +65,23 @@ def test_the_servers_folder_is_there_when_tmp_is_not(user, sifrun, image, tmp_pa
     try:
         (hidden / "rendezvous").write_text("here, too")
         env = {"PMIX_SERVER_TMPDIR": str(folder), "PMIX_DSTORE_21_BASE_PATH": str(hidden)}
-        done = user.run([sifrun, "exec", "--contain", image, "cat", folder / "rendezvous", hidden / "rendezvous"], env=env)
+        done = user.run([sifrun, "exec", "--contain", mpi_image, "cat", folder / "rendezvous", hidden / "rendezvous"], env=env)
     finally:
         shutil.rmtree(hidden)
     assert done.stdout == "herehere, too", done.stderr
 
 
-def test_places_of_the_hosts_mpi_pass_only_where_they_are(user, sifrun, image):
+def test_places_of_the_hosts_mpi_pass_only_where_they_are(user, sifrun, mpi_image):
     env = {"OPAL_PREFIX": "/opt/of-the-host", "PMIX_PREFIX": "/usr"}
-    done = user.run([sifrun, "exec", image, "sh", "-c", "echo ${OPAL_PREFIX-unset} $PMIX_PREFIX"], env=env)
+    done = user.run([sifrun, "exec", mpi_image, "sh", "-c", "echo ${OPAL_PREFIX-unset} $PMIX_PREFIX"], env=env)
     assert done.stdout == "unset /usr\n", done.stderr
 
 
 @pytest.mark.parametrize("set_by_user", [{}, {"UCX_TLS": "tcp,self"}])
-def test_settings_where_sharing_is_off(user, sifrun, image, set_by_user):
+def test_settings_where_sharing_is_off(user, sifrun, mpi_image, set_by_user):
     env = {"PMI_SIZE": "2", **set_by_user}
     show = ["sh", "-c", "echo $UCX_TLS $OMPI_MCA_btl_vader_single_copy_mechanism"]
-    done = user.run([sifrun, "exec", "--share=off", image, *show], env=env)
+    done = user.run([sifrun, "exec", "--share=off", mpi_image, *show], env=env)
     assert done.stdout.split() == [set_by_user.get("UCX_TLS", "^posix,cma"), "none"], done.stderr
-    done = user.run([sifrun, "exec", image, *show], env=env)
+    done = user.run([sifrun, "exec", mpi_image, *show], env=env)
     assert done.stdout.split() == list(set_by_user.values()), done.stderr

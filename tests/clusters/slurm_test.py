@@ -6,18 +6,10 @@ import pytest
 
 from beds import slurm
 from beds.node import wait, write
+from beds.servers import LINGER
 from beds.snippets import snippet
 
 pytest_plugins = ("beds.cluster",)
-
-
-@pytest.fixture(scope="module")
-def cluster(scratch, share, home):
-    """Debian's stable release."""
-    folder = scratch / "slurm"
-    folder.mkdir()
-    with slurm.Slurm("bookworm", folder, share, home) as running:
-        yield running.node
 
 
 def batch(cluster, work, script, *options):
@@ -45,6 +37,27 @@ def test_batch_script(cluster, work, conda, debian_sif):
 def test_tasks_of_a_step(run, home, small_sif, work):
     done = run("-n3", home / "bin/singularity", "exec", small_sif, "sh", "-c", 'echo $SLURM_PROCID; cat /srv/replaced', cwd=work)
     assert sorted(done.stdout.split()) == ["0", "1", "2", "new", "new", "new"], done.stderr
+
+
+def test_job_array(cluster, home, small_sif, work):
+    script = f'#!/bin/sh\nsrun {home}/bin/sifrun exec {small_sif} sh -c \'echo "$SLURM_ARRAY_TASK_ID $(cat /srv/replaced)"\'\n'
+    code, said = batch(cluster, work, script, "--array=1-3")
+    assert (code, sorted(said.splitlines())) == (0, ["1 new", "2 new", "3 new"])
+
+
+def test_wrapper_script(cluster, run, work, conda, debian_sif):
+    """The document's, which HTCondor starts as well."""
+    cluster.folder_for("/data")
+    write(work, "wrapper.sh", snippet("clusters.md", "wrapper.sh"), 0o755)
+    write(work, "train.py", "import os, sys\nprint(sys.prefix, os.environ['CUDA_VISIBLE_DEVICES'], *sys.argv[1:], sep='|')\nsys.exit(5)\n")
+    (work / "image.sif").symlink_to(debian_sif)
+    done = run("--gres=gpu:1", "./wrapper.sh", "two words", "$5", cwd=work)
+    assert (done.returncode, done.stdout) == (5, f"{conda.root}/envs/my_env|0|two words|$5\n"), done.stderr
+
+
+def test_standard_input(run, home, small_sif):
+    text = "a line\n" * 100000
+    assert run(home / "bin/sifrun", "exec", small_sif, "cat", input=text).stdout == text
 
 
 def test_exit_code(run, home, small_sif):
@@ -86,6 +99,56 @@ def test_signal_before_the_time_limit(cluster, home, small_sif, work):
         if (work / "end").exists():
             break
     assert process.wait(30) == 3
+
+
+def leaves_nothing(cluster):
+    """Neither a process of ours nor one that has an image mounted, once the file server has waited for a next start."""
+    script = "grep -ls '^sifrun' /proc/[0-9]*/comm; grep -ls 'fuse.*sifrun' /proc/[0-9]*/mountinfo; true"
+    for _ in wait(LINGER + 20, "an end of all processes and mounts"):
+        if not cluster.succeed(["sh", "-c", script], user="root"):
+            return True
+
+
+def state(cluster, name):
+    job = cluster.succeed(["squeue", "--noheader", "--states=all", f"--name={name}", "--format=%T"])
+    return job.strip()
+
+
+def test_time_limit(cluster, home, small_sif, work):
+    """At --time Slurm sends SIGTERM and, KillWait later, SIGKILL. All at once, since it takes its minute; one without a container to compare."""
+    obeys = "trap 'echo asked > {0}; exit 3' TERM; while :; do sleep 0.1; done"
+    ignores = "trap 'echo asked > {0}' TERM; while :; do sleep 0.1; done"
+    inside = [home / "bin/sifrun", "exec"]
+    kinds = {"bare": ([], obeys), "obeys": ([*inside, small_sif], obeys), "ignores": ([*inside, small_sif], ignores),
+             "ignores-in-own-pids": ([*inside, "--pid", small_sif], ignores)}
+    steps = {name: cluster.popen(["srun", "--time=1", f"--job-name={name}", *runtime, "sh", "-c", script.format(work / name)],
+                                 cwd=work, stderr=subprocess.DEVNULL) for name, (runtime, script) in kinds.items()}
+    codes = {name: step.wait(180) for name, step in steps.items()}
+    assert codes["obeys"] == codes["bare"]
+    for name in kinds:
+        assert (work / name).read_text() == "asked\n"
+        for _ in wait(30, f"{name} as timed out"):
+            if state(cluster, name) == "TIMEOUT":
+                break
+    assert leaves_nothing(cluster)
+
+
+def test_memory_limit(cluster, run, home, small_sif):
+    hoard = "dd if=/dev/zero bs=300M count=1 | sleep 60"
+    done = run("--mem=100", "--job-name=hoard", home / "bin/sifrun", "exec", small_sif, "sh", "-c", hoard)
+    assert done.returncode == 128 + 9 and "exceeded memory limit" in done.stderr, done.stderr
+    assert leaves_nothing(cluster)
+
+
+def test_a_killed_task_disturbs_no_other(cluster, run, home, small_sif, work):
+    """The others read from the image that all share after the first one is gone, whoever of them mounted it."""
+    script = (f"if [ $SLURM_PROCID = 0 ]; then echo $$ > {work}/part; mv {work}/part {work}/pid; kill -KILL $$; fi\n"
+              f"until [ -e {work}/pid ] && ! kill -0 $(cat {work}/pid) 2>/dev/null; do sleep 0.1; done; cat /srv/replaced; readlink /proc/self/ns/user")
+    done = run("-n3", home / "bin/sifrun", "exec", small_sif, "sh", "-c", script, cwd=work)
+    first, namespace, second, same = done.stdout.split()
+    assert (first, second, namespace) == ("new", "new", same), done.stderr
+    assert done.returncode == 128 + 9
+    assert leaves_nothing(cluster)
 
 
 # --container: Slurm starts sifrun by itself

@@ -123,7 +123,7 @@ NODES = {"nvidia0": "195 0", "nvidia1": "195 1", "nvidiactl": "195 255", "nvidia
 def with_nodes(user, argv, env=None, nodes=NODES, prepare="true"):
     """Runs with a /dev that has nodes of a driver which this kernel does not have. `prepare` is run in the same mount namespace."""
     made = "; ".join(f"mknod -m 666 /mnt/{name} c {numbers}" for name, numbers in nodes.items())
-    script = ("mount -t tmpfs tmpfs /mnt && mkdir /mnt/shm /mnt/pts /mnt/dri /mnt/nvidia-caps /mnt/nvidia-caps-imex-channels && for n in null zero full random urandom tty fuse; do "
+    script = ("mount -t tmpfs tmpfs /mnt && mkdir /mnt/shm /mnt/pts /mnt/dri /mnt/nvidia-caps /mnt/nvidia-caps-imex-channels /mnt/infiniband && for n in null zero full random urandom tty fuse; do "
               f"touch /mnt/$n; mount --bind /dev/$n /mnt/$n; done; {made}; mount --rbind /mnt /dev; {prepare} && exec \"$@\"")
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *user._command(argv, env)]
     return subprocess.run(command, capture_output=True, text=True, cwd=user.home, stdin=subprocess.DEVNULL, timeout=120)
@@ -162,6 +162,17 @@ def test_contained_imex_channels(root, user, sifrun, driver, busybox_sif):
     nodes = {**NODES, "nvidia-caps-imex-channels/channel0": "234 0"}
     done = with_nodes(user, [sifrun, "exec", "--contain", "--nv", busybox_sif, "ls", "/dev/nvidia-caps-imex-channels"], {"SIFRUN_NV_ROOT": str(driver)}, nodes)
     assert done.stdout == "channel0\n", done.stderr
+
+
+@pytest.mark.parametrize("options, env, expected", [(["--nv"], {}, True), ([], {"SLURM_STEP_NUM_TASKS": "2"}, True), ([], {}, False)], ids=str)
+def test_contained_network_adapters(root, user, sifrun, driver, busybox_sif, options, env, expected):
+    """InfiniBand's nodes for users, where there are GPUs or further ranks."""
+    fabric = {"infiniband/uverbs0": "231 192", "infiniband/rdma_cm": "10 122", "infiniband/umad0": "231 0"}
+    env = {"SIFRUN_NV_ROOT": str(driver if options else "/nowhere"), **env}
+    nodes = {**fabric, **(NODES if options else {})}
+    done = with_nodes(user, [sifrun, "exec", "--contain", *options, busybox_sif, "ls", "/dev/infiniband"], env, nodes)
+    assert done.stdout.split() == (["rdma_cm", "uverbs0"] if expected else []), done.stderr
+    assert with_nodes(user, [sifrun, "exec", busybox_sif, "ls", "/dev/infiniband"], env, nodes).stdout.split() == ["rdma_cm", "umad0", "uverbs0"]
 
 
 def test_a_scheduler_hands_the_choice_over(root, user, sifrun, driver, busybox_sif):

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include "tests/unit/runtime/tree_fixture.h"
+
 namespace runtime {
 namespace {
 
@@ -15,6 +17,18 @@ TEST(LauncherAdditions, ShowTheServersFoldersOnce) {
   ASSERT_EQ(additions.binds.size(), 1);
   EXPECT_EQ(additions.binds[0].destination, "/usr");
   EXPECT_FALSE(additions.binds[0].read_only);
+}
+
+TEST(FabricAdditions, AreWhatProgramsOpen) {
+  const TreeFixture top;
+  for (const char* name : {"issm0", "rdma_cm", "umad0", "uverbs0", "uverbs1"})
+    top.file(std::string("/dev/infiniband/") + name);
+  std::vector<std::string> paths;
+  for (const HostDevice& device : fabric_additions(top.tree()).devices)
+    paths.push_back(device.path);
+  EXPECT_THAT(paths, ElementsAre("/dev/infiniband/rdma_cm", "/dev/infiniband/uverbs0",
+                                 "/dev/infiniband/uverbs1"));
+  EXPECT_TRUE(fabric_additions(TreeFixture().tree()).devices.empty());
 }
 
 TEST(LostPlaces, DoNotPass) {
