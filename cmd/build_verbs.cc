@@ -26,13 +26,21 @@ namespace {
 
 using enum OptionKind;
 
+constexpr std::string_view kNeedsDefinition =
+    "it is for definition files, which this program does not build from";
+constexpr std::string_view kNeedsEncryption = "images are not encrypted here";
+
+template <std::size_t M, std::size_t N>
+constexpr std::array<OptionRow, M + N> joined(const std::array<OptionRow, M>& own,
+                                              const std::array<OptionRow, N>& shared) {
+  std::array<OptionRow, M + N> all{};
+  std::ranges::copy(shared, std::ranges::copy(own, all.begin()).out);
+  return all;
+}
+
 // clang-format off
-constexpr auto kBuildTable = std::to_array<OptionRow>({
-    {.name = "force", .letter = 'F', .help = "replace DEST if it exists", .env = "FORCE"},
-    {.name = "sandbox", .letter = 's', .help = "make a folder instead of a SIF", .env = "SANDBOX"},
-    {.name = "fix-perms", .help = "in a sandbox, make everything readable and writable for you",
-     .env = "FIXPERMS"},
-    {.name = "arch", .kind = text, .value = "ARCH", .help = "of an image for several architectures"},
+// Of every verb that converts.
+constexpr auto kConvertingRows = std::to_array<OptionRow>({
     {.name = "authfile", .kind = text, .value = "FILE", .help = "passwords for registries, as docker login keeps them",
      .env = "AUTH_FILE"},
     {.name = "no-https", .help = "speak to a registry without encryption", .env = "NOHTTPS NO_HTTPS"},
@@ -40,49 +48,45 @@ constexpr auto kBuildTable = std::to_array<OptionRow>({
     {.name = "help", .letter = 'h', .help = "this text"},
     // Through the environment only: a command line is for everyone to see.
     {.name = "docker-username", .kind = text}, {.name = "docker-password", .kind = text},
-    // Accepted without effect: they are about scripts of definition files, or are always so.
-    {.name = "fakeroot", .letter = 'f', .env = "FAKEROOT"}, {.name = "notest", .letter = 'T'},
-    {.name = "section", .kind = texts}, {.name = "json"}, {.name = "disable-cache", .env = "DISABLE_CACHE"},
-    {.name = "no-cleanup", .env = "NO_CLEANUP"}, {.name = "tmpdir", .kind = text, .env = "TMPDIR"},
-    {.name = "reproducible", .env = "REPRODUCIBLE"}, {.name = "nv", .env = "NV"}, {.name = "nvccli", .env = "NVCCLI"},
-    {.name = "rocm", .env = "ROCM"}, {.name = "userns"}, {.name = "writable-tmpfs"},
-    {.name = "bind", .letter = 'B', .kind = texts}, {.name = "mount", .kind = texts},
-    {.name = "arch-variant", .kind = text}, {.name = "mksquashfs-args", .kind = text, .env = "MKSQUASHFS_ARGS"},
-    {.name = "build-arg", .kind = texts}, {.name = "build-arg-file", .kind = text},
-    {.name = "warn-unused-build-args"}, {.name = "library", .kind = text},
+    // Accepted without effect: they are always so.
+    {.name = "disable-cache", .env = "DISABLE_CACHE"}, {.name = "tmpdir", .kind = text, .env = "TMPDIR"},
+    {.name = "reproducible", .env = "REPRODUCIBLE"}, {.name = "library", .kind = text},
+    {.name = "arch-variant", .kind = text},
     // Known, so that the refusal can say more than "unknown option".
-    {.name = "update", .letter = 'u'}, {.name = "encrypt", .letter = 'e'}, {.name = "passphrase"},
-    {.name = "pem-path", .kind = text}, {.name = "docker-login"}, {.name = "data"},
+    {.name = "docker-login", .refused = "log in with `docker login` or `apptainer registry login`: their files are read"},
 });
 
-constexpr auto kPullTable = std::to_array<OptionRow>({
+constexpr auto kBuildTable = joined(std::to_array<OptionRow>({
+    {.name = "force", .letter = 'F', .help = "replace DEST if it exists", .env = "FORCE"},
+    {.name = "sandbox", .letter = 's', .help = "make a folder instead of a SIF", .env = "SANDBOX"},
+    {.name = "fix-perms", .help = "in a sandbox, make everything readable and writable for you",
+     .env = "FIXPERMS"},
+    {.name = "arch", .kind = text, .value = "ARCH", .help = "of an image for several architectures"},
+    // Accepted without effect: they are about scripts of definition files, or are always so.
+    {.name = "fakeroot", .letter = 'f', .env = "FAKEROOT"}, {.name = "notest", .letter = 'T'},
+    {.name = "section", .kind = texts}, {.name = "json"}, {.name = "no-cleanup", .env = "NO_CLEANUP"},
+    {.name = "nv", .env = "NV"}, {.name = "nvccli", .env = "NVCCLI"}, {.name = "rocm", .env = "ROCM"},
+    {.name = "userns"}, {.name = "writable-tmpfs"}, {.name = "bind", .letter = 'B', .kind = texts},
+    {.name = "mount", .kind = texts}, {.name = "mksquashfs-args", .kind = text, .env = "MKSQUASHFS_ARGS"},
+    {.name = "build-arg", .kind = texts}, {.name = "build-arg-file", .kind = text},
+    {.name = "warn-unused-build-args"},
+    {.name = "update", .letter = 'u', .refused = kNeedsDefinition},
+    {.name = "encrypt", .letter = 'e', .refused = kNeedsEncryption},
+    {.name = "passphrase", .refused = kNeedsEncryption},
+    {.name = "pem-path", .kind = text, .refused = kNeedsEncryption},
+    {.name = "data", .refused = "an image without a root file system is no use to a runner"},
+}), kConvertingRows);
+
+constexpr auto kPullTable = joined(std::to_array<OptionRow>({
     {.name = "force", .letter = 'F', .help = "replace the file if it exists", .env = "FORCE"},
     {.name = "name", .kind = text, .value = "FILE", .help = "the file to write"},
     {.name = "dir", .kind = text, .value = "DIR", .help = "where to write it", .env = "PULLDIR PULLFOLDER"},
     {.name = "sandbox", .help = "make a folder instead of a SIF"},
     {.name = "arch", .kind = text, .value = "ARCH", .help = "of an image for several architectures", .env = "PULL_ARCH"},
-    {.name = "authfile", .kind = text, .value = "FILE", .help = "passwords for registries, as docker login keeps them",
-     .env = "AUTH_FILE"},
-    {.name = "no-https", .help = "speak to a registry without encryption", .env = "NOHTTPS NO_HTTPS"},
-    {.name = "docker-host", .kind = text, .value = "ADDRESS", .help = "the Docker engine to ask"},
-    {.name = "help", .letter = 'h', .help = "this text"},
-    {.name = "docker-username", .kind = text}, {.name = "docker-password", .kind = text},
-    {.name = "disable-cache", .env = "DISABLE_CACHE"}, {.name = "tmpdir", .kind = text, .env = "TMPDIR"},
-    {.name = "reproducible", .env = "REPRODUCIBLE"}, {.name = "no-cleanup"}, {.name = "library", .kind = text},
-    {.name = "allow-unsigned", .letter = 'U'}, {.name = "allow-unauthenticated"},
-    {.name = "arch-variant", .kind = text}, {.name = "docker-login"},
-});
+    // Accepted without effect: signatures are checked by `verify`.
+    {.name = "allow-unsigned", .letter = 'U'}, {.name = "allow-unauthenticated"}, {.name = "no-cleanup"},
+}), kConvertingRows);
 // clang-format on
-
-constexpr auto kRefused = std::to_array<std::string_view>(
-    {"update", "encrypt", "passphrase", "pem-path", "docker-login", "data"});
-
-void refuse_unsupported(const ParsedOptions& parsed, std::span<const OptionRow> table) {
-  for (const OptionRow& row : table) {
-    if (std::ranges::find(kRefused, row.name) != kRefused.end() && parsed.given(row.name))
-      throw base::error("--", row.name, " is not supported");
-  }
-}
 
 bool exists(const std::string& path) { return base::find_status(path, false).has_value(); }
 
@@ -133,7 +137,7 @@ std::vector<std::string> conversion(const ParsedOptions& parsed, const std::stri
 int build(const ParsedOptions& parsed) {
   const std::string& destination = parsed.positionals()[0];
   const std::string& source = parsed.positionals()[1];
-  refuse_unsupported(parsed, kBuildTable);
+  parsed.throw_if_refused();
   bool replace = parsed.flag("force");
   if (!replace && exists(destination)) {
     replace = may_replace(destination);
@@ -162,7 +166,7 @@ std::string pulled_name(std::string_view source) {
 }
 
 int pull(const ParsedOptions& parsed) {
-  refuse_unsupported(parsed, kPullTable);
+  parsed.throw_if_refused();
   const std::vector<std::string>& words = parsed.positionals();
   const std::string& source = words.back();
   if (!oci::has_transport(source)) throw base::error("No transport type URI supplied");

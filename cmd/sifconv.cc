@@ -91,21 +91,39 @@ void tell(const SifconvRequest& request, const oci::ConvertResult& result, std::
                  origin_of(request, result));
 }
 
+// What a user sees of a conversion into `Output`, and what Ctrl-C does to it.
+template <typename Output>
+class Watch {
+ public:
+  Watch(Output& output, bool show)
+      : output_(output), display_(progress), interrupts_([this] {
+          display_.clear();
+          output_.discard();
+        }) {
+    if (show) display_.start();
+  }
+
+  void commit() {
+    output_.commit();
+    display_.finish();
+  }
+
+  oci::ConvertProgress progress;
+
+ private:
+  Output& output_;
+  ProgressDisplay display_;
+  const Interrupts interrupts_;
+};
+
 // The folder gets its name when it is complete.
 void convert_to_sandbox(const SifconvRequest& request) {
   OutputFolder output(request.destination, request.existing);
-  oci::ConvertProgress progress;
-  ProgressDisplay display(progress);
-  const Interrupts interrupts([&] {
-    display.clear();
-    output.discard();
-  });
-  if (request.progress) display.start();
+  Watch watch(output, request.progress);
   const oci::ConvertResult result =
       oci::convert_to_folder(flatten_options(request, output.parent()), output.fd(),
-                             {.fix_permissions = request.fix_permissions}, progress);
-  output.commit();
-  display.finish();
+                             {.fix_permissions = request.fix_permissions}, watch.progress);
+  watch.commit();
   tell(request, result, 0);
 }
 
@@ -113,19 +131,10 @@ void convert_and_tell(const SifconvRequest& request) {
   const auto start = std::chrono::steady_clock::now();
   refuse_same_file(request);
   base::AtomicOutputFile output(request.destination, kImageMode, request.existing);
-  oci::ConvertProgress progress;
-  ProgressDisplay display(progress);
-  const Interrupts interrupts([&] {
-    display.clear();
-    output.discard();
-  });
-  if (request.progress) display.start();
-  const oci::ConvertResult result =
-      oci::convert({{request.source, request.go_arch, output.folder(), request.squashfs.threads},
-                    request.squashfs},
-                   output.fd(), progress);
-  output.commit();
-  display.finish();
+  Watch watch(output, request.progress);
+  const oci::ConvertResult result = oci::convert(
+      {flatten_options(request, output.folder()), request.squashfs}, output.fd(), watch.progress);
+  watch.commit();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   tell(request, result, result.squashfs.inodes);
   if (!request.json) return;

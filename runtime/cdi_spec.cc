@@ -157,7 +157,7 @@ CdiDeviceNode SpecParser::node(const json& value, std::string_view where) const 
     demand("0.5.0", "hostPath of a device node");
   }
   const std::string type = text(value, "type", where);
-  if (type != "" && type != "b" && type != "c" && type != "u" && type != "p")
+  if (!type.empty() && type != "b" && type != "c" && type != "u" && type != "p")
     fail(where, ".type: \"", base::printable(type), "\" is no type of a device node");
   const std::string permissions = text(value, "permissions", where);
   if (permissions.find_first_not_of("rwm") != std::string::npos)

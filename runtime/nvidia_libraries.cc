@@ -121,7 +121,7 @@ bool LibraryFinder::take_from_directory(const std::string& directory) {
 void LibraryFinder::add_directory(const std::string& directory) {
   for (const std::string& name : tree_.list(directory)) {
     if (name.find(".so") == std::string::npos || !may_be_driver_library(name)) continue;
-    const std::optional<std::string> file = tree_.resolve(directory + "/" + name);
+    const std::optional<std::string> file = tree_.resolve(base::cat(directory, "/", name));
     if (file && fits(*file)) add(name, *file);
   }
 }

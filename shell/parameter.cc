@@ -154,11 +154,8 @@ bool WordExpansion::default_operator(const WordPart& part, const Value& value, b
   const bool is_default = part.op == ParameterOp::use_default ||
                           part.op == ParameterOp::assign_default || part.op == ParameterOp::require;
   if (!is_default && part.op != ParameterOp::use_alternative) return false;
-  bool empty = value.items.empty();
-  if (!value.list)
-    empty = value.items[0].empty();
-  else if (value.items.size() == 1)
-    empty = value.items[0].empty();
+  const bool is_one = !value.list || value.items.size() == 1;
+  const bool empty = is_one ? value.items[0].empty() : value.items.empty();
   const bool usable = value.set && !(part.colon && empty);
   if (part.op == ParameterOp::use_alternative) {
     if (usable) argument(*part.argument, quoted);

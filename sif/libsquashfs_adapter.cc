@@ -13,13 +13,9 @@
 #include <sqfs/io.h>
 #include <sqfs/meta_writer.h>
 #include <sqfs/super.h>
-#include <sys/stat.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
 #include <exception>
-#include <new>
 #include <unordered_map>
 #include <utility>
 
@@ -27,24 +23,20 @@
 #include "base/error.h"
 #include "base/syscalls.h"
 #include "sif/codec.h"
+#include "sif/libsquashfs_inode.h"
 #include "sif/xattr_table.h"
 
 namespace sif {
 namespace {
 
-constexpr std::size_t kMaxIds = 65535;           // the superblock's count has 16 bits
-constexpr std::size_t kMaxListingIndex = 65535;  // as has an extended directory inode's
+constexpr std::size_t kMaxIds = 65535;  // the superblock's count has 16 bits
 constexpr std::uint64_t kAbsent = ~std::uint64_t{0};
 
 struct SqfsDestroy {
   void operator()(void* object) const { sqfs_destroy(object); }
 };
-struct SqfsFree {
-  void operator()(void* block) const { sqfs_free(block); }
-};
 template <typename T>
 using Object = std::unique_ptr<T, SqfsDestroy>;
-using InodePtr = std::unique_ptr<sqfs_inode_generic_t, SqfsFree>;
 
 // The library's file interface on a part of the output file.
 struct OffsetFile {
@@ -93,100 +85,6 @@ sqfs_s32 compress_block(sqfs_compressor_t* base, const sqfs_u8* in, sqfs_u32 siz
     self->failure = std::current_exception();
     return SQFS_ERROR_COMPRESSOR;
   }
-}
-
-std::uint16_t format_mode(const Inode& inode) {
-  static constexpr std::uint16_t kTypeBits[] = {S_IFDIR, S_IFREG, S_IFLNK, S_IFBLK,
-                                                S_IFCHR, S_IFIFO, S_IFSOCK};
-  return static_cast<std::uint16_t>(kTypeBits[static_cast<unsigned>(inode.type)] |
-                                    (inode.mode & 07777));
-}
-
-InodePtr allocate_inode(std::size_t payload) {
-  // sqfs_free is free(3), as the library's documentation guarantees for version 1.
-  void* block = std::calloc(1, sizeof(sqfs_inode_generic_t) + payload);
-  if (block == nullptr) throw std::bad_alloc();
-  InodePtr inode(static_cast<sqfs_inode_generic_t*>(block));
-  inode->payload_bytes_available = inode->payload_bytes_used = static_cast<sqfs_u32>(payload);
-  return inode;
-}
-
-// An index is optional. One of more entries than its 16-bit count can say (names that are links to
-// inodes all over the image make a run of entries each) would have wrapped around.
-void drop_index_if_too_long(sqfs_inode_generic_t& inode) {
-  if (inode.base.type != SQFS_INODE_EXT_DIR) return;
-  const auto* payload = reinterpret_cast<const std::byte*>(inode.extra);
-  std::size_t entries = 0;
-  for (std::size_t at = 0; at < inode.payload_bytes_used; ++entries) {
-    sqfs_dir_index_t entry;
-    std::memcpy(&entry, payload + at, sizeof(entry));
-    at += sizeof(entry) + entry.size + 1;
-  }
-  if (entries <= kMaxListingIndex) return;
-  inode.data.dir_ext.inodex_count = 0;
-  inode.payload_bytes_used = 0;
-}
-
-InodePtr make_file_inode(const InodeRecord& record) {
-  const std::size_t payload = record.size_words.size_bytes();
-  InodePtr inode = allocate_inode(payload);
-  if (payload != 0) std::memcpy(inode->extra, record.size_words.data(), payload);
-  const std::uint64_t size = record.inode->size;
-  if (size <= 0xFFFFFFFF && record.start <= 0xFFFFFFFF && record.link_count == 1 &&
-      record.sparse == 0 && record.xattrs == kNoXattr) {
-    inode->base.type = SQFS_INODE_FILE;
-    inode->data.file = {static_cast<sqfs_u32>(record.start), record.fragment,
-                        record.fragment_offset, static_cast<sqfs_u32>(size)};
-  } else {
-    inode->base.type = SQFS_INODE_EXT_FILE;
-    inode->data.file_ext = {
-        record.start,           size,         record.sparse, record.link_count, record.fragment,
-        record.fragment_offset, record.xattrs};
-  }
-  return inode;
-}
-
-InodePtr make_symlink_inode(const InodeRecord& record) {
-  const std::string& target = record.inode->symlink_target;
-  InodePtr inode = allocate_inode(target.size());
-  std::memcpy(inode->extra, target.data(), target.size());
-  const auto size = static_cast<sqfs_u32>(target.size());
-  if (record.xattrs == kNoXattr) {
-    inode->base.type = SQFS_INODE_SLINK;
-    inode->data.slink = {record.link_count, size};
-  } else {
-    inode->base.type = SQFS_INODE_EXT_SLINK;
-    inode->data.slink_ext = {record.link_count, size, record.xattrs};
-  }
-  return inode;
-}
-
-InodePtr make_special_inode(const InodeRecord& record) {
-  InodePtr inode = allocate_inode(0);
-  const bool extended = record.xattrs != kNoXattr;
-  const FileType type = record.inode->type;
-  if (type == FileType::block_device || type == FileType::char_device) {
-    const bool block = type == FileType::block_device;
-    const std::uint32_t device =
-        packed_device(record.inode->device_major, record.inode->device_minor);
-    if (extended) {
-      inode->base.type = block ? SQFS_INODE_EXT_BDEV : SQFS_INODE_EXT_CDEV;
-      inode->data.dev_ext = {record.link_count, device, record.xattrs};
-    } else {
-      inode->base.type = block ? SQFS_INODE_BDEV : SQFS_INODE_CDEV;
-      inode->data.dev = {record.link_count, device};
-    }
-  } else {
-    const bool fifo = type == FileType::fifo;
-    if (extended) {
-      inode->base.type = fifo ? SQFS_INODE_EXT_FIFO : SQFS_INODE_EXT_SOCKET;
-      inode->data.ipc_ext = {record.link_count, record.xattrs};
-    } else {
-      inode->base.type = fifo ? SQFS_INODE_FIFO : SQFS_INODE_SOCKET;
-      inode->data.ipc = {record.link_count};
-    }
-  }
-  return inode;
 }
 
 }  // namespace
@@ -334,14 +232,7 @@ std::uint32_t MetadataTables::add_xattrs(const std::map<std::string, std::string
 }
 
 InodePosition MetadataTables::write_inode(const InodeRecord& record) {
-  switch (record.inode->type) {
-    case FileType::regular:
-      return state_->write(record, *make_file_inode(record));
-    case FileType::symlink:
-      return state_->write(record, *make_symlink_inode(record));
-    default:
-      return state_->write(record, *make_special_inode(record));
-  }
+  return state_->write(record, *make_inode(record));
 }
 
 void MetadataTables::begin_listing() {
