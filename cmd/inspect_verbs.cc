@@ -108,6 +108,18 @@ std::optional<ImageMetadata> find_stored_metadata(const std::string& path) {
   }
 }
 
+// A SIF's definition is an object, exact to the last newline, also where an old builder kept
+// nothing else.
+std::optional<std::string> find_stored_definition(const std::string& path) {
+  const std::optional<sif::SifFile> file = sif::find_sif(path);
+  if (!file) return std::nullopt;
+  for (const sif::SifDescriptor& object : file->container.descriptors) {
+    if (object.type == sif::DataType::definition_file)
+      return sif::read_object(*file, object, runtime::ImageFiles::kMaxTextSize);
+  }
+  return std::nullopt;
+}
+
 ImageMetadata read_metadata(const std::string& path) {
   if (auto stored = find_stored_metadata(path)) return std::move(*stored);
   const runtime::ImageFiles files(path);
@@ -115,7 +127,7 @@ ImageMetadata read_metadata(const std::string& path) {
   const std::string folder(kImageScripts);
   read_scripts(files, folder, false, metadata);
   metadata.startscript = text_of(files, folder + "startscript");
-  metadata.deffile = text_of(files, folder + "Singularity");
+  metadata.deffile = find_stored_definition(path).value_or(text_of(files, folder + "Singularity"));
   for (const std::string& app : files.list("/scif/apps")) {
     if (files.is_directory(app_scripts(app)))
       read_scripts(files, app_scripts(app), true, metadata.apps[app]);

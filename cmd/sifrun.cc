@@ -30,6 +30,11 @@ constexpr auto kGlobalTable = std::to_array<OptionRow>({
     {.name = "verbose", .letter = 'v', .help = "more messages"},
     {.name = "debug", .letter = 'd', .help = "all messages"},
     {.name = "nocolor", .help = "no colours in messages"},
+    {.name = "config",
+     .letter = 'c',
+     .kind = OptionKind::text,
+     .value = "FILE",
+     .help = "accepted; there is no configuration file"},
     {.name = "version", .help = "print the version"},
     {.name = "help", .letter = 'h', .help = "this text"},
 });
@@ -85,6 +90,7 @@ int run_program(const std::string& program, std::vector<const char*> arguments, 
   const std::string help = "see `" + program + " --help`";
   const ParsedOptions global = parse_global(arguments, help);
   set_messages(global);
+  if (global.text("config")) base::log_warning("--config: there is no configuration file to read");
   const std::vector<std::string>& words = global.positionals();
   if (global.flag("version")) {
     const NameRow& name = name_row(program);

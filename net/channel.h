@@ -33,13 +33,21 @@ std::unique_ptr<Channel> connect_unix(const std::string& path);
 // Tries all addresses of the name, which is looked up in /etc/hosts and by DNS.
 std::unique_ptr<Channel> connect_tcp(const std::string& host, std::uint16_t port);
 
+// A server that connects to others for us.
+struct Proxy {
+  std::string host{};
+  std::uint16_t port = 80;
+  std::string authorization{};  // the Proxy-Authorization field; may be empty
+};
+
 // Whom to believe that a server is who it says.
 struct TlsTrust {
   std::vector<std::string> files;  // certificates in PEM, besides those of the machine
   bool any = false;                // everyone
 };
+// Through the proxy where there is one, which sees neither what is asked nor what is answered.
 // Throws Error with a hint when the certificate is not to be trusted.
 std::unique_ptr<Channel> connect_tls(const std::string& host, std::uint16_t port,
-                                     const TlsTrust& trust);
+                                     const TlsTrust& trust, const Proxy* proxy = nullptr);
 
 }  // namespace net

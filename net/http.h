@@ -32,6 +32,9 @@ struct Request {
   std::string body{};
 };
 
+// The value of an Authorization field (RFC 7617).
+std::string basic_authorization(std::string_view user, std::string_view password);
+
 class Response {
  public:
   // Sends the request and reads the answer's head. Throws Error for what is no HTTP.

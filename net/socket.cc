@@ -20,6 +20,8 @@
 namespace net {
 namespace {
 
+constexpr std::size_t kMaxProxyHead = 8 << 10;
+
 // recv and send then fail with EAGAIN.
 void limit_silence(int fd) {
   const timeval limit{.tv_sec = kSilenceLimit.count(), .tv_usec = 0};
@@ -92,6 +94,39 @@ base::UniqueFd connect_tcp_socket(const std::string& host, std::uint16_t port) {
     return fd;
   }
   throw base::errno_error(problem, "cannot connect to ", base::printable(host), " port ", port);
+}
+
+base::UniqueFd connect_tunnel(const Proxy& proxy, const std::string& host, std::uint16_t port) {
+  base::UniqueFd fd = connect_tcp_socket(proxy.host, proxy.port);
+  const std::string name = base::cat("the proxy ", base::printable(proxy.host));
+  const std::string target =
+      base::cat(host.find(':') == std::string::npos ? host : base::cat("[", host, "]"), ":", port);
+  std::string request = base::cat("CONNECT ", target, " HTTP/1.1\r\nHost: ", target, "\r\n");
+  if (!proxy.authorization.empty())
+    request += base::cat("Proxy-Authorization: ", proxy.authorization, "\r\n");
+  request += "\r\n";
+  if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+      static_cast<ssize_t>(request.size()))
+    throw base::errno_error(errno, "cannot ask ", name);
+  // Byte by byte: what follows the head is the other server's.
+  std::string head;
+  while (!head.ends_with("\r\n\r\n")) {
+    char byte = 0;
+    const ssize_t count = ::recv(fd.get(), &byte, 1, 0);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw base::errno_error(errno == EAGAIN ? ETIMEDOUT : errno, name, " fails");
+    if (count == 0) throw base::Error(name + " closed the connection", ECONNRESET);
+    if (head.size() == kMaxProxyHead) throw base::Error(name + " says too much", EPROTO);
+    head += byte;
+  }
+  const std::string line = head.substr(0, head.find('\r'));
+  if (!line.starts_with("HTTP/1.") ||
+      line.substr(std::min<std::size_t>(line.size(), 8), 4) != " 200") {
+    throw base::error(name, " does not connect to ", base::printable(host), ": ",
+                      base::printable(line))
+        .with_hint("https_proxy names it, with user:password@ if need be; no_proxy exempts hosts");
+  }
+  return fd;
 }
 
 }  // namespace net

@@ -85,11 +85,11 @@ Context make_context(const TlsTrust& trust) {
 
 class TlsChannel : public Channel {
  public:
-  TlsChannel(const std::string& host, std::uint16_t port, const TlsTrust& trust)
+  TlsChannel(base::UniqueFd socket, const std::string& host, const TlsTrust& trust)
       : name_(base::printable(host)),
         context_(make_context(trust)),
         connection_(::SSL_new(context_.get())),
-        socket_(connect_tcp_socket(host, port)) {
+        socket_(std::move(socket)) {
     SSL* const tls = connection_.get();
     if (tls == nullptr || ::SSL_set_fd(tls, socket_.get()) != 1 || !expect_host(host))
       throw base::error("cannot set up TLS for ", name_, ": ", openssl_reason());
@@ -149,8 +149,10 @@ class TlsChannel : public Channel {
 }  // namespace
 
 std::unique_ptr<Channel> connect_tls(const std::string& host, std::uint16_t port,
-                                     const TlsTrust& trust) {
-  return std::make_unique<TlsChannel>(host, port, trust);
+                                     const TlsTrust& trust, const Proxy* proxy) {
+  return std::make_unique<TlsChannel>(
+      proxy == nullptr ? connect_tcp_socket(host, port) : connect_tunnel(*proxy, host, port), host,
+      trust);
 }
 
 }  // namespace net

@@ -25,6 +25,12 @@ namespace {
 
 constexpr std::uint64_t kMaxTextObject = 16 << 20;
 
+// Images of before Singularity 2.3 have a script in the root in place of the folder.
+bool is_container(const sif::Tree& tree) {
+  const auto& children = tree.root().children;
+  return children.contains(".singularity.d") || children.contains("singularity");
+}
+
 class LocalImage : public FlatImage {
  protected:
   void complete(sif::Tree& tree, const FlattenOptions& options, const std::string& go_arch) {
@@ -33,7 +39,7 @@ class LocalImage : public FlatImage {
       throw base::error(base::printable(options.source.path), " is for ", layout.go_arch,
                         ", not for ", base::printable(options.go_arch));
     }
-    if (!tree.root().children.contains(".singularity.d")) {
+    if (!is_container(tree)) {
       const ImageIdentity identity{options.source.path.substr(options.source.path.rfind('/') + 1),
                                    "", layout.go_arch};
       generated_ =

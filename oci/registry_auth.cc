@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/syscalls.h"
+#include "oci/credential_helper.h"
 #include "oci/json.h"
 
 namespace oci {
@@ -63,6 +64,15 @@ std::optional<Credentials> credentials_of(const JsonValue& entry) {
   }
   if (found.identity_token.empty() && found.user.empty()) return std::nullopt;
   return found;
+}
+
+// The helper's answer, else what the file has itself.
+std::optional<Credentials> find_in(std::string_view text, const std::string& file,
+                                   const std::string& authority, const std::string& repository) {
+  if (const auto helper = find_credential_helper(text, file, authority)) {
+    if (auto found = ask_credential_helper(*helper)) return found;
+  }
+  return find_in_auth_file(text, file, authority, repository);
 }
 
 bool is_token(char c) {
@@ -138,13 +148,12 @@ std::optional<Credentials> find_credentials(const std::string& authority,
                                             const std::string& repository, const AuthFiles& files) {
   if (std::optional<Credentials> found = from_environment()) return found;
   if (!files.named.empty())
-    return find_in_auth_file(base::read_small_file(files.named), files.named, authority,
-                             repository);
+    return find_in(base::read_small_file(files.named), files.named, authority, repository);
   for (const std::string& file : files.usual) {
     try {
       const std::optional<std::string> text = base::find_small_file(file);
       if (!text) continue;
-      if (auto found = find_in_auth_file(*text, file, authority, repository)) return found;
+      if (auto found = find_in(*text, file, authority, repository)) return found;
     } catch (const base::Error& problem) {
       base::log_warning("ignoring ", problem.what());
     }
@@ -165,6 +174,28 @@ std::optional<Credentials> find_in_auth_file(std::string_view text, const std::s
   return std::nullopt;
 }
 
+std::optional<CredentialHelper> find_credential_helper(std::string_view text,
+                                                       const std::string& name,
+                                                       const std::string& authority) {
+  const JsonValue file = JsonValue::parse(text, name);
+  CredentialHelper helper{file.text_of("credsStore"),
+                          authority == kHub ? std::string(kHubKeys.front()) : authority};
+  if (const std::optional<JsonValue> own = file.find("credHelpers")) {
+    std::vector<std::string> keys = {authority};
+    if (authority == kHub) keys.insert(keys.end(), kHubKeys.begin(), kHubKeys.end());
+    for (const std::string& key : keys) {
+      const std::string program = own->text_of(key);
+      if (program.empty()) continue;
+      helper = {program, key};
+      break;
+    }
+  }
+  // It is looked for in the PATH, and nowhere else.
+  if (helper.program.empty() || !std::ranges::all_of(helper.program, is_token)) return std::nullopt;
+  helper.program.insert(0, "docker-credential-");
+  return helper;
+}
+
 std::optional<Challenge> parse_challenge(std::string_view text) {
   if (text.size() > kMaxChallenge) return std::nullopt;
   ChallengeReader reader(text);
@@ -179,15 +210,6 @@ std::optional<Challenge> parse_challenge(std::string_view text) {
     challenge.parameters[key] = *std::move(value);
   }
   return challenge;
-}
-
-std::string base64(std::string_view text) {
-  std::string out((text.size() + 2) / 3 * 4 + 1, '\0');
-  const int size = ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                     reinterpret_cast<const unsigned char*>(text.data()),
-                                     static_cast<int>(text.size()));
-  out.resize(static_cast<std::size_t>(size));
-  return out;
 }
 
 std::optional<std::string> from_base64(std::string_view text) {

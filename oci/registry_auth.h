@@ -28,10 +28,20 @@ std::vector<std::string> usual_auth_files();
 // For "host[:port]" and the repository's name; nullopt: nobody in particular.
 std::optional<Credentials> find_credentials(const std::string& authority,
                                             const std::string& repository, const AuthFiles& files);
-// From one file's text, which is {"auths": {"host": {"auth": base64 of user:password}}}.
+// From one file's text, which in itself is {"auths": {"host": {"auth": base64 of user:password}}}.
 std::optional<Credentials> find_in_auth_file(std::string_view text, const std::string& name,
                                              const std::string& authority,
                                              const std::string& repository);
+
+// A program that keeps logins, which the file names in its place: {"credHelpers": {"host": NAME}}
+// or {"credsStore": NAME} for all.
+struct CredentialHelper {
+  std::string program;  // "docker-credential-NAME"
+  std::string server;   // what it knows the registry as
+};
+std::optional<CredentialHelper> find_credential_helper(std::string_view text,
+                                                       const std::string& name,
+                                                       const std::string& authority);
 
 struct Challenge {
   std::string scheme;  // "basic", "bearer"
@@ -40,7 +50,6 @@ struct Challenge {
 // Of one WWW-Authenticate field; nullopt when it is not understood.
 std::optional<Challenge> parse_challenge(std::string_view text);
 
-std::string base64(std::string_view text);
 // nullopt for what is no base64.
 std::optional<std::string> from_base64(std::string_view text);
 

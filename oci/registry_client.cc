@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/output_file.h"
 #include "base/syscalls.h"
+#include "net/proxy.h"
 #include "oci/digest.h"
 #include "oci/json.h"
 
@@ -96,11 +97,20 @@ net::Url RegistryClient::url_of(std::string_view kind, std::string_view name) co
 
 RegistryClient::Answer RegistryClient::send(const net::Request& request,
                                             const net::Url& url) const {
-  std::unique_ptr<net::Channel> channel = url.scheme == "http"
-                                              ? net::connect_tcp(url.host, url.port)
-                                              : net::connect_tls(url.host, url.port, trust_);
+  const std::optional<net::Proxy> proxy = net::find_proxy(url, ::getenv);
   net::Request complete = request;
   complete.target = url.target;
+  std::unique_ptr<net::Channel> channel;
+  if (url.scheme == "https") {
+    channel = net::connect_tls(url.host, url.port, trust_, proxy ? &*proxy : nullptr);
+  } else if (proxy) {
+    channel = net::connect_tcp(proxy->host, proxy->port);
+    complete.target = url.text();
+    if (!proxy->authorization.empty())
+      complete.fields.emplace_back("Proxy-Authorization", proxy->authorization);
+  } else {
+    channel = net::connect_tcp(url.host, url.port);
+  }
   complete.authority = url.authority();
   complete.fields.emplace_back("User-Agent", "sifconv/" SIFCONV_VERSION);
   return std::make_unique<net::Response>(std::move(channel), complete);
@@ -150,7 +160,7 @@ std::string RegistryClient::authorize(const net::Response& refusal) const {
     if (!challenge) continue;
     if (challenge->scheme == "bearer") return "Bearer " + fetch_token(*challenge);
     if (challenge->scheme == "basic" && credentials_ && !credentials_->user.empty())
-      return "Basic " + base64(credentials_->user + ":" + credentials_->password);
+      return net::basic_authorization(credentials_->user, credentials_->password);
   }
   throw base::error("the registry ", base_.authority(), " wants to know who you are")
       .with_hint(
@@ -179,7 +189,7 @@ std::string RegistryClient::fetch_token(const Challenge& challenge) const {
     url.target += (url.target.find('?') == std::string::npos ? "?" : "&") + question;
     if (credentials_) {
       request.fields.emplace_back(
-          "Authorization", "Basic " + base64(credentials_->user + ":" + credentials_->password));
+          "Authorization", net::basic_authorization(credentials_->user, credentials_->password));
     }
   }
   const Answer response = send(request, url);

@@ -37,7 +37,7 @@ constexpr std::string_view kChroot =
     "container on it";
 constexpr std::string_view kRootWithout =
     "root without capabilities (inside another container) may not map itself; run as an ordinary "
-    "user there";
+    "user there, or give the outer one CAP_SETFCAP (sifrun exec --add-caps CAP_SETFCAP)";
 constexpr std::string_view kKernel =
     "the kernel was built without user namespaces (CONFIG_USER_NS)";
 

@@ -158,8 +158,9 @@ IdMap enter_user_namespace(const IdentityRequest& identity) {
     write_once("/proc/self/gid_map", base::cat(inside_gid, " ", gid, " 1\n"));
     write_once("/proc/self/uid_map", base::cat(inside_uid, " ", uid, " 1\n"));
   } catch (base::Error& error) {
-    const std::string hint(
-        host_hint(HostOperation::map_user, error.errno_value(), read_host_state()));
+    HostState state = read_host_state();
+    state.root = uid == 0;  // nobody is, while nothing is mapped
+    const std::string hint(host_hint(HostOperation::map_user, error.errno_value(), state));
     throw std::move(error).with_hint(hint);
   }
   return IdMap::own_id;

@@ -251,14 +251,23 @@ def user_sif(sifconv, user, user_tar, sif_folder):
 
 
 class Apptainer:
-    """`apptainer` as an ordinary user in a Debian tree; the folder `shared` has the same name inside and out."""
+    """`apptainer` as an ordinary user in a Debian tree; the folder `shared` has the same name inside and out.
+
+    The tree is everyone's, so each session has a home and a /tmp of its own there.
+    """
 
     def __init__(self, tree, shared):
-        self.tree, self.shared = tree, shared
+        self.tree, self.shared, self.own = tree, shared, [shared]
+        for name, target, mode in (("apptainer-home", "/home/user", 0o755), ("apptainer-tmp", "/tmp", 0o1777)):
+            folder = shared / name
+            folder.mkdir()
+            folder.chmod(mode)
+            os.chown(folder, USER_ID, USER_ID)
+            self.own.append(f"{folder}:{target}")
 
     def command(self, argv, binds=(), **options):
         options.setdefault("cwd", self.shared)
-        return self.tree.run(argv, binds=[self.shared, *binds], **options)
+        return self.tree.run(argv, binds=[*self.own, *binds], **options)
 
     def run(self, *arguments, **options):
         return self.command(["apptainer", "--silent", *arguments], **options)

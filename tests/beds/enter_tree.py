@@ -27,6 +27,22 @@ def make_target(source, target):
         open(target, "w").close()
 
 
+def copy_whole(source, target):
+    """Others may be in the tree at the same time: they see the old file or the new one, and mostly there is nothing to do."""
+    with open(source, "rb") as file:
+        text = file.read()
+    try:
+        with open(target, "rb") as file:
+            if file.read() == text:
+                return
+    except OSError:
+        pass
+    part = f"{target}.{os.getpid()}"
+    with open(part, "wb") as file:
+        file.write(text)
+    os.rename(part, target)
+
+
 def enter(root, binds):
     root = os.path.realpath(root)
     kernel.private_mounts()
@@ -40,8 +56,7 @@ def enter(root, binds):
         kernel.bind(source, root + target)
     for name in ("resolv.conf", "hosts"):
         if os.path.exists(f"/etc/{name}"):
-            with open(f"/etc/{name}") as ours, open(f"{root}/etc/{name}", "w") as theirs:
-                theirs.write(ours.read())
+            copy_whole(f"/etc/{name}", f"{root}/etc/{name}")
     kernel.pivot_root(root)
 
 

@@ -9,6 +9,7 @@ import time
 from . import Missing
 from .kernel import die_with_parent
 
+START_SECONDS = 60
 USER, PASSWORD = "reader", "secret:with colon"
 
 
@@ -23,22 +24,23 @@ def _run(*argv, **options):
 
 
 def make_certificate(folder):
-    """ca.crt, and server.crt with server.key for localhost."""
+    """ca.crt, and server.crt with server.key for localhost and registry.test."""
     _run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3650", "-subj", "/CN=test authority",
          "-keyout", folder / "ca.key", "-out", folder / "ca.crt")
     _run("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=localhost",
          "-keyout", folder / "server.key", "-out", folder / "server.csr")
-    (folder / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    (folder / "names").write_text("subjectAltName=DNS:localhost,DNS:registry.test,IP:127.0.0.1\n")
     _run("openssl", "x509", "-req", "-days", "3650", "-in", folder / "server.csr", "-CA", folder / "ca.crt", "-CAkey", folder / "ca.key",
          "-CAcreateserial", "-extfile", folder / "names", "-out", folder / "server.crt")
     (folder / "ca.crt").chmod(0o644)
 
 
 class Registry:
-    """Use as a context manager. `tls` and `password` as the name says; `host` is "localhost:PORT"."""
+    """Use as a context manager. `tls` and `password` as the name says; `host` is "localhost:PORT". `within` is a command that enters another
+    network, where it is localhost then."""
 
-    def __init__(self, folder, tls=True, password=True):
-        self.folder, self.tls, self.password = pathlib.Path(folder), tls, password
+    def __init__(self, folder, tls=True, password=True, within=()):
+        self.folder, self.tls, self.password, self.within = pathlib.Path(folder), tls, password, list(map(str, within))
 
     def __enter__(self):
         for program in ("docker-registry", "skopeo", "htpasswd", "openssl"):
@@ -58,14 +60,13 @@ class Registry:
             lines.append(f"auth: {{htpasswd: {{realm: test, path: {self.folder}/htpasswd}}}}")
         (self.folder / "config.yml").write_text("\n".join([*lines, ""]))
         self.log = open(self.folder / "log", "w")
-        self.server = subprocess.Popen(["docker-registry", "serve", self.folder / "config.yml"], stdout=self.log, stderr=self.log,
+        self.server = subprocess.Popen([*self.within, "docker-registry", "serve", self.folder / "config.yml"], stdout=self.log, stderr=self.log,
                                        preexec_fn=die_with_parent)
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
+        end = time.monotonic() + START_SECONDS
+        while self.server.poll() is None and time.monotonic() < end:
+            if subprocess.run([*self.within, "bash", "-c", f": < /dev/tcp/127.0.0.1/{self.port}"], capture_output=True).returncode == 0:
                 return self
-            except OSError:
-                time.sleep(0.05)
+            time.sleep(0.05)
         self.__exit__()
         raise Missing("docker-registry does not start: " + (self.folder / "log").read_text()[-500:])
 
@@ -77,6 +78,6 @@ class Registry:
     def push(self, source, name, *options):
         """`skopeo copy SOURCE docker://HOST/NAME`."""
         login = ["--dest-creds", f"{USER}:{PASSWORD}"] if self.password else []
-        done = subprocess.run(["skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", *login, *options, str(source),
+        done = subprocess.run([*self.within, "skopeo", "copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", *login, *options, str(source),
                                f"docker://{self.host}/{name}"], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workflow engines as Debian has them run their steps through our `singularity`, which is all that they find on the PATH."""
 import json
+import os
 import textwrap
 
 import pytest
@@ -63,7 +64,7 @@ STEP = {"cwlVersion": "v1.0", "class": "CommandLineTool", "requirements": {"Shel
 
 def cwl_workflow(work, image):
     """Two steps in the image: one writes what the image has, the other counts its lines."""
-    container = {"DockerRequirement": {"dockerImageId": str(image), "dockerPull": str(image)}}
+    container = {"DockerRequirement": {"dockerPull": str(image), **({"dockerImageId": str(image)} if "/" not in str(image) else {})}}
     show = {**STEP, "hints": container, "inputs": {"word": {"type": "string"}}, "stdout": "shown.txt",
             "outputs": {"shown": {"type": "stdout"}},
             "arguments": [{"shellQuote": False, "valueFrom": "cat /srv/replaced; echo $(inputs.word); id -u"}]}
@@ -86,6 +87,50 @@ def test_common_workflow_language(run, work, small_sif, engine):
     assert done.returncode == 0, done.stderr[-3000:]
     assert (work / "out/shown.txt").read_text() == "new\ntwo words\n1000\n"
     assert (work / "out/count.txt").read_text().split()[0] == "3"
+
+
+@pytest.fixture(scope="module")
+def registry(new_registry, node, share, scratch, busybox_tar, debian_sif):
+    """On the node's own network: bed/small of busybox and bed/debian, which Snakemake's bash needs."""
+    with new_registry(share / "registry", password=False, within=["nsenter", "--target", node.init, "--net"]) as server:
+        server.push(f"docker-archive:{busybox_tar}", "bed/small:1.0")
+        server.push(f"docker-archive:{scratch}/debian.tar", "bed/debian:1.0")
+        server.trusted = {"SSL_CERT_FILE": f"{server.folder}/ca.crt"}
+        yield server
+
+
+def test_snakemake_with_a_registry(run, work, registry):
+    """It pulls the image once, and both steps run in that."""
+    image = f"docker://{registry.host}/bed/debian:1.0"
+    write(work, "Snakefile", textwrap.dedent(f'''
+        rule all:
+            input: "second.txt"
+        rule first:
+            output: "first.txt"
+            container: "{image}"
+            shell: "cat /srv/replaced > {{output}}"
+        rule second:
+            input: "first.txt"
+            output: "second.txt"
+            container: "{image}"
+            shell: "cat {{input}} /srv/replaced > {{output}}; test ! -e /usr/bin/snakemake"
+        '''))
+    done = run("snakemake", "--use-singularity", "--cores", "2", cwd=work, env=registry.trusted)
+    assert done.returncode == 0, done.stderr
+    assert (work / "second.txt").read_text() == "new\nnew\n"
+    assert len(list((work / ".snakemake/singularity").glob("*.simg"))) == 1
+
+
+@pytest.mark.parametrize("engine", [["cwltool", "--singularity"], ["toil-cwl-runner", "--singularity"]], ids=lambda e: e[0])
+def test_common_workflow_language_with_a_registry(run, work, registry, engine):
+    cwl_workflow(work, f"{registry.host}/bed/small:1.0")
+    (work / "cache").mkdir()
+    os.chown(work / "cache", work.stat().st_uid, work.stat().st_gid)
+    done = run(*engine, "--outdir", work / "out", "flow.cwl", "job.json", cwd=work, env={"CWL_SINGULARITY_CACHE": work / "cache", **registry.trusted})
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (work / "out/shown.txt").read_text() == "new\ntwo words\n1000\n"
+    assert (work / "out/count.txt").read_text().split()[0] == "3"
+    assert [path for path in (work / "cache").iterdir() if path.read_bytes()[32:41] == b"SIF_MAGIC"]
 
 
 def test_nextflows_command_line(node, home, work, small_sif):

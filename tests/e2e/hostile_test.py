@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from beds.servers import wait_until
 from sifrun_test import make_tree, squash
 
 CLOSINGS = ["<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-"]
@@ -85,10 +86,7 @@ def test_killed_at_any_moment_leaves_no_process(identity, sifrun, hostile, tmp_p
         time.sleep(times.uniform(0, 0.06))
         run.send_signal(signal.SIGKILL)
         run.wait()
-    end = time.monotonic() + 10
-    while processes_of(image) and time.monotonic() < end:
-        time.sleep(0.1)
-    assert processes_of(image) == []
+    wait_until(lambda: processes_of(image) == [])
 
 
 # Mount points that lead elsewhere

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from beds.servers import wait_until
+
 
 @pytest.fixture(autouse=True)
 def needs_fuse(fuse_device):
@@ -46,13 +48,6 @@ def instance(identity, sifrun, busybox_sif, tmp_path):
 
 def parent_of(pid):
     return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def wait_until(condition):
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def exists(pid):
@@ -128,7 +123,7 @@ def test_stop_ends_everything(instance):
     command = instance.popen("exec", "instance://one", "sleep", "1000")
     wait_until(lambda: "sleep 1000" in instance("instance://one", "sh", "-c", "cat /proc/*/cmdline | tr '\\0' ' '", program="exec").stdout)
     assert instance("stop", "one").returncode == 0
-    assert command.wait(20) != 0
+    assert command.wait(60) != 0
     wait_until(lambda: not exists(init) and not exists(watcher))
     assert instance.records() == []
 

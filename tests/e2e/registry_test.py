@@ -4,14 +4,17 @@ import base64
 import http.server
 import json
 import os
+import socket
 import threading
 import urllib.parse
+import urllib.request
 
 import pytest
 
 from beds.archive import OciArchive, one_file_layer
 from beds.images import sha256
 from beds.registry import PASSWORD, USER
+from conftest import CLEAN_PATH
 
 LOGIN = {"APPTAINER_DOCKER_USERNAME": USER, "APPTAINER_DOCKER_PASSWORD": PASSWORD}
 
@@ -60,6 +63,134 @@ def test_login_files(convert, registry, user, tmp_path):
         assert done.returncode == 0, done.stderr
         named = convert(source, "--force", "--authfile", home / path, env=trusting(registry))
         assert named.returncode == 0, named.stderr
+
+
+HELPER = """#!/bin/sh
+read server
+echo "$server $1" >> $HOME/asked
+[ "$server" = {host} ] || {{ echo credentials not found in native keychain; exit 1; }}
+echo '{{"ServerURL": "x", "Username": "{user}", "Secret": "{password}"}}'
+"""
+
+
+@pytest.mark.parametrize("keys", ["credsStore", "credHelpers"])
+def test_credential_helpers(convert, registry, tmp_path, keys):
+    """A program that docker knows to keep its logins, for one registry or for all."""
+    programs, config = tmp_path / "programs", tmp_path / ".docker/config.json"
+    programs.mkdir()
+    config.parent.mkdir()
+    (programs / "docker-credential-bed").write_text(HELPER.format(host=registry.host, user=USER, password=PASSWORD))
+    (programs / "docker-credential-bed").chmod(0o755)
+    config.write_text(json.dumps({"auths": {registry.host: {}}, keys: "bed" if keys == "credsStore" else {registry.host: "bed"}}))
+    environment = trusting(registry, HOME=tmp_path, PATH=f"{programs}:{CLEAN_PATH}")
+    done = convert(f"docker://{registry.host}/bed/busybox:1.0", env=environment)
+    assert done.returncode == 0 and done.stderr.count("WARNING") == 0, done.stderr
+    assert (tmp_path / "asked").read_text() == f"{registry.host} get\n"
+    done = convert(f"docker://127.0.0.1:{registry.port}/bed/busybox:1.0", "--force", env=environment)
+    assert done.returncode == 255 and "wants to know who you are" in done.stderr and "native keychain" not in done.stderr
+
+
+def test_credential_helper_that_fails(convert, registry, tmp_path):
+    """Said, and gone on without: the image may be everyone's."""
+    (tmp_path / "login.json").write_text(json.dumps({"credsStore": "no-such"}))
+    done = convert(f"docker://{registry.host}/bed/busybox:1.0", "--authfile", tmp_path / "login.json", env=trusting(registry))
+    assert done.returncode == 255 and "cannot run docker-credential-no-such: No such file or directory" in done.stderr
+    assert "wants to know who you are" in done.stderr
+
+
+class Proxy(http.server.ThreadingHTTPServer):
+    """Knows no host but registry.test, which is this machine; insists on a login."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), ProxyHandler)
+        self.seen = []
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def url(self, login="me:pass%20word@"):
+        return f"http://{login}127.0.0.1:{self.server_address[1]}"
+
+
+class ProxyHandler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def is_allowed(self):
+        self.server.seen.append((self.command, self.path))
+        if self.headers["Proxy-Authorization"] == "Basic " + base64.b64encode(b"me:pass word").decode():
+            return True
+        self.send_response(407)
+        self.end_headers()
+        return False
+
+    def do_CONNECT(self):
+        host, _, port = self.path.partition(":")
+        if not self.is_allowed() or host != "registry.test":
+            return
+        with socket.create_connection(("127.0.0.1", int(port))) as server:
+            self.send_response(200, "Connection established")
+            self.end_headers()
+            other = threading.Thread(target=self.pump, args=(self.connection, server), daemon=True)
+            other.start()
+            self.pump(server, self.connection)
+            other.join(10)
+        self.close_connection = True
+
+    def do_GET(self):
+        url = urllib.parse.urlparse(self.path)
+        if not self.is_allowed() or url.hostname != "registry.test":
+            return
+        request = urllib.request.Request(f"http://127.0.0.1:{url.port}{url.path}", headers={"Accept": self.headers["Accept"] or "*/*"})
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+            self.send_response(answer.status)
+            for name in ("Content-Type", "Content-Length"):
+                self.send_header(name, answer.headers[name])
+            self.end_headers()
+            self.wfile.write(answer.read())
+
+    @staticmethod
+    def pump(source, target):
+        try:
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+
+@pytest.fixture
+def proxy():
+    with Proxy() as running:
+        yield running
+        running.shutdown()
+
+
+def test_tunnel_through_a_proxy(convert, registry, proxy, tmp_path):
+    """Which alone knows the registry's name, and sees nothing but that."""
+    source = f"docker://registry.test:{registry.port}/bed/busybox:1.0"
+    done = convert(source, env=trusting(registry, **LOGIN, https_proxy=proxy.url(), http_proxy="http://no.such:1"))
+    assert done.returncode == 0, done.stderr
+    assert set(proxy.seen) == {("CONNECT", f"registry.test:{registry.port}")}
+    done = convert(source, "--force", env=trusting(registry, **LOGIN, https_proxy=proxy.url(login="")))
+    assert done.returncode == 255 and "the proxy 127.0.0.1 does not connect to registry.test: HTTP/1.0 407" in done.stderr, done.stderr
+
+
+def test_hosts_without_a_proxy(convert, registry, proxy):
+    """This machine never needs one; no_proxy exempts others, and the name cannot be found then."""
+    done = convert(f"docker://{registry.host}/bed/busybox:1.0", env=trusting(registry, **LOGIN, HTTPS_PROXY=proxy.url()))
+    assert done.returncode == 0, done.stderr
+    done = convert(f"docker://registry.test:{registry.port}/bed/busybox:1.0", "--force", env=trusting(registry, https_proxy=proxy.url(), no_proxy=".org,test"))
+    assert done.returncode == 255 and "cannot find the host registry.test" in done.stderr, done.stderr
+    assert proxy.seen == []
+
+
+def test_proxy_without_https(convert, new_registry, proxy, scratch, busybox_tar):
+    with new_registry(scratch / "proxied-registry", tls=False, password=False) as server:
+        server.push(f"docker-archive:{busybox_tar}", "x:1")
+        done = convert(f"docker://registry.test:{server.port}/x:1", "--no-https", env={"http_proxy": proxy.url()})
+        assert done.returncode == 0, done.stderr
+        assert ("GET", f"http://registry.test:{server.port}/v2/x/manifests/1") in proxy.seen
 
 
 REFUSED = {

@@ -184,10 +184,12 @@ def test_the_mount_lingers_for_the_next_start_and_then_nothing_is_left(user, sta
 
 
 def test_a_background_program_keeps_the_mount_beyond_the_linger(user, sifrun, own_image):
-    done = user.run([sifrun, "exec", own_image, "sh", "-c", f"(sleep {LINGER + 2}; cat /content) > $HOME/late 2>&1 &"])
+    go = user.home / "go"
+    done = user.run([sifrun, "exec", own_image, "sh", "-c", "(while ! test -e $HOME/go; do sleep 0.1; done; cat /content) > $HOME/late 2>&1 &"])
     assert done.returncode == 0
     time.sleep(LINGER + 1)
     assert len(servers(own_image)) == 1
+    go.touch()
     wait_until(lambda: (user.home / "late").read_text() == "of the image\n")
     wait_until(lambda: not servers(own_image))
 

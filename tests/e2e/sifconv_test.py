@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -19,6 +20,7 @@ import pytest
 from beds import UNDER
 from beds.archive import Archive, OciArchive, one_file_layer, tar_bytes
 from beds.images import CREATED, Layer, sha256, write_docker20, write_docker25
+from beds.servers import wait_until
 
 CONFIG = {"Env": ["PATH=/usr/bin:/bin", "GREETING=hello $USER `id` \"you\" \\ '}", "not a name=1", "EMPTY="],
           "Entrypoint": ["/bin/echo", "it's"], "Cmd": ["a b", "$HOME"], "WorkingDir": "/srv", "Labels": {"maintainer": "me"}}
@@ -327,10 +329,15 @@ def expect_signals():
         signal.signal(number, signal.SIG_DFL)
 
 
+def wait_for_the_program(process):
+    """What is started becomes it after some others: setpriv, env, nohup."""
+    wait_until(lambda: pathlib.Path(f"/proc/{process.pid}/comm").read_text() == "sifconv\n")
+
+
 def test_ignored_signals_stay_ignored(user, sifconv, tmp_path):
     source = big_archive(tmp_path / "in.tar", 5, slow=True)
     process = user.popen(["nohup", sifconv, "--compression", "xz:9", "--threads", "1", source, "x.sif"], cwd=tmp_path, stderr=subprocess.DEVNULL)
-    time.sleep(0.5)
+    wait_for_the_program(process)
     process.send_signal(signal.SIGHUP)
     assert process.wait(timeout=120) == 0
     assert (tmp_path / "x.sif").exists()
@@ -342,9 +349,10 @@ def test_signals(user, sifconv, tmp_path, name):
     (tmp_path / "x.sif").write_text("old")
     process = user.popen([sifconv, "--force", "--compression", "xz:9", "--threads", "1", source, "x.sif"], cwd=tmp_path,
                          preexec_fn=expect_signals)
-    time.sleep(0.7)
+    wait_for_the_program(process)
+    time.sleep(0.5)  # somewhere in the middle
     process.send_signal(getattr(signal, name))
-    assert process.wait(timeout=5) == -getattr(signal, name)
+    assert process.wait(timeout=60) == -getattr(signal, name)
     left = {path.name for path in tmp_path.iterdir()}
     if UNDER and name == "SIGKILL":  # only files without a name vanish then
         left = {file for file in left if not file.startswith(".x.sif-")}
@@ -355,9 +363,10 @@ def test_signals(user, sifconv, tmp_path, name):
 def test_interrupt_while_standard_input_is_silent(user, sifconv, tmp_path):
     process = user.popen([sifconv, "-", "x.sif"], cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
                          preexec_fn=expect_signals)
-    time.sleep(0.3)
+    wait_for_the_program(process)
+    time.sleep(0.3)  # it waits for input, or will
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=5) == -signal.SIGTERM
+    assert process.wait(timeout=60) == -signal.SIGTERM
     assert list(tmp_path.iterdir()) == []
 
 

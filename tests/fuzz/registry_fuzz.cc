@@ -17,6 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   try {
     oci::find_in_auth_file(text, "file", "h", "a");
+    oci::find_credential_helper(text, "file", "h");
   } catch (const base::Error&) {
   }
   return 0;

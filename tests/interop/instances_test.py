@@ -7,22 +7,22 @@ import pytest
 # P is the program, I the image. Everything that a script starts it stops.
 SCRIPTS = {
     "life": "P instance list; P instance start $I web1 a b 'c d'; echo $?; P instance list | sed 's/[0-9][0-9]* */N /'; P instance stop web1; echo $?; P instance list",
-    "logs": "P instance start $I web1 a 'b c'; P instance list -l | tr -s ' '; sleep 0.5; P instance stop web1; cat ~/.apptainer/instances/logs/*/*/web1.out",
+    "logs": "P instance start $I web1 a 'b c'; P instance list -l | tr -s ' '; begun; P instance stop web1; cat ~/.apptainer/instances/logs/*/*/web1.out",
     "json": "P instance list --json; P instance start $I web1; P instance list --json; P instance list --json no; P instance list --json 'w*1'; P instance stop -a",
     "names": "for n in ok-1 ok_2 ok.3 bad/name 'bad name' bad:x; do P instance start $I \"$n\"; echo $?; done; P instance list | tr -s ' '; P instance stop -a; echo $?",
     "twice": "P instance start $I web1; P instance start $I web1; echo $?; P instance stop web1; P instance stop web1; echo $?; P instance stop -a; echo $?",
     "patterns": "for n in a1 a2 b1; do P instance start $I $n; done; P instance stop 'a*'; echo $?; P instance list | tr -s ' '; P instance stop '?1'; P instance list",
     "usage": "P instance start $I; echo $?; P instance stop; echo $?; P instance list one two; echo $?; P instance list --json --logs; echo $?; P instance list -u root; echo $?",
-    "run": "P instance run $I web1 x y; sleep 0.5; P instance list | tr -s ' '; P instance stop web1; cat ~/.apptainer/instances/logs/*/*/web1.out",
-    "stop by INT": "P instance start $I web1; sleep 0.3; P instance stop web1; cat ~/.apptainer/instances/logs/*/*/web1.out",
-    "stop by TERM": "P instance start $I web1; sleep 0.3; P instance stop -s SIGTERM web1; cat ~/.apptainer/instances/logs/*/*/web1.out",
-    "stop by number": "P instance start $I web1; sleep 0.3; P instance stop -s 15 web1; cat ~/.apptainer/instances/logs/*/*/web1.out",
-    "stop by force": "P instance start $I web1; sleep 0.3; P instance stop -F web1; echo $?; cat ~/.apptainer/instances/logs/*/*/web1.out; P instance list",
-    "stop that takes too long": "P instance start $I web1; sleep 0.3; P instance stop -s USR1 -t 1 web1; echo $?; cat ~/.apptainer/instances/logs/*/*/web1.out; sleep 0.2; P instance list",
+    "run": "P instance run $I web1 x y; begun; P instance list | tr -s ' '; P instance stop web1; cat ~/.apptainer/instances/logs/*/*/web1.out",
+    "stop by INT": "P instance start $I web1; begun; P instance stop web1; cat ~/.apptainer/instances/logs/*/*/web1.out",
+    "stop by TERM": "P instance start $I web1; begun; P instance stop -s SIGTERM web1; cat ~/.apptainer/instances/logs/*/*/web1.out",
+    "stop by number": "P instance start $I web1; begun; P instance stop -s 15 web1; cat ~/.apptainer/instances/logs/*/*/web1.out",
+    "stop by force": "P instance start $I web1; begun; P instance stop -F web1; echo $?; cat ~/.apptainer/instances/logs/*/*/web1.out; P instance list",
+    "stop that takes too long": "P instance start $I web1; begun; P instance stop -s USR1 -t 1 web1; echo $?; cat ~/.apptainer/instances/logs/*/*/web1.out; sleep 0.2; P instance list",
     "bad signal": "P instance start $I web1; P instance stop -s NOPE web1; echo $?; P instance stop web1",
     "pid file": "P instance start --pid-file $HOME/pid $I web1; P instance list --json | grep -c $(cat $HOME/pid); P instance stop web1",
     "exec": "P instance start $I web1; P exec instance://web1 sh -c 'echo $$ | wc -l; exit 7'; echo $?; P exec instance://web1 no-such; echo $?; P exec instance://web1; echo $?; P instance stop web1",
-    "processes": "P instance start $I web1; P exec instance://web1 sh -c 'ps -o args | grep -c [s]tartscript; [ $$ -lt 100 ] && echo few'; P instance stop web1",
+    "processes": "P instance start $I web1; P exec instance://web1 sh -c 'while ! ps -o args | grep -q [s]tartscript; do :; done; ps -o args | grep -c [s]tartscript; [ $$ -lt 100 ] && echo few'; P instance stop web1",
     "environment": "P instance start --env B=2 $I web1; A=1 P exec --env C=3 instance://web1 sh -c 'echo $A,$B,$C,$FOO,$GREETING,$HOME,$PATH; env | grep -E \"^(APPTAINER|SINGULARITY)_\" | grep -v ENVIRONMENT= | sort'; P instance stop web1",
     "clean environment": "P instance start $I web1; A=1 P exec -e instance://web1 sh -c 'echo $A,$FOO,$LANG'; P instance stop web1",
     "folders": "P instance start $I web1; P exec instance://web1 pwd; cd /tmp; P exec instance://web1 pwd; P exec --pwd /bin instance://web1 pwd; P exec --pwd /no/such instance://web1 pwd; echo $?; P instance stop web1",
@@ -33,6 +33,9 @@ SCRIPTS = {
     "no such": "P exec instance://nope true; echo $?; P shell instance:// ; echo $?; P exec instance://bad/name true; echo $?; P instance start /no/such web1; echo $?; P instance list",
     "stats": "P instance start $I web1; P instance stats web1; echo $?; P instance stop web1",
 }
+
+# Until the image's script, which `start` and `run` do not wait for, has said its first words; both write to one file, half a minute at most.
+WAIT = r"""begun() { n=0; while ! grep -qsE '^(start|run)' ~/.apptainer/instances/logs/*/*/web1.out; do n=$((n+1)); [ $n -lt 300 ] || return; sleep 0.1; done; };"""
 
 # Why sifrun does otherwise, of exactly these.
 DIFFERENT = {}
@@ -52,7 +55,7 @@ def without_numbers(text, image):
 def test_instance(name, apptainer, sifrun, scripted_sif):
     outcomes = []
     for program in ("apptainer", sifrun):
-        script = f'P() {{ {program} --silent "$@"; }}; I={scripted_sif}; rm -rf ~/wi ~/pid ~/.apptainer/instances/logs; mkdir -p ~/wi; cd ~/wi; ' + SCRIPTS[name]
+        script = f'P() {{ {program} --silent "$@"; }}; I={scripted_sif}; rm -rf ~/wi ~/pid ~/.apptainer/instances/logs; {WAIT} mkdir -p ~/wi; cd ~/wi; ' + SCRIPTS[name]
         done = apptainer.command(["sh", "-c", script], timeout=120)
         outcomes.append((done.returncode, without_numbers(done.stdout, scripted_sif), done.stderr))
     usage = re.compile(r"^Usage:.*?(?=^\d+$)", re.MULTILINE | re.DOTALL)  # pages of help that come with Apptainer's usage errors

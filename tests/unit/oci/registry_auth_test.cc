@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "net/http.h"
 #include "oci/registry_client.h"
 
 namespace oci {
@@ -12,6 +13,25 @@ namespace {
 
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
+
+std::string base64_of(const std::string& user, const std::string& password) {
+  return net::basic_authorization(user, password).substr(std::string_view("Basic ").size());
+}
+
+TEST(CredentialHelper, OneRegistrysGoesBeforeThatOfAll) {
+  const auto found = [](const char* text, const char* authority) {
+    const auto helper = find_credential_helper(text, "f", authority);
+    return helper ? helper->program + " " + helper->server : "none";
+  };
+  const char* both = R"({"credsStore": "all", "credHelpers": {"q.io": "own", "docker.io": "hub"}})";
+  EXPECT_EQ(found(both, "q.io"), "docker-credential-own q.io");
+  EXPECT_EQ(found(both, "other:5000"), "docker-credential-all other:5000");
+  EXPECT_EQ(found(both, "registry-1.docker.io"), "docker-credential-hub docker.io");
+  EXPECT_EQ(found(R"({"credsStore": "all"})", "registry-1.docker.io"),
+            "docker-credential-all https://index.docker.io/v1/");
+  EXPECT_EQ(found(R"({"credsStore": "../../tmp/x"})", "q.io"), "none");
+  EXPECT_EQ(found(R"({"auths": {}})", "q.io"), "none");
+}
 
 TEST(ParseReference, CompletesAsDockerDoes) {
   const RegistryReference hub = parse_reference("debian");
@@ -54,7 +74,7 @@ TEST(ParseChallenge, GivesUpOnOthers) {
 
 TEST(Base64, GoesThereAndBack) {
   for (const char* text : {"a", "ab", "abc", "user:pass"})
-    EXPECT_EQ(from_base64(base64(text)), text);
+    EXPECT_EQ(from_base64(base64_of(text, "")), std::string(text) + ":");
   for (const char* text : {"", "abc", "a===", "****", "=AAA"}) {
     const auto decoded = from_base64(text);
     EXPECT_TRUE(!decoded || decoded->size() <= 3) << text;
@@ -63,8 +83,8 @@ TEST(Base64, GoesThereAndBack) {
 }
 
 TEST(FindInAuthFile, TakesTheMostPreciseEntry) {
-  const std::string text = R"({"auths": {"h:1": {"auth": ")" + base64("u:p:q") +
-                           R"("}, "h:1/a": {"auth": ")" + base64("a:x") +
+  const std::string text = R"({"auths": {"h:1": {"auth": ")" + base64_of("u", "p:q") +
+                           R"("}, "h:1/a": {"auth": ")" + base64_of("a", "x") +
                            R"("}, "https://index.docker.io/v1/": {"identitytoken": "T"},
                            "empty": {}}})";
   const auto find = [&](const std::string& host, const std::string& repository) {

@@ -52,7 +52,8 @@ TEST(HostHint, TellsContainersSeccompAndChrootApart) {
 TEST(HostHint, RootInsideAnotherContainerIsTold) {
   EXPECT_EQ(host_hint(map_user, EPERM, {.inside_container = true, .root = true}),
             "root without capabilities (inside another container) may not map itself; run as an "
-            "ordinary user there");
+            "ordinary user there, or give the outer one CAP_SETFCAP (sifrun exec --add-caps "
+            "CAP_SETFCAP)");
 }
 
 TEST(HostHint, SaysNothingWhereItKnowsNothing) {

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "net/proxy.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "net/http.h"
+
+namespace net {
+namespace {
+
+// IPv4 as IPv6 has it, so that one comparison does for both.
+using Address = std::array<unsigned char, 16>;
+constexpr unsigned kMappedBits = 96;
+
+std::optional<Address> find_address(const std::string& text) {
+  Address address{};
+  if (::inet_pton(AF_INET6, text.c_str(), address.data()) == 1) return address;
+  if (::inet_pton(AF_INET, text.c_str(), address.data() + 12) != 1) return std::nullopt;
+  address[10] = address[11] = 0xff;
+  return address;
+}
+
+bool same_begin(const Address& one, const Address& other, unsigned bits) {
+  for (unsigned bit = 0; bit < bits; ++bit) {
+    const unsigned mask = 0x80U >> (bit % 8);
+    if ((one.at(bit / 8) & mask) != (other.at(bit / 8) & mask)) return false;
+  }
+  return true;
+}
+
+bool is_loopback(const std::string& host) {
+  if (host == "localhost") return true;
+  const std::optional<Address> address = find_address(host);
+  return address && (*address == *find_address("::1") ||
+                     same_begin(*address, *find_address("127.0.0.0"), kMappedBits + 8));
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](char c) {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  });
+  return out;
+}
+
+std::string trimmed(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t");
+  if (first == std::string_view::npos) return {};
+  return std::string(text.substr(first, text.find_last_not_of(" \t") - first + 1));
+}
+
+// "10.0.0.0/8"; false for what is no block of addresses.
+bool is_in_block(const std::string& host, const std::string& block) {
+  const std::size_t slash = block.find('/');
+  const std::string start = block.substr(0, slash);
+  const std::optional<Address> address = find_address(host), first = find_address(start);
+  if (slash == std::string::npos || !address || !first) return false;
+  const bool is_short = start.find(':') == std::string::npos;
+  unsigned bits = 0;
+  const char* const end = block.data() + block.size();
+  const auto [stop, problem] = std::from_chars(block.data() + slash + 1, end, bits);
+  if (problem != std::errc() || stop != end || bits > (is_short ? 32U : 128U)) return false;
+  return same_begin(*address, *first, bits + (is_short ? kMappedBits : 0));
+}
+
+bool is_below(const std::string& host, const std::string& domain) {
+  if (domain.starts_with('.')) return host.ends_with(domain);
+  return host == domain || host.ends_with("." + domain);
+}
+
+// %XX as the byte it stands for; other signs of percent as they are.
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned char byte = 0;
+    if (text[i] == '%' && i + 2 < text.size() &&
+        std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16).ptr ==
+            text.data() + i + 3) {
+      out += static_cast<char>(byte);
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+// The variable's text may hold a password, so that it is in no message.
+Proxy parse_proxy(std::string_view text, const char* variable) {
+  std::string_view scheme = "http";
+  if (const std::size_t colon = text.find("://"); colon != std::string_view::npos) {
+    scheme = text.substr(0, colon);
+    text.remove_prefix(colon + 3);
+  }
+  if (scheme != "http") {
+    throw base::error(variable, ": proxies by ", base::printable(scheme), " are not supported")
+        .with_hint("a proxy that http:// leads to, or no_proxy for this host");
+  }
+  text = text.substr(0, text.find('/'));
+  Proxy proxy;
+  if (const std::size_t at = text.rfind('@'); at != std::string_view::npos) {
+    const std::string_view login = text.substr(0, at);
+    const std::size_t colon = std::min(login.find(':'), login.size());
+    proxy.authorization =
+        basic_authorization(percent_decoded(login.substr(0, colon)),
+                            percent_decoded(login.substr(std::min(colon + 1, login.size()))));
+    text.remove_prefix(at + 1);
+  }
+  const Url url = parse_authority("http", text);
+  proxy.host = url.host;
+  proxy.port = url.port;
+  return proxy;
+}
+
+}  // namespace
+
+bool is_exempt(std::string_view list, const std::string& host, std::uint16_t port) {
+  const std::string name = lower(host);
+  for (const std::string& part : base::split(list, ',')) {
+    std::string entry = lower(trimmed(part));
+    if (entry == "*" || is_in_block(name, entry)) return true;
+    if (entry.starts_with('*')) entry.erase(0, 1);
+    const std::size_t colon = entry.rfind(':');
+    const bool is_address = find_address(entry).has_value();
+    if (!is_address && colon != std::string::npos) {
+      if (entry.substr(colon + 1) != std::to_string(port)) continue;
+      entry.resize(colon);
+      if (entry.starts_with('[') && entry.ends_with(']')) entry = entry.substr(1, entry.size() - 2);
+    }
+    if (entry.empty()) continue;
+    const std::optional<Address> address = find_address(entry);
+    if (address ? find_address(name) == address : is_below(name, entry)) return true;
+  }
+  return false;
+}
+
+std::optional<Proxy> find_proxy(const Url& url, const EnvironmentLookup& environment) {
+  struct Variable {
+    const char *upper, *lower;
+  };
+  const auto text_of = [&](const Variable& variable) -> std::string_view {
+    for (const char* name : {variable.upper, variable.lower}) {
+      const char* text = environment(name);
+      if (text != nullptr && *text != '\0') return text;
+    }
+    return {};
+  };
+  const bool is_plain = url.scheme == "http";
+  const Variable variable =
+      is_plain ? Variable{"HTTP_PROXY", "http_proxy"} : Variable{"HTTPS_PROXY", "https_proxy"};
+  const std::string_view text = text_of(variable);
+  if (text.empty() || is_loopback(url.host) ||
+      is_exempt(text_of({"NO_PROXY", "no_proxy"}), url.host, url.port))
+    return std::nullopt;
+  return parse_proxy(text, variable.lower);
+}
+
+}  // namespace net

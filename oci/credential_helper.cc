@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/credential_helper.h"
+
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <span>
+#include <string>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/syscalls.h"
+#include "oci/json.h"
+
+namespace oci {
+namespace {
+
+constexpr std::size_t kMaxAnswer = 64 << 10;
+constexpr std::string_view kNotFound = "credentials not found";  // the protocol's own words
+constexpr std::string_view kTokenUser = "<token>";  // then the secret is an identity token
+
+struct Answer {
+  std::string text;
+  bool succeeded;
+};
+
+Answer run(const CredentialHelper& helper) {
+  std::string program = helper.program, verb = "get";
+  const std::array<char*, 3> arguments = {program.data(), verb.data(), nullptr};
+  base::Pipe question = base::make_pipe(), answer = base::make_pipe();
+  // It fits a pipe, so that nobody waits. The reading end stays open here: no SIGPIPE.
+  base::write_all(question.write_end.get(), helper.server + "\n", "pipe");
+  question.write_end.reset();
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_adddup2(&actions, question.read_end.get(), STDIN_FILENO);
+  ::posix_spawn_file_actions_adddup2(&actions, answer.write_end.get(), STDOUT_FILENO);
+  pid_t child = 0;
+  const int problem =
+      ::posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
+  ::posix_spawn_file_actions_destroy(&actions);
+  if (problem != 0) throw base::errno_error(problem, "cannot run ", helper.program);
+  answer.write_end.reset();  // else the end of file never comes
+  std::string text(kMaxAnswer, '\0');
+  text.resize(base::read_up_to(answer.read_end.get(), std::as_writable_bytes(std::span(text)),
+                               helper.program));
+  answer.read_end.reset();
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  return {std::move(text), WIFEXITED(status) && WEXITSTATUS(status) == 0};
+}
+
+}  // namespace
+
+std::optional<Credentials> ask_credential_helper(const CredentialHelper& helper) {
+  try {
+    const Answer answer = run(helper);
+    if (!answer.succeeded) {
+      if (answer.text.starts_with(kNotFound)) return std::nullopt;
+      throw base::error(base::printable(answer.text.substr(0, answer.text.find('\n'))));
+    }
+    const JsonValue login = JsonValue::parse(answer.text, "its answer");
+    Credentials found{login.text_of("Username"), login.text_of("Secret")};
+    if (found.user == kTokenUser) return Credentials{.identity_token = found.password};
+    if (found.user.empty()) return std::nullopt;
+    return found;
+  } catch (const base::Error& problem) {
+    base::log_warning("no login from ", helper.program, " for ", base::printable(helper.server),
+                      ": ", problem.what());
+    return std::nullopt;
+  }
+}
+
+}  // namespace oci
