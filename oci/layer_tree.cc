@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "oci/layer_tree.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <limits>
 #include <optional>
@@ -138,7 +140,9 @@ sif::Inode& LayerTree::make_directory(sif::Inode& parent, std::string_view name,
   const std::uint32_t depth = directories_.at(&parent).depth + 1;
   if (depth > kMaxDepth) throw position.error("more than ", kMaxDepth, " folders in each other");
   if (name.size() > kMaxName) throw position.error("name of more than ", kMaxName, " bytes");
-  sif::Inode& directory = lower_.make(sif::FileType::directory, kImpliedMode);
+  // As mkdir(2), by which Docker makes what a layer implies: that much is inherited.
+  const std::uint16_t inherited = implied ? parent.mode & S_ISGID : 0;
+  sif::Inode& directory = lower_.make(sif::FileType::directory, kImpliedMode | inherited);
   directories_[&directory] = {&parent, depth, false, implied};
   parent.children.emplace(name, &directory);
   return directory;

@@ -199,6 +199,8 @@ CASES = [
     Case("xattrs-user-on-symlink", [[S("l", "x", xattrs={b"user.a": b"1"}), N("p", tar.FIFO, xattrs={b"user.a": b"1"})]]),
     # Layers
     Case("empty-layers", [[], LOWER, [], [F("x")], []]),
+    Case("setgid-folders-implied", [[D("d/", mode=0o2755, gid=7), F("d/sub/deep/x"), F("e/sub/x"), D("e/", mode=0o2755)],
+                                    [F("d/other/x"), D("d/", mode=0o2755, gid=7), F("d/more/x")]]),
     Case("empty-file-layer", [LOWER, bytes(1024)]),
     Case("layers-127", [[F("n%d" % i, str(i)), F("last", str(i)), D("d%d/" % (i % 7)), F("d%d/%d" % (i % 7, i))]
                         + ([W("n%d" % (i - 3))] if i % 5 == 0 and i > 3 else []) for i in range(125)]),
