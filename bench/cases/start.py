@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting `true`, the image in the page cache."""
-from runner import Program
+from runner import Program, Target
 
 TITLE = "Starting a program"
+PROCESSES = "the server and what asks ahead are processes of their own, each with page tables and page faults of its own: 800 faults where bwrap has 180 (perf stat)"
+SCRIPTS = "half of what is left is starting the two programs; then the binds and evaluating the image's environment scripts"
 OWN, JOIN = ["--share=off"], ["--share=bench"]
 
 
@@ -16,6 +18,6 @@ def groups(bed):
         Program("sifrun, joining", bed.sifrun_exec(["true"], options=JOIN), home=bed.home, remark="the mount of the run before it"),
         Program("apptainer", **bed.apptainer_exec(["true"])),
     ]
-    targets = [("sifrun", "bwrap", 2.0), ("sifrun", "apptainer", 1 / 14),
-               ("sifrun, joining", "bwrap", 0.8), ("sifrun, joining", "apptainer", 1 / 50)]
+    targets = [Target("sifrun", "bwrap", 2.0, bound=PROCESSES), Target("sifrun", "apptainer", 1 / 14, bound=PROCESSES),
+               Target("sifrun, joining", "bwrap", 0.8, bound=SCRIPTS), Target("sifrun, joining", "apptainer", 1 / 50, bound=SCRIPTS)]
     return [("`true`, image of zstd unless said otherwise", "ms", programs, targets)]

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One mount under many: sixteen processes of several containers that share it read the whole tree, each in another order, while others
 list and stat; all find what the kernel's own mount shows. Images of every codec, and of every program that writes them.
-
-`scripts/test --sanitize` runs this with the programs under ThreadSanitizer, then under AddressSanitizer.
-"""
+With SIFCONV_BUILD=build/tsan or build/asan-ubsan (after `scripts/build PRESET sifconv sifrun`) the sanitizers' words count, too."""
 import contextlib
 import hashlib
 import os
