@@ -24,6 +24,12 @@ std::vector<std::string> split(std::string_view text, char separator);
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
+// Without the blanks (' ', '\t', '\r') around it.
+std::string_view trimmed(std::string_view text);
+
+// ASCII letters only, whatever the locale.
+std::string lower_case(std::string_view text);
+
 // Lower-case hexadecimal, two digits a byte.
 std::string hex(const void* bytes, std::size_t count);
 

@@ -28,7 +28,7 @@ namespace {
 using enum OptionKind;
 
 constexpr std::string_view kKinds = "library, oci, shub, blob, net, oras or all";
-constexpr auto kListTable = std::to_array<OptionRow>({
+constexpr auto kCacheListTable = std::to_array<OptionRow>({
     {.name = "type", .letter = 'T', .kind = list, .value = "TYPE,...", .help = kKinds},
     {.name = "verbose", .letter = 'v', .help = "show each entry"},
     {.name = "help", .letter = 'h', .help = "this text"},
@@ -105,10 +105,10 @@ struct Sum {
   std::uint64_t size = 0;
 };
 
-int list_verb(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kListTable);
+int list_cache(const Invocation& invocation) {
+  const ParsedOptions parsed = invocation.parse(kCacheListTable);
   if (parsed.flag("help")) {
-    invocation.print_help("", kListTable);
+    invocation.print_help("", kCacheListTable);
     return EXIT_SUCCESS;
   }
   const std::vector<std::string_view> kinds = chosen_kinds(invocation, parsed);
@@ -180,7 +180,7 @@ void clean_kind(const std::string& cache, std::string_view kind, time_t newest, 
   }
 }
 
-int clean_verb(const Invocation& invocation) {
+int clean_cache(const Invocation& invocation) {
   const ParsedOptions parsed = invocation.parse(kCleanTable);
   if (parsed.flag("help")) {
     invocation.print_help("", kCleanTable);
@@ -204,13 +204,15 @@ int clean_verb(const Invocation& invocation) {
   return EXIT_SUCCESS;
 }
 
-constexpr auto kVerbs = std::to_array<VerbRow>({
-    {"list", list_verb, "show how much it holds"},
-    {"clean", clean_verb, "remove what it holds"},
+constexpr auto kCacheVerbs = std::to_array<VerbRow>({
+    {"list", list_cache, "show how much it holds"},
+    {"clean", clean_cache, "remove what it holds"},
 });
 
 }  // namespace
 
-int run_cache_verb(const Invocation& invocation) { return run_second_word(invocation, kVerbs); }
+int run_cache_verb(const Invocation& invocation) {
+  return run_second_word(invocation, kCacheVerbs);
+}
 
 }  // namespace cmd

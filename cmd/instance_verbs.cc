@@ -50,7 +50,7 @@ constexpr auto kStopTable = std::to_array<OptionRow>({
     {.name = "user", .letter = 'u', .kind = text, .value = "NAME"},
     {.name = "help", .letter = 'h', .help = "this text"},
 });
-constexpr auto kListTable = std::to_array<OptionRow>({
+constexpr auto kInstanceListTable = std::to_array<OptionRow>({
     {.name = "all", .letter = 'a'},
     {.name = "json", .letter = 'j', .help = "print JSON"},
     {.name = "logs", .letter = 'l', .help = "show where the output goes"},
@@ -223,10 +223,10 @@ void print_json(const std::vector<InstanceRecord>& found) {
   std::cout << oci::indented_json({{"instances", list}}) << "\n";
 }
 
-int list_verb(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kListTable);
+int list_instances(const Invocation& invocation) {
+  const ParsedOptions parsed = invocation.parse(kInstanceListTable);
   if (parsed.flag("help")) {
-    invocation.print_help("[NAME]", kListTable);
+    invocation.print_help("[NAME]", kInstanceListTable);
     return EXIT_SUCCESS;
   }
   if (parsed.positionals().size() > 1) invocation.throw_usage("accepts at most 1 arg(s)");
@@ -259,16 +259,18 @@ int stats_verb(const Invocation&) {
       .with_hint("the process number that `instance list` shows can be looked at with ps and top");
 }
 
-constexpr auto kVerbs = std::to_array<VerbRow>({
+constexpr auto kInstanceVerbs = std::to_array<VerbRow>({
     {"start", start_verb, "start an instance and its startscript"},
     {"run", run_verb, "start an instance and its runscript"},
-    {"list", list_verb, "show the instances that run"},
+    {"list", list_instances, "show the instances that run"},
     {"stop", stop_verb, "stop instances"},
     {"stats", stats_verb},
 });
 
 }  // namespace
 
-int run_instance_verb(const Invocation& invocation) { return run_second_word(invocation, kVerbs); }
+int run_instance_verb(const Invocation& invocation) {
+  return run_second_word(invocation, kInstanceVerbs);
+}
 
 }  // namespace cmd

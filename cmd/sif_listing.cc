@@ -23,8 +23,6 @@ using sif::DataType;
 using sif::SifDescriptor;
 using Rows = std::vector<std::pair<std::string, std::string>>;
 
-constexpr std::size_t kFingerprintSize = 20;
-
 // "2006-01-02 15:04:05 +0000 UTC"
 std::string utc_time(std::int64_t seconds) {
   std::tm time{};
@@ -89,7 +87,7 @@ Rows type_fields(const SifDescriptor& object) {
               {"Partition Type:", std::string(sif::name_of(object.partition))},
               {"Architecture:", arch_name(object.arch_code)}};
     case DataType::signature: {
-      std::string entity = base::hex(object.extra.data() + 4, kFingerprintSize);
+      std::string entity = base::hex(object.extra.data() + 4, sif::kFingerprintSize);
       std::ranges::transform(entity, entity.begin(),
                              [](char c) { return c >= 'a' && c <= 'f' ? c - 'a' + 'A' : c; });
       return {{"Hash Type:", std::string(sif::hash_name(extra_number(object, 0)))},

@@ -32,7 +32,6 @@ namespace {
 
 using enum OptionKind;
 
-constexpr std::size_t kFingerprintSize = 20;
 constexpr std::size_t kEntitySize = 256;
 constexpr std::size_t kPieceSize = 1 << 20;
 constexpr std::int32_t kFirstDataType = 0x4000;
@@ -111,9 +110,9 @@ std::string signature_fields(const ParsedOptions& parsed) {
   const auto hash = static_cast<std::int32_t>(number_of(parsed, "signhash"));
   if (sif::hash_name(hash) == "Unknown") throw base::error("invalid hash type: ", hash);
   const std::string entity = bytes_of_hex(parsed.text("signentity").value_or(""));
-  if (entity.size() != kFingerprintSize)
+  if (entity.size() != sif::kFingerprintSize)
     throw base::error("invalid signing entity fingerprint length: got ", entity.size(), ", want ",
-                      kFingerprintSize);
+                      sif::kFingerprintSize);
   base::ByteWriter out;
   out.write(hash);
   out.text(entity, kEntitySize);

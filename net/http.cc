@@ -9,26 +9,13 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace net {
 namespace {
 
 constexpr std::size_t kBufferSize = 64 << 10;
 constexpr std::chrono::minutes kSpeedWindow{1};
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
 
 std::optional<std::uint64_t> parse_size(std::string_view text, int base) {
   std::uint64_t value = 0;
@@ -118,8 +105,8 @@ void Response::read_fields() {
     const std::size_t colon = text.find(':');
     if (colon == std::string::npos || colon == 0 || text[0] == ' ' || text[0] == '\t')
       throw bad_answer(base::printable(text.substr(0, 60)));
-    fields_.emplace_back(lower(text.substr(0, colon)),
-                         trimmed(std::string_view(text).substr(colon + 1)));
+    fields_.emplace_back(base::lower_case(text.substr(0, colon)),
+                         base::trimmed(std::string_view(text).substr(colon + 1)));
   }
 }
 
@@ -146,7 +133,7 @@ void Response::choose_framing(const std::string& method) {
   if (method == "HEAD" || status_ == 204 || status_ == 304) {
     framing_ = Framing::none;
   } else if (const auto coding = find("transfer-encoding")) {
-    if (lower(*coding) != "chunked")
+    if (base::lower_case(*coding) != "chunked")
       throw bad_answer("Transfer-Encoding " + base::printable(coding->substr(0, 40)));
     framing_ = Framing::chunked;
     length_.reset();
@@ -187,7 +174,7 @@ bool Response::begin_chunk() {
   if (in_chunk_ && !line().empty()) throw bad_answer("a chunk does not end");
   const std::string text = line();
   const std::string_view digits =
-      trimmed(std::string_view(text).substr(0, std::min(text.find(';'), text.size())));
+      base::trimmed(std::string_view(text).substr(0, std::min(text.find(';'), text.size())));
   const std::optional<std::uint64_t> size = parse_size(digits, 16);
   if (!size) throw bad_answer("chunk size " + base::printable(text.substr(0, 40)));
   in_chunk_ = true;

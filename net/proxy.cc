@@ -41,20 +41,6 @@ bool is_loopback(const std::string& host) {
                      same_begin(*address, *find_address("127.0.0.0"), kMappedBits + 8));
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return out;
-}
-
-std::string trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t");
-  if (first == std::string_view::npos) return {};
-  return std::string(text.substr(first, text.find_last_not_of(" \t") - first + 1));
-}
-
 // "10.0.0.0/8"; false for what is no block of addresses.
 bool is_in_block(const std::string& host, const std::string& block) {
   const std::size_t slash = block.find('/');
@@ -121,9 +107,9 @@ Proxy parse_proxy(std::string_view text, const char* variable) {
 }  // namespace
 
 bool is_exempt(std::string_view list, const std::string& host, std::uint16_t port) {
-  const std::string name = lower(host);
+  const std::string name = base::lower_case(host);
   for (const std::string& part : base::split(list, ',')) {
-    std::string entry = lower(trimmed(part));
+    std::string entry = base::lower_case(base::trimmed(part));
     if (entry == "*" || is_in_block(name, entry)) return true;
     if (entry.starts_with('*')) entry.erase(0, 1);
     const std::size_t colon = entry.rfind(':');

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/syscalls.h"
+#include "base/text.h"
 #include "oci/credential_helper.h"
 #include "oci/json.h"
 
@@ -17,7 +18,6 @@ namespace {
 
 constexpr std::size_t kMaxChallenge = 16 << 10;
 constexpr std::size_t kMaxBase64 = 64 << 10;
-constexpr std::string_view kHub = "registry-1.docker.io";
 // What Docker's login files call its own registry.
 constexpr std::array<std::string_view, 3> kHubKeys = {"https://index.docker.io/v1/", "docker.io",
                                                       "index.docker.io"};
@@ -49,7 +49,7 @@ std::vector<std::string> keys_of(const std::string& authority, const std::string
     keys.push_back(scheme + authority);
     keys.push_back(scheme + authority + "/");
   }
-  if (authority == kHub) keys.insert(keys.end(), kHubKeys.begin(), kHubKeys.end());
+  if (authority == kDockerHub) keys.insert(keys.end(), kHubKeys.begin(), kHubKeys.end());
   return keys;
 }
 
@@ -78,13 +78,6 @@ std::optional<Credentials> find_in(std::string_view text, const std::string& fil
 bool is_token(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
          c == '_' || c == '.';
-}
-
-std::string lower(std::string text) {
-  std::ranges::transform(text, text.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return text;
 }
 
 // Reads the challenge from its beginning to its end.
@@ -179,10 +172,10 @@ std::optional<CredentialHelper> find_credential_helper(std::string_view text,
                                                        const std::string& authority) {
   const JsonValue file = JsonValue::parse(text, name);
   CredentialHelper helper{file.text_of("credsStore"),
-                          authority == kHub ? std::string(kHubKeys.front()) : authority};
+                          authority == kDockerHub ? std::string(kHubKeys.front()) : authority};
   if (const std::optional<JsonValue> own = file.find("credHelpers")) {
     std::vector<std::string> keys = {authority};
-    if (authority == kHub) keys.insert(keys.end(), kHubKeys.begin(), kHubKeys.end());
+    if (authority == kDockerHub) keys.insert(keys.end(), kHubKeys.begin(), kHubKeys.end());
     for (const std::string& key : keys) {
       const std::string program = own->text_of(key);
       if (program.empty()) continue;
@@ -200,10 +193,10 @@ std::optional<Challenge> parse_challenge(std::string_view text) {
   if (text.size() > kMaxChallenge) return std::nullopt;
   ChallengeReader reader(text);
   reader.skip(" \t");
-  Challenge challenge{lower(reader.token()), {}};
+  Challenge challenge{base::lower_case(reader.token()), {}};
   if (challenge.scheme.empty()) return std::nullopt;
   for (reader.skip(" \t,"); !reader.at_end(); reader.skip(" \t,")) {
-    const std::string key = lower(reader.token());
+    const std::string key = base::lower_case(reader.token());
     if (key.empty() || !reader.take('=')) return std::nullopt;
     std::optional<std::string> value = reader.take('"') ? reader.quoted() : reader.token();
     if (!value) return std::nullopt;

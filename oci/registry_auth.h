@@ -12,6 +12,9 @@
 
 namespace oci {
 
+// Where Docker's own registry is; its names are written without it.
+inline constexpr std::string_view kDockerHub = "registry-1.docker.io";
+
 struct Credentials {
   std::string user{}, password{};
   std::string identity_token{};  // in place of both

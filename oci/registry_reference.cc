@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "oci/digest.h"
 #include "oci/docker_archive.h"
+#include "oci/registry_auth.h"
 #include "oci/registry_client.h"
 
 namespace oci {
@@ -12,7 +13,6 @@ namespace {
 
 constexpr std::size_t kMaxName = 255;
 constexpr std::size_t kMaxTag = 128;
-constexpr std::string_view kHub = "registry-1.docker.io";
 
 bool is_lower_alphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'); }
 
@@ -63,7 +63,7 @@ RegistryReference parse_reference(std::string_view text) {
   if (!is_repository(found.repository) || !is_tag(found.tag))
     throw base::error("docker://", whole, " names no image: docker://[HOST/]NAME[:TAG] is needed");
   found.text = short_reference(text);
-  if (is_hub) found.authority = kHub;
+  if (is_hub) found.authority = kDockerHub;
   return found;
 }
 

@@ -173,14 +173,9 @@ std::string pyvenv_value(std::string_view text, std::string_view key) {
   for (const std::string& line : base::split(text, '\n')) {
     const std::size_t equals = line.find('=');
     if (equals == std::string::npos) continue;
-    const auto trimmed = [](std::string_view part) {
-      const std::size_t first = part.find_first_not_of(" \t\r");
-      if (first == std::string_view::npos) return std::string_view();
-      return part.substr(first, part.find_last_not_of(" \t\r") - first + 1);
-    };
     const std::string_view whole(line);
-    if (trimmed(whole.substr(0, equals)) == key)
-      return std::string(trimmed(whole.substr(equals + 1)));
+    if (base::trimmed(whole.substr(0, equals)) == key)
+      return std::string(base::trimmed(whole.substr(equals + 1)));
   }
   return "";
 }

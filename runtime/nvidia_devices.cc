@@ -25,13 +25,6 @@ std::optional<unsigned> parse_number(std::string_view text) {
   return value;
 }
 
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kBlank = " \t\r";
-  const std::size_t first = text.find_first_not_of(kBlank);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
-}
-
 // Value of a "Key: \t value" line.
 std::optional<std::string_view> find_field(std::string_view text, std::string_view key) {
   for (std::size_t start = 0; start < text.size();) {
@@ -39,8 +32,8 @@ std::optional<std::string_view> find_field(std::string_view text, std::string_vi
     const std::string_view line = text.substr(start, end - start);
     start = end + 1;
     const std::size_t colon = line.find(':');
-    if (colon != std::string_view::npos && trimmed(line.substr(0, colon)) == key)
-      return trimmed(line.substr(colon + 1));
+    if (colon != std::string_view::npos && base::trimmed(line.substr(0, colon)) == key)
+      return base::trimmed(line.substr(colon + 1));
   }
   return std::nullopt;
 }
@@ -85,7 +78,8 @@ std::vector<MigMinor> read_mig_minors(const RootTree& host) {
   for (const std::string& line : base::split(*text, '\n')) {
     const std::size_t blank = std::min(line.find(' '), line.size());
     const std::string_view name = std::string_view(line).substr(0, blank);
-    const std::optional<unsigned> cap = parse_number(trimmed(std::string_view(line).substr(blank)));
+    const std::optional<unsigned> cap =
+        parse_number(base::trimmed(std::string_view(line).substr(blank)));
     if (!cap || !std::ranges::binary_search(nodes, cap_name(*cap))) continue;
     const std::optional<MigMinor> minor = parse_mig_minor(name, *cap);
     if (minor && minors.size() < kMaxMigMinors && host.exists(cap_path(minor->cap)))
@@ -233,7 +227,7 @@ VisibleDevices select_nvidia_devices(const RootTree& host, const std::vector<Nvi
   }
   if (*visible_devices == "none") return out;
   for (const std::string& name : base::split(*visible_devices, ',')) {
-    if (!name.empty()) select_one(host, gpus, std::string(trimmed(name)), out);
+    if (!name.empty()) select_one(host, gpus, std::string(base::trimmed(name)), out);
   }
   return out;
 }

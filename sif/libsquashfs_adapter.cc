@@ -102,7 +102,7 @@ struct MetadataTables::State {
   void append(sqfs_meta_writer_t* writer, std::span<const std::byte> data);
   InodePosition position_in(const sqfs_meta_writer_t* writer) const;
   std::uint16_t id_index(std::uint32_t id);
-  InodePosition write(const InodeRecord& record, sqfs_inode_generic_t& inode);
+  InodePosition write(const NewInode& record, sqfs_inode_generic_t& inode);
   void write_xattr_tables();
 
   SquashfsOptions options;
@@ -173,7 +173,7 @@ std::uint16_t MetadataTables::State::id_index(std::uint32_t id) {
   return entry->second;
 }
 
-InodePosition MetadataTables::State::write(const InodeRecord& record, sqfs_inode_generic_t& inode) {
+InodePosition MetadataTables::State::write(const NewInode& record, sqfs_inode_generic_t& inode) {
   inode.base.mode = format_mode(*record.inode);
   inode.base.uid_idx = id_index(record.inode->uid);
   inode.base.gid_idx = id_index(record.inode->gid);
@@ -231,7 +231,7 @@ std::uint32_t MetadataTables::add_xattrs(const std::map<std::string, std::string
   return index;
 }
 
-InodePosition MetadataTables::write_inode(const InodeRecord& record) {
+InodePosition MetadataTables::write_inode(const NewInode& record) {
   return state_->write(record, *make_inode(record));
 }
 
@@ -262,7 +262,7 @@ MetadataTables::Listing MetadataTables::end_listing(std::uint32_t parent_number,
   return listing;
 }
 
-InodePosition MetadataTables::write_directory(const InodeRecord& record, Listing listing) {
+InodePosition MetadataTables::write_directory(const NewInode& record, Listing listing) {
   auto& inode = *static_cast<sqfs_inode_generic_t*>(listing.inode_.get());
   if (inode.base.type == SQFS_INODE_DIR) {
     inode.data.dir.nlink = record.link_count;
@@ -302,7 +302,7 @@ void MetadataTables::State::write_xattr_tables() {
         "write the extended attribute table");
 }
 
-std::uint64_t MetadataTables::finish(const ImageRecord& image) {
+std::uint64_t MetadataTables::finish(const NewImage& image) {
   State& s = *state_;
   sqfs_file_t* file = &s.file.base;
   sqfs_compressor_t* packer = &s.metadata_compressor.base;

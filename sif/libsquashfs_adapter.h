@@ -19,7 +19,7 @@ namespace sif {
 // Position of an inode in the inode table: metadata block << 16 | offset in the block.
 using InodePosition = std::uint64_t;
 
-struct InodeRecord {
+struct NewInode {
   const Inode* inode;
   std::uint32_t number;
   std::uint32_t link_count;
@@ -32,7 +32,7 @@ struct InodeRecord {
   std::span<const std::uint32_t> size_words = {};
 };
 
-struct ImageRecord {
+struct NewImage {
   InodePosition root;
   std::uint32_t root_number, inode_count;
 };
@@ -56,16 +56,16 @@ class MetadataTables {
   // The index of this set of attributes (full name to value), which squashfs must be able to hold.
   std::uint32_t add_xattrs(const std::map<std::string, std::string>& xattrs);
 
-  InodePosition write_inode(const InodeRecord& record);  // anything but directories
+  InodePosition write_inode(const NewInode& record);  // anything but directories
   // A directory's entries, in byte order of their names, after their inodes.
   void begin_listing();
   void add_entry(const std::string& name, const Inode& inode, std::uint32_t number,
                  InodePosition position);
   Listing end_listing(std::uint32_t parent_number, std::uint32_t xattrs);
-  InodePosition write_directory(const InodeRecord& record, Listing listing);
+  InodePosition write_directory(const NewInode& record, Listing listing);
 
   // Writes all tables and the superblock; gives the size of the file system.
-  std::uint64_t finish(const ImageRecord& image);
+  std::uint64_t finish(const NewImage& image);
 
  private:
   struct State;

@@ -24,7 +24,7 @@ SqfsInode allocate_inode(std::size_t payload) {
   return inode;
 }
 
-SqfsInode make_file_inode(const InodeRecord& record) {
+SqfsInode make_file_inode(const NewInode& record) {
   const std::size_t payload = record.size_words.size_bytes();
   SqfsInode inode = allocate_inode(payload);
   if (payload != 0) std::memcpy(inode->extra, record.size_words.data(), payload);
@@ -43,7 +43,7 @@ SqfsInode make_file_inode(const InodeRecord& record) {
   return inode;
 }
 
-SqfsInode make_symlink_inode(const InodeRecord& record) {
+SqfsInode make_symlink_inode(const NewInode& record) {
   const std::string& target = record.inode->symlink_target;
   SqfsInode inode = allocate_inode(target.size());
   std::memcpy(inode->extra, target.data(), target.size());
@@ -58,7 +58,7 @@ SqfsInode make_symlink_inode(const InodeRecord& record) {
   return inode;
 }
 
-SqfsInode make_special_inode(const InodeRecord& record) {
+SqfsInode make_special_inode(const NewInode& record) {
   SqfsInode inode = allocate_inode(0);
   const bool extended = record.xattrs != kNoXattr;
   const FileType type = record.inode->type;
@@ -111,7 +111,7 @@ void drop_index_if_too_long(sqfs_inode_generic_t& inode) {
   inode.payload_bytes_used = 0;
 }
 
-SqfsInode make_inode(const InodeRecord& record) {
+SqfsInode make_inode(const NewInode& record) {
   switch (record.inode->type) {
     case FileType::regular:
       return make_file_inode(record);

@@ -21,7 +21,7 @@ std::uint16_t format_mode(const Inode& inode);
 
 // Anything but a directory; owner, time and number are still to be filled in. The smallest form
 // that holds it.
-SqfsInode make_inode(const InodeRecord& record);
+SqfsInode make_inode(const NewInode& record);
 
 // An index is optional. One of more entries than its 16-bit count can say (names that are links to
 // inodes all over the image make a run of entries each) would have wrapped around.

@@ -23,7 +23,6 @@ namespace {
 constexpr std::string_view kMagic = "SIF_MAGIC";
 constexpr std::uint64_t kMagicOffset = 32;
 constexpr std::string_view kVersion = "01";
-constexpr std::size_t kExtraSize = 384;
 // Singularity 2.4 to 2.6 put this line in front of a bare squashfs or ext3 image.
 constexpr std::string_view kOldLaunchLine = " run-singularity\n";
 constexpr std::size_t kSniffedBytes = 2048;

@@ -11,7 +11,6 @@
 namespace sif {
 namespace {
 
-constexpr std::size_t kExtraSize = 384;
 constexpr std::uint32_t kGroup = kGroupBit | 1;  // the group that image builders put all into
 
 std::uint64_t end_of_texts(const SifLayout& layout) {

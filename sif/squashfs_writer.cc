@@ -76,7 +76,7 @@ class MetadataPass {
   }
 
   InodePosition write_inode(const Inode& inode, std::uint32_t number) {
-    InodeRecord record{.inode = &inode, .number = number, .link_count = plan_.link_count(number)};
+    NewInode record{.inode = &inode, .number = number, .link_count = plan_.link_count(number)};
     if (inode.type == FileType::directory) {
       auto listing = listings_.extract(number);
       return tables_.write_directory(record, std::move(listing.mapped()));
@@ -86,7 +86,7 @@ class MetadataPass {
     return tables_.write_inode(record);
   }
 
-  void describe_content(std::uint32_t number, InodeRecord& record) const {
+  void describe_content(std::uint32_t number, NewInode& record) const {
     const FileLayout& layout = files_.layouts[files_.layout_of[number - 1]];
     record.start = layout.start;
     record.fragment = layout.fragment;

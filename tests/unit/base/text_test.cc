@@ -20,6 +20,13 @@ TEST(Split, KeepsEmptyFields) {
   EXPECT_EQ(split("", ','), std::vector<std::string>{""});
 }
 
+TEST(Trimmed, KeepsBlanksInside) {
+  EXPECT_EQ(trimmed(" \ta b\r"), "a b");
+  EXPECT_EQ(trimmed(" \t "), "");
+}
+
+TEST(LowerCase, ChangesAsciiLettersOnly) { EXPECT_EQ(lower_case("ABZ-\xc3\x89"), "abz-\xc3\x89"); }
+
 TEST(HumanSize, PicksTheUnit) {
   EXPECT_EQ(human_size(0), "0 B");
   EXPECT_EQ(human_size(1536), "1.5 KiB");

@@ -13,13 +13,13 @@ namespace {
 
 using ::testing::HasSubstr;
 
-SifconvRequest parse(const std::vector<const char*>& arguments) {
+SifconvRequest request_of(const std::vector<const char*>& arguments) {
   return parse_sifconv_arguments(arguments);
 }
 
 std::string message(const std::vector<const char*>& arguments) {
   try {
-    parse(arguments);
+    request_of(arguments);
   } catch (const base::Error& problem) {
     return problem.what();
   }
@@ -27,7 +27,7 @@ std::string message(const std::vector<const char*>& arguments) {
 }
 
 TEST(ParseSifconvArguments, HasDefaults) {
-  const SifconvRequest request = parse({"dir/image.tar"});
+  const SifconvRequest request = request_of({"dir/image.tar"});
   EXPECT_EQ(request.source.path, "dir/image.tar");
   EXPECT_EQ(request.destination, "image.sif");
   EXPECT_EQ(request.existing, base::Existing::refuse);
@@ -39,8 +39,8 @@ TEST(ParseSifconvArguments, HasDefaults) {
 
 TEST(ParseSifconvArguments, TakesOptionsAnywhere) {
   const SifconvRequest request =
-      parse({"a.tar", "b.sif", "--force", "--ref=x:1", "--compression", "xz:2", "--block-size",
-             "1M", "--threads", "3", "--quiet", "--json"});
+      request_of({"a.tar", "b.sif", "--force", "--ref=x:1", "--compression", "xz:2", "--block-size",
+                  "1M", "--threads", "3", "--quiet", "--json"});
   EXPECT_EQ(request.destination, "b.sif");
   EXPECT_EQ(request.existing, base::Existing::replace);
   EXPECT_EQ(request.source.reference, "x:1");
@@ -54,8 +54,8 @@ TEST(ParseSifconvArguments, TakesOptionsAnywhere) {
 }
 
 TEST(ParseSifconvArguments, HelpNeedsNothingElse) {
-  EXPECT_EQ(parse({"--help"}).action, SifconvRequest::Action::help);
-  EXPECT_EQ(parse({"--version"}).action, SifconvRequest::Action::version);
+  EXPECT_EQ(request_of({"--help"}).action, SifconvRequest::Action::help);
+  EXPECT_EQ(request_of({"--version"}).action, SifconvRequest::Action::version);
 }
 
 TEST(ParseSifconvArguments, SaysWhatIsWrong) {

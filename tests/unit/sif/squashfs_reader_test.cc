@@ -20,7 +20,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-std::string noise(std::size_t size, unsigned seed) {
+std::string random_letters(std::size_t size, unsigned seed) {
   std::mt19937 random(seed);
   std::string text(size, '\0');
   for (char& c : text) c = "abcdefgh"[random() % 8];
@@ -34,9 +34,9 @@ class ReaderTest : public ::testing::TestWithParam<std::string> {
     std::filesystem::create_directories(tree_ / "dir/inner");
     write_text(tree_ / "dir/small", "hello\n");
     write_text(tree_ / "dir/empty", "");
-    write_text(tree_ / "dir/blocks", noise(3 * 131072, 1));
-    write_text(tree_ / "dir/tail", noise(2 * 131072 + 777, 2));
-    write_text(tree_ / "dir/random-tail", noise(50000, 3));
+    write_text(tree_ / "dir/blocks", random_letters(3 * 131072, 1));
+    write_text(tree_ / "dir/tail", random_letters(2 * 131072 + 777, 2));
+    write_text(tree_ / "dir/random-tail", random_letters(50000, 3));
     write_text(tree_ / "dir/sparse", "start");
     std::filesystem::resize_file(tree_ / "dir/sparse", 5'000'000);
     std::filesystem::create_hard_link(tree_ / "dir/small", tree_ / "dir/inner/other");
@@ -212,7 +212,7 @@ TEST(Reader, ServesManyThreadsAtOnce) {
   const TemporaryFolder output;
   std::vector<std::string> contents;
   for (unsigned i = 0; i < 100; ++i) {
-    contents.push_back(noise(i * 1500, i));
+    contents.push_back(random_letters(i * 1500, i));
     write_text(tree / base::cat("f", i), contents.back());
   }
   ASSERT_TRUE(make_image(tree.path(), output / "i", "-comp zstd"));
