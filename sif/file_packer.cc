@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sif/file_packer.h"
 
+#include <algorithm>
+#include <array>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -18,6 +20,8 @@ namespace {
 constexpr std::uint64_t kMaxSizeWords = 1 << 28;
 constexpr std::uint64_t kFragmentTag = 1ULL << 63;  // tags of data blocks: layout << 32 | block
 
+constexpr std::uint64_t kMaxStartFile = 4 << 20;
+
 // Every dynamic program reads its loader and the C library at its start, nearly whole, and
 // inflating them takes longer than all else that the start does. They are 1-2 MB.
 bool is_loader(std::string_view name) {
@@ -25,10 +29,40 @@ bool is_loader(std::string_view name) {
          name.starts_with("ld-2.") || name == "libc.so.6" || name.starts_with("libc-2.");
 }
 
-// Who chose a codec or level for its size wants every byte.
-bool stores_loaders(const SquashfsOptions& options) {
-  return options.codec == Codec::lz4 || (options.codec == Codec::zstd && options.level <= 3);
-}
+// The files that every start reads: container runtimes /.singularity.d and the accounts, programs
+// their loader, its cache and the C library.
+class StartFiles {
+ public:
+  explicit StartFiles(const TreePlan& plan) {
+    const std::vector<TreePlan::Directory>& directories = plan.directories();
+    places_.reserve(directories.size());
+    for (const TreePlan::Directory& directory : directories) {
+      if (places_.empty()) {
+        places_.push_back(Place::other);
+      } else if (directory.parent != 0) {
+        const Place above = places_[directory.parent];
+        places_.push_back(above == Place::scripts ? above : Place::other);
+      } else {
+        places_.push_back(directory.name == ".singularity.d" ? Place::scripts
+                          : directory.name == "etc"          ? Place::etc
+                                                             : Place::other);
+      }
+    }
+  }
+
+  bool has(const TreePlan::File& file) const {
+    if (file.inode->size > kMaxStartFile) return false;
+    const Place place = places_[file.directory];
+    return place == Place::scripts || is_loader(file.name) ||
+           (place == Place::etc && std::ranges::find(kOfEtc, file.name) != kOfEtc.end());
+  }
+
+ private:
+  enum class Place : std::uint8_t { scripts, etc, other };
+  static constexpr std::array<std::string_view, 4> kOfEtc = {"passwd", "group", "nsswitch.conf",
+                                                             "ld.so.cache"};
+  std::vector<Place> places_;  // by directory
+};
 
 class FilePacker {
  public:
@@ -36,7 +70,7 @@ class FilePacker {
              const SquashfsOptions& options, WriteProgress& progress)
       : plan_(plan),
         block_size_(options.block_size),
-        stores_loaders_(stores_loaders(options)),
+        stores_start_files_(options.favours_starts()),
         progress_(progress),
         duplicates_(plan, [&progress] { throw_if_cancelled(progress); }),
         pipeline_(fd, offset, position, options, progress,
@@ -46,7 +80,14 @@ class FilePacker {
 
   PackedFiles run() {
     reserve_size_words();
-    for (const TreePlan::File& file : plan_.files()) add(file);
+    const StartFiles start_files(plan_);
+    plain_ = stores_start_files_;
+    for (const TreePlan::File& file : plan_.files())
+      if (start_files.has(file)) add(file);
+    flush_fragment();
+    plain_ = false;
+    for (const TreePlan::File& file : plan_.files())
+      if (!start_files.has(file)) add(file);
     flush_fragment();
     packed_.end = pipeline_.finish();
     return std::move(packed_);
@@ -56,17 +97,18 @@ class FilePacker {
   // Up front, because workers write into the vectors while this thread adds files.
   void reserve_size_words();
   void add(const TreePlan::File& entry);
-  void submit_blocks(const Inode& file, std::uint32_t label, bool plain);
+  void submit_blocks(const Inode& file, std::uint32_t label);
   void add_tail(const Inode& file, FileLayout& layout);
   void flush_fragment();
   void note_placed(std::uint64_t tag, std::uint64_t position, std::uint32_t size_word);
 
   const TreePlan& plan_;
   const std::uint32_t block_size_;
-  const bool stores_loaders_;
+  const bool stores_start_files_;
   WriteProgress& progress_;
   DuplicateFiles duplicates_;
   PackedFiles packed_;
+  bool plain_ = false;  // what is added now is not to be compressed
   std::uint64_t next_word_ = 0;
   BlockRequest fragment_;  // being filled
   std::uint32_t fragment_fill_ = 0;
@@ -109,11 +151,11 @@ void FilePacker::add(const TreePlan::File& entry) {
   layout.first_word = next_word_;
   layout.word_count = file.size / block_size_;
   next_word_ += layout.word_count;
-  submit_blocks(file, label, stores_loaders_ && is_loader(entry.name));
+  submit_blocks(file, label);
   if (file.size % block_size_ != 0) add_tail(file, layout);
 }
 
-void FilePacker::submit_blocks(const Inode& file, std::uint32_t label, bool plain) {
+void FilePacker::submit_blocks(const Inode& file, std::uint32_t label) {
   const std::uint64_t count = file.size / block_size_;
   for (std::uint64_t block = 0; block < count; ++block) {
     const std::uint64_t offset = block * block_size_;
@@ -125,7 +167,7 @@ void FilePacker::submit_blocks(const Inode& file, std::uint32_t label, bool plai
     pipeline_.submit({{{&file, offset, block_size_}},
                       static_cast<std::uint64_t>(label) << 32 | block,
                       true,
-                      plain});
+                      plain_});
   }
 }
 
@@ -141,6 +183,7 @@ void FilePacker::add_tail(const Inode& file, FileLayout& layout) {
 void FilePacker::flush_fragment() {
   if (fragment_fill_ == 0) return;
   fragment_.tag = kFragmentTag;
+  fragment_.plain = plain_;
   pipeline_.submit(std::exchange(fragment_, {}));
   ++fragment_count_;
   fragment_fill_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lays the contents of all files of a tree into data and fragment blocks: full blocks of a file one
-// after the other, tails together with their siblings' in fragment blocks, equal files once.
+// after the other, tails together with their siblings' in fragment blocks, equal files once. What
+// every start of a program reads comes first and may be stored as it is.
 #pragma once
 
 #include <cstdint>

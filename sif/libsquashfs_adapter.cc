@@ -67,10 +67,15 @@ sqfs_u64 size_of(const sqfs_file_t* base) {
   return reinterpret_cast<const OffsetFile*>(base)->size;
 }
 
+// Below this part of its size a block of inodes or listings is compressed even where that is not
+// for size: block lists of sparse files are all zeros.
+constexpr std::uint32_t kWorthwhile = 16;
+
 // The library's compressor interface on one of ours.
 struct MetadataCompressor {
   sqfs_compressor_t base;
   Compressor* compressor;
+  bool favours_starts;
   std::exception_ptr failure;
 };
 
@@ -79,8 +84,10 @@ sqfs_s32 compress_block(sqfs_compressor_t* base, const sqfs_u8* in, sqfs_u32 siz
   auto* self = reinterpret_cast<MetadataCompressor*>(base);
   if (out_size < size) return SQFS_ERROR_COMPRESSOR;
   try {
-    return static_cast<sqfs_s32>(self->compressor->compress(
-        std::as_bytes(std::span(in, size)), std::as_writable_bytes(std::span(out, size))));
+    const std::size_t packed = self->compressor->compress(
+        std::as_bytes(std::span(in, size)), std::as_writable_bytes(std::span(out, out_size)));
+    const bool worthwhile = !self->favours_starts || packed <= size / kWorthwhile;
+    return worthwhile ? static_cast<sqfs_s32>(packed) : 0;
   } catch (...) {
     self->failure = std::current_exception();
     return SQFS_ERROR_COMPRESSOR;
@@ -123,8 +130,10 @@ MetadataTables::State::State(int fd, std::uint64_t offset, const SquashfsOptions
     : options(given),
       compressor(make_compressor(given.codec, given.level, given.block_size)),
       file{{{nullptr, nullptr}, read_at, write_at, size_of, truncate_to}, fd, offset, 0, {}},
-      metadata_compressor{
-          {{nullptr, nullptr}, nullptr, nullptr, nullptr, compress_block}, compressor.get(), {}} {
+      metadata_compressor{{{nullptr, nullptr}, nullptr, nullptr, nullptr, compress_block},
+                          compressor.get(),
+                          given.favours_starts(),
+                          {}} {
   check(sqfs_super_init(&super, options.block_size, options.modified_time,
                         static_cast<SQFS_COMPRESSOR>(options.codec)),
         "prepare the superblock");
