@@ -129,7 +129,7 @@ def table(rows, unit, runs=None):
     """Rows of (name, result, remark); `unit` is ms or s. Who had fewer runs than `runs` is marked."""
     scale = 1000 if unit == "ms" else 1
     sizes = any("size" in result for _, result, _ in rows)
-    remarks = "size MB" if sizes else ""
+    remarks = "size MB" if sizes else f"server CPU {unit}" if any("served" in result for _, result, _ in rows) else ""
     memory = any("memory" in result for _, result, _ in rows)
     held, field = ("page cache and servers MiB", "memory") if memory else ("peak RSS MiB", "rss")
     print(f"| program | wall {unit}: median (fastest - slowest) | CPU {unit} | {held} | {remarks} |\n| --- | --- | --- | --- | --- |")
@@ -142,5 +142,7 @@ def table(rows, unit, runs=None):
         wall, fastest, slowest, cpu = (result[k] * scale for k in ("wall", "fastest", "slowest", "cpu"))
         if "size" in result:
             remark = f"{result['size']:.1f}"
+        if "served" in result:
+            remark = f"{result['served'] * scale:.0f}; {remark}"
         print(f"| {name} | {wall:.1f} ({fastest:.1f} - {slowest:.1f}) | {cpu:.1f} | {result[field]:.0f} | {remark} |")
     print(f"\nCPU from: {', '.join(sorted({r[1]['clock'] for r in rows if 'clock' in r[1]}))}")

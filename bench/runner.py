@@ -26,7 +26,7 @@ class Program:
     home: str = "/tmp"
     before: typing.Optional[typing.Callable] = None  # as root, before and after each run
     after: typing.Optional[typing.Callable] = None
-    work: typing.Optional[typing.Callable] = None  # as root instead of running `argv`: work(program) gives wall, rss and perhaps memory (MiB)
+    work: typing.Optional[typing.Callable] = None  # as root instead of running `argv`: work(program) gives wall, rss and perhaps memory (MiB), served (s)
     inner: bool = False  # prints the nanoseconds that count, itself
     remark: str = ""
     output: typing.Optional[pathlib.Path] = None  # the file that it writes: its size counts
@@ -43,7 +43,8 @@ class Target(typing.NamedTuple):
 
 
 # What a target can be about, and where a result has it.
-MEASURES = {"wall": "wall", "CPU": "cpu", "peak MiB": "rss", "size": "size", "memory": "memory"}
+MEASURES = {"wall": "wall", "CPU": "cpu", "peak MiB": "rss", "size": "size", "memory": "memory",
+            "server CPU": "served"}
 
 
 def _time_once(program):
@@ -165,8 +166,8 @@ def _summary(results, output):
     if failed:
         return {"failed": failed[0]}
     walls = [result["wall"] for result in results]
-    memory = {"memory": statistics.median(result["memory"] for result in results)} if "memory" in results[0] else {}
-    return {**memory, "wall": statistics.median(walls), "fastest": min(walls), "slowest": max(walls),
+    measured = {key: statistics.median(result[key] for result in results) for key in ("memory", "served") if key in results[0]}
+    return {**measured, "wall": statistics.median(walls), "fastest": min(walls), "slowest": max(walls),
             "cpu": statistics.median(result["cpu"] for result in results),
             "rss": max(result["rss"] for result in results), "clock": results[0]["clock"], "runs": len(results),
             **({"size": output.stat().st_size / 1e6} if output else {})}

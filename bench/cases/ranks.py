@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several processes of one job on one machine. First: each a container of its own from the same image, importing numpy at the same time, wall
 time until the last is ready; memory is the page cache that they filled (the image file's own was there before) and the file servers' own,
-in all. Then two ranks of Open MPI, a container each, passing 64 MiB back and forth, beside the same program without containers."""
+in all; server CPU is that of the file servers alone. Then two ranks of Open MPI, a container each, passing 64 MiB back and forth, beside the
+same program without containers."""
 import os
 import pathlib
 import subprocess
@@ -31,19 +32,25 @@ class MemoryGroup:
 
     def mebibytes(self):
         values = dict(line.split() for line in (self.path / "memory.stat").read_text().splitlines())
-        return int(values["total_cache" if self.v1 else "file"]) / 2**20 + self._servers() / 1024
+        kibibytes = sum(int(status["RssAnon"].split()[0]) for _, status in self._servers())
+        return int(values["total_cache" if self.v1 else "file"]) / 2**20 + kibibytes / 1024
+
+    def server_seconds(self):
+        """CPU time of the file servers so far."""
+        ticks = 0
+        for pid, _ in self._servers():
+            fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])  # utime and stime
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def _servers(self):
-        """KiB of anonymous memory of the file servers in it."""
-        size = 0
         for pid in (self.path / "cgroup.procs").read_text().split():
             try:
                 status = dict(line.split(":", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines())
             except OSError:
                 continue
             if status["Name"].strip() in SERVERS:
-                size += int(status["RssAnon"].split()[0])
-        return size
+                yield pid, status
 
     def remove(self):
         """Once the last server has ended: then the next turn finds nothing of this one."""
@@ -70,14 +77,14 @@ def together(count):
                                     preexec_fn=begin) for _ in range(count)]
         try:
             ready = [process.stdout.readline() == b"ready\n" for process in running]
-            wall, memory = time.perf_counter() - start, group.mebibytes()
+            wall, memory, served = time.perf_counter() - start, group.mebibytes(), group.server_seconds()
         finally:
             for process in running:
                 process.communicate(b"\n")
             group.remove()
         if not all(ready):
             raise RuntimeError(f"{ready.count(False)} of {count} processes did not get ready")
-        return {"wall": wall, "rss": 0, "memory": memory}
+        return {"wall": wall, "rss": 0, "memory": memory, "served": served}
     return work
 
 
@@ -89,7 +96,10 @@ def imports(bed, count):
         Program("bwrap", bed.bwrap(IMPORT), work=together(count), remark="unpacked folder, in the page cache before"),
         Program("apptainer", **theirs, work=together(count), remark="a mount each"),
     ]
-    targets = [Target("sifrun", "apptainer", 1), Target("sifrun", "apptainer", 1 / 2, "CPU"), Target("sifrun", "apptainer", 1 / count, "memory")]
+    targets = [Target("sifrun", "apptainer", 1), Target("sifrun", "apptainer", 1 / count, "memory"),
+               Target("sifrun", "apptainer", 1 / count, "server CPU")]
+    if count == 8:
+        targets += [Target("sifrun", "sifrun --share=off", 1 / 5, of) for of in ("memory", "server CPU")]
     return (f"{count} processes importing numpy", "ms", programs, targets)
 
 
