@@ -108,7 +108,10 @@ def zstd(data):
     return subprocess.run(["zstd", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
-@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, zstd], ids=lambda f: f.__module__ + f.__name__)
+packers = pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, zstd], ids=lambda f: f.__module__ + f.__name__)
+
+
+@packers
 def test_compressed_layers_and_archives(convert, tmp_path, compress, layers):
     plain = Archive(layers)
     expected = convert(plain.write(tmp_path / "plain.tar"), name="plain.sif").read_bytes()
@@ -120,10 +123,12 @@ def test_compressed_layers_and_archives(convert, tmp_path, compress, layers):
     assert convert("-", name="stdin.sif", input=compress(packed.bytes()), text=False).read_bytes() == expected
 
 
-def test_several_gzip_members(convert, tmp_path):
+@packers
+def test_several_streams_behind_one_another(convert, tmp_path, compress):
+    """As pigz -i, pzstd and cat write them: members of gzip, frames of zstd."""
     data = Archive().bytes()
-    (tmp_path / "in.tgz").write_bytes(gzip.compress(data[:1000]) + gzip.compress(b"") + gzip.compress(data[1000:]))
-    convert(tmp_path / "in.tgz")
+    (tmp_path / "in.packed").write_bytes(compress(data[:1000]) + compress(b"") + compress(data[1000:]))
+    convert(tmp_path / "in.packed")
 
 
 def test_layer_that_is_a_link(convert, tmp_path):
