@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // The FrameDecoder of each compression, over the codec's library.
 #include <bzlib.h>
+#include <libdeflate.h>
 #include <lz4frame.h>
 #include <lzma.h>
-#include <zlib.h>
 #include <zstd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <limits>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "oci/decompress.h"
+#include "oci/deflate.h"
 
 namespace oci {
 namespace {
@@ -20,7 +22,7 @@ namespace {
 constexpr int kMaxZstdWindowLog = 27;
 constexpr std::uint64_t kMaxXzMemory = 160 << 20;  // xz -9 needs 65 MiB
 
-// zlib and bzip2 count in unsigned.
+// bzip2 counts in unsigned.
 unsigned limited(std::size_t size) {
   return static_cast<unsigned>(
       std::min<std::size_t>(size, std::numeric_limits<unsigned>::max() / 2));
@@ -41,33 +43,77 @@ class NamedDecoder : public FrameDecoder {
   std::string name_;
 };
 
+// RFC 1952; as strict as zlib, its messages included.
 class GzipDecoder : public NamedDecoder {
  public:
-  explicit GzipDecoder(const std::string& name) : NamedDecoder(name) {
-    if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw failure("zlib cannot start");
-  }
-  ~GzipDecoder() override { inflateEnd(&stream_); }
-  GzipDecoder(const GzipDecoder&) = delete;
-  GzipDecoder& operator=(const GzipDecoder&) = delete;
+  using NamedDecoder::NamedDecoder;
 
   Step step(std::span<const std::byte> in, std::span<std::byte> out) override {
-    const unsigned in_size = limited(in.size()), out_size = limited(out.size());
-    // zlib's interface lacks the const.
-    stream_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(in.data()));
-    stream_.avail_in = in_size;
-    stream_.next_out = reinterpret_cast<Bytef*>(out.data());
-    stream_.avail_out = out_size;
-    const int result = inflate(&stream_, Z_NO_FLUSH);
-    if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-      throw failure(stream_.msg != nullptr ? stream_.msg : "corrupt gzip data");
-    const Step step{in_size - stream_.avail_in, out_size - stream_.avail_out,
-                    result == Z_STREAM_END};
-    if (step.frame_done) inflateReset(&stream_);
+    Step step;
+    if (part_ == Part::header) {
+      step.consumed = header_size(in);
+      if (step.consumed == 0) return step;
+      part_ = Part::body;
+      checksum_ = length_ = 0;
+    }
+    if (part_ == Part::body) {
+      const DeflateDecoder::Step body = deflate_.step(in.subspan(step.consumed), out);
+      checksum_ = libdeflate_crc32(checksum_, out.data(), body.produced);
+      length_ += static_cast<std::uint32_t>(body.produced);
+      step.consumed += body.consumed;
+      step.produced = body.produced;
+      if (body.state == DeflateDecoder::State::corrupt) throw failure(deflate_.problem());
+      if (body.state == DeflateDecoder::State::done) part_ = Part::trailer;
+    }
+    if (part_ == Part::trailer && in.size() - step.consumed >= kTrailerSize) {
+      const auto trailer = in.subspan(step.consumed, kTrailerSize);
+      if (base::little_endian<std::uint32_t>(trailer) != checksum_)
+        throw failure("incorrect data check");
+      if (base::little_endian<std::uint32_t>(trailer.subspan(4)) != length_)
+        throw failure("incorrect length check");
+      step.consumed += kTrailerSize;
+      step.frame_done = true;
+      part_ = Part::header;
+    }
     return step;
   }
 
  private:
-  z_stream stream_{};
+  enum class Part { header, body, trailer };
+  static constexpr std::size_t kFixedSize = 10, kTrailerSize = 8;
+
+  // 0 where `in` does not hold it whole.
+  std::size_t header_size(std::span<const std::byte> in) const {
+    constexpr unsigned kChecksum = 2, kExtra = 4, kName = 8, kComment = 16, kReserved = 0xE0;
+    if (in.size() < kFixedSize) return 0;
+    if (in[2] != std::byte{8}) throw failure("unknown compression method");
+    const auto flags = std::to_integer<unsigned>(in[3]);
+    if ((flags & kReserved) != 0) throw failure("unknown header flags set");
+    std::size_t size = kFixedSize;
+    if ((flags & kExtra) != 0) {
+      if (in.size() < size + 2) return 0;
+      size += 2 + base::little_endian<std::uint16_t>(in.subspan(size));
+    }
+    for (const unsigned text : {kName, kComment}) {
+      if ((flags & text) == 0) continue;
+      if (in.size() < size) return 0;
+      const auto end = std::ranges::find(in.subspan(size), std::byte{0});
+      if (end == in.end()) return 0;
+      size = static_cast<std::size_t>(end - in.begin()) + 1;
+    }
+    if ((flags & kChecksum) != 0) {
+      if (in.size() < size + 2) return 0;
+      const std::uint32_t checksum = libdeflate_crc32(0, in.data(), size) & 0xFFFF;
+      if (base::little_endian<std::uint16_t>(in.subspan(size)) != checksum)
+        throw failure("header crc mismatch");
+      size += 2;
+    }
+    return in.size() < size ? 0 : size;
+  }
+
+  Part part_ = Part::header;
+  DeflateDecoder deflate_;
+  std::uint32_t checksum_ = 0, length_ = 0;
 };
 
 class ZstdDecoder : public NamedDecoder {

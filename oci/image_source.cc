@@ -157,6 +157,7 @@ FileSource open_archive(const SourceSpec& source, const std::string& spool_folde
   if (size) {
     start_size = base::pread_up_to(file->get(), start, 0, name);
   } else {
+    ::fcntl(file->get(), F_SETPIPE_SZ, kSpoolChunk);  // less waking; for pipes that may have it
     start_size = base::read_up_to(file->get(), start, name);
   }
   const std::span<const std::byte> magic = std::span(start).first(start_size);

@@ -69,7 +69,7 @@ sqfs_u64 size_of(const sqfs_file_t* base) {
 
 // Below this part of its size a block of inodes or listings is compressed even where that is not
 // for size: block lists of sparse files are all zeros.
-constexpr std::uint32_t kWorthwhile = 16;
+constexpr std::uint32_t kWorthwhile = 4;
 
 // The library's compressor interface on one of ours.
 struct MetadataCompressor {

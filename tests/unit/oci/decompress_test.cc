@@ -120,6 +120,44 @@ INSTANTIATE_TEST_SUITE_P(Codecs, InflaterTest,
                                            Compression::bzip2, Compression::lz4),
                          [](const auto& codec) { return compression_name(codec.param); });
 
+// RFC 1952, section 2.3: what may stand between the fixed header and the data.
+TEST(Inflater, PassesOverAllFieldsOfGzipHeaders) {
+  const std::string plain = compress(Compression::gzip, "text");
+  for (const unsigned flags : {1U, 4U, 8U, 16U, 2U, 4U | 8U | 16U | 2U}) {
+    std::string header = plain.substr(0, 10);
+    header[3] = static_cast<char>(flags);
+    if ((flags & 4) != 0) header += std::string("\3\0abc", 5);
+    if ((flags & 8) != 0) header += std::string("name\0", 5);
+    if ((flags & 16) != 0) header += std::string("comment\0", 8);
+    if ((flags & 2) != 0) {
+      const auto checksum = crc32(0, reinterpret_cast<const Bytef*>(header.data()),
+                                  static_cast<unsigned>(header.size()));
+      header += {static_cast<char>(checksum), static_cast<char>(checksum >> 8)};
+    }
+    const std::string data = header + plain.substr(10);
+    EXPECT_EQ(inflate_all(Compression::gzip, data), "text") << flags;
+    if ((flags & 2) != 0) {
+      std::string damaged = data;
+      damaged[4] ^= 1;
+      EXPECT_THAT(message_of([&] { inflate_all(Compression::gzip, damaged); }),
+                  HasSubstr("header crc mismatch"));
+    }
+    for (std::size_t size = kMagicSize; size < header.size(); ++size)
+      EXPECT_THAT(message_of([&] { inflate_all(Compression::gzip, data.substr(0, size)); }),
+                  HasSubstr("truncated"));
+  }
+}
+
+TEST(Inflater, ChecksGzipTrailers) {
+  const std::string data = compress(Compression::gzip, "text");
+  for (const auto& [position, reason] : {std::pair(data.size() - 8, "incorrect data check"),
+                                         std::pair(data.size() - 4, "incorrect length check")}) {
+    std::string damaged = data;
+    damaged[position] ^= 1;
+    EXPECT_THAT(message_of([&] { inflate_all(Compression::gzip, damaged); }), HasSubstr(reason));
+  }
+}
+
 TEST(Inflater, SkipsSkippableFrames) {
   const std::string skippable("\x50\x2a\x4d\x18\x03\0\0\0abc", 11);
   const std::string data = skippable + compress(Compression::zstd, "text") + skippable;
