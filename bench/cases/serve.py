@@ -17,8 +17,8 @@ WORK = [
 ]
 
 
-WHOLE = ("of 1.7 s of CPU time 0.6 are zstd's, 0.5 the readers', and the rest copying 550 MB into the page cache and the requests; two readers with a server keep "
-         "two CPUs busy, and the kernel's decompressor for zstd is as fast as ours")
+WHOLE = ("half of the CPU time is the readers' own (a folder's takes as much), a quarter zstd's, which is the kernel's as well, and the rest requests and copying 550 MB "
+         "into the page cache (perf); two readers and a server keep two CPUs busy")
 SLOW_RUNS = 5  # of reading everything, which takes the peers long
 ASKED = ("inflating 36 MB and copying them into the page cache is 70 ms of CPU time, which on two CPUs Python and the file server compete for: tried without gain "
          "were more threads asking ahead, fewer requests at a time, and a nicer server (perf). And Python asks the file server at each file that it opens "
