@@ -137,13 +137,11 @@ int parse_signal(std::string_view text) {
   throw base::error("no signal found with name ", base::printable(text));
 }
 
-std::chrono::seconds parse_timeout(const std::string& text) {
-  int seconds = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, problem] = std::from_chars(text.data(), end, seconds);
-  if (problem != std::errc() || stop != end || seconds < 0)
-    throw base::error("--timeout: ", base::printable(text), " is no number of seconds");
-  return std::chrono::seconds(seconds);
+std::chrono::seconds timeout_of(const Invocation& invocation, const ParsedOptions& parsed) {
+  constexpr std::int64_t kDefault = 10;
+  constexpr std::int64_t kMost = 1'000'000'000;  // a clock can be set that far
+  const std::int64_t seconds = invocation.integer(parsed, "timeout").value_or(kDefault);
+  return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kMost));
 }
 
 std::string description(const InstanceRecord& record) {
@@ -169,11 +167,11 @@ int stop_verb(const Invocation& invocation) {
   }
   if (parsed.positionals().size() > 1 || parsed.positionals().empty() == !parsed.flag("all"))
     invocation.throw_usage("give the name of an instance, or --all");
+  const std::chrono::seconds timeout = timeout_of(invocation, parsed);
   invocation.understood(parsed);
   refuse_other_users(parsed, "stop");
   int number = parse_signal(parsed.text("signal").value_or("INT"));
   if (parsed.flag("force")) number = SIGKILL;
-  const std::chrono::seconds timeout = parse_timeout(parsed.text("timeout").value_or("10"));
 
   const runtime::InstanceFolder folder = own_folder();
   const std::string pattern = parsed.flag("all") ? "*" : parsed.positionals().front();

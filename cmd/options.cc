@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <limits>
 #include <stdexcept>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -332,6 +335,26 @@ ParsedOptions parse_options(std::span<const OptionRow> table,
   parser.read_line(ordering);
   parser.read_environment(environment);
   return parser.take();
+}
+
+std::optional<std::int64_t> find_integer(std::string_view text) {
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
+  int base = 10;
+  if (text.size() > 1 && text[0] == '0') {
+    const char letter =
+        text[1] >= 'A' && text[1] <= 'Z' ? static_cast<char>(text[1] + 32) : text[1];
+    base = letter == 'x' ? 16 : letter == 'b' ? 2 : 8;
+    text.remove_prefix(base == 8 && letter != 'o' ? 1 : 2);
+  }
+  std::uint64_t magnitude = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, problem] = std::from_chars(text.data(), end, magnitude, base);
+  if (problem != std::errc() || stop != end) return std::nullopt;
+  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (magnitude > kMost) return std::nullopt;
+  const auto number = static_cast<std::int64_t>(magnitude);
+  return negative ? -number : number;
 }
 
 std::string options_help(std::span<const OptionRow> table) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // sign and verify: signatures by PEM keys and certificates.
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <iomanip>
 #include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -72,19 +72,17 @@ constexpr auto kVerifyTable = std::to_array<OptionRow>({
     {.name = "help", .letter = 'h', .help = "this text"},
 });
 
-std::optional<std::uint32_t> number_of(const ParsedOptions& parsed, std::string_view option) {
-  const auto& text = parsed.text(option);
-  if (!text) return std::nullopt;
-  std::uint32_t number = 0;
-  const char* const end = text->data() + text->size();
-  const auto [stop, problem] = std::from_chars(text->data(), end, number);
-  if (problem != std::errc() || stop != end)
-    throw base::error("--", option, ": ", base::printable(*text), " is no number");
-  return number;
+std::optional<std::uint32_t> number_of(const Invocation& invocation, const ParsedOptions& parsed,
+                                       std::string_view option) {
+  const std::optional<std::int64_t> number = invocation.integer(parsed, option);
+  if (!number) return std::nullopt;
+  if (!std::in_range<std::uint32_t>(*number))
+    invocation.throw_usage(base::cat("--", option, " ", *number, " is not a possible number"));
+  return static_cast<std::uint32_t>(*number);
 }
 
-sif::SignedPart part_of(const ParsedOptions& parsed) {
-  return {number_of(parsed, "group-id"), number_of(parsed, "sif-id")};
+sif::SignedPart part_of(const Invocation& invocation, const ParsedOptions& parsed) {
+  return {number_of(invocation, parsed, "group-id"), number_of(invocation, parsed, "sif-id")};
 }
 
 base::Error no_pgp(std::string_view option) {
@@ -157,13 +155,14 @@ int run_sign_verb(const Invocation& invocation) {
     return EXIT_SUCCESS;
   }
   const std::string& path = invocation.only_argument(parsed);
+  const sif::SignedPart part = part_of(invocation, parsed);
   invocation.understood(parsed);
   const auto& file = parsed.text("key");
   if (!file) throw no_pgp("--key private.pem");
   base::log_info("Signing image with key material from '", *file, "'");
   const sif::SignatureKey key = sif::SignatureKey::open_private(*file);
   sif::SifEditor editor(path);
-  sif::sign(editor, part_of(parsed), key);
+  sif::sign(editor, part, key);
   base::log_info("Signature created and applied to image '", path, "'");
   return EXIT_SUCCESS;
 }
@@ -175,10 +174,11 @@ int run_verify_verb(const Invocation& invocation) {
     return EXIT_SUCCESS;
   }
   const std::string& path = invocation.only_argument(parsed);
+  const sif::SignedPart part = part_of(invocation, parsed);
   invocation.understood(parsed);
   const sif::SignatureKey key = verification_key(parsed);
   const sif::SifFile file = sif::open_sif(path);
-  const sif::Verification verification = sif::verify(file, part_of(parsed), key);
+  const sif::Verification verification = sif::verify(file, part, key);
   if (parsed.flag("json")) {
     print_json(file.container, verification);
   } else {

@@ -16,6 +16,13 @@ VERBS = {
     "help bogus": "help on what does not exist is a mistake like any other; Apptainer shows its usage and succeeds",
 }
 
+# By a line of overlay_test.py.
+OVERLAYS = {
+    "create dangling": "what is there is not replaced, were it a link to nothing; Apptainer replaces that",
+    "create x.img/": "a folder's name may end in a slash; a file's may not",
+    "cp IMAGE x.sif; create x.sif": "ext3 partitions cannot be mounted, so none is added to a SIF",
+}
+
 # By a line of options_test.py.
 OPTIONS = {
     "exec -f --ignore-subuid IMAGE grep NoNewPrivs /proc/self/status": "no program gets rights by starting another, ever; Apptainer allows it in a namespace that maps "
