@@ -45,6 +45,7 @@ std::optional<bool> find_truth(std::string_view word) {
 // quote.
 std::vector<std::string> split_csv(std::string_view line, std::string_view origin) {
   std::vector<std::string> fields;
+  if (line.empty()) return fields;
   std::size_t i = 0;
   for (;;) {
     std::string field;
@@ -77,7 +78,11 @@ std::vector<std::string> split_assignments(std::string_view line, std::string_vi
   const auto equals = std::ranges::count(line, '=');
   if (equals == 0)
     throw base::error(origin, ": ", base::printable(line), " must be of the form KEY=VALUE");
-  if (equals == 1) return {std::string(line)};
+  if (equals == 1) {
+    // It needs no quotes to hold commas, but may have those that it would need among others.
+    const bool quoted = line.size() > 1 && line.front() == '"' && line.back() == '"';
+    return {std::string(quoted ? line.substr(1, line.size() - 2) : line)};
+  }
   std::vector<std::string> fields = split_csv(line, origin);
   for (const std::string& field : fields) {
     if (field.find('=') == std::string::npos)
@@ -104,13 +109,13 @@ std::vector<std::string_view> prefixed_entries(const OptionEnvironment& environm
   return found;
 }
 
-std::string_view environment_value(std::span<const std::string_view> entries,
-                                   std::string_view name) {
+std::optional<std::string_view> find_value(std::span<const std::string_view> entries,
+                                           std::string_view name) {
   for (const std::string_view entry : entries) {
     if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=')
       return entry.substr(name.size() + 1);
   }
-  return {};
+  return std::nullopt;
 }
 
 void append_wrapped(std::string& out, std::string_view text) {
@@ -311,21 +316,22 @@ void OptionParser::read_environment(const OptionEnvironment& environment) {
 void OptionParser::read_key(const OptionRow& row, std::string_view key,
                             std::span<const std::string_view> prefixes,
                             std::span<const std::string_view> entries) {
-  std::string_view chosen;
+  std::optional<std::string_view> chosen;
   std::string chosen_name;
   for (const std::string_view prefix : prefixes) {
     const std::string name = base::cat(prefix, key);
-    const std::string_view value = environment_value(entries, name);
-    if (value.empty()) continue;  // an empty value counts as absent
-    if (chosen.empty()) {
+    const std::optional<std::string_view> value = find_value(entries, name);
+    if (!value) continue;
+    if (!chosen) {
       chosen = value;
       chosen_name = name;
-    } else if (chosen != value) {
+    } else if (!value->empty() && *chosen != *value) {
       parsed_.warnings_.push_back(
           base::cat(name, " and ", chosen_name, " have different values, using the latter"));
     }
   }
-  if (!chosen.empty()) store(row, chosen, chosen_name);
+  // An empty one hides that of the other prefix, and then counts as absent.
+  if (chosen && !chosen->empty()) store(row, *chosen, chosen_name);
 }
 
 ParsedOptions parse_options(std::span<const OptionRow> table,

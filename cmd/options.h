@@ -18,7 +18,8 @@ namespace cmd {
 enum class OptionKind {
   flag,         // true or false
   text,         // one value, the last one wins
-  list,         // values between commas, repeatable; "a,b" in double quotes is one value
+  list,         // values between commas, repeatable; "a,b" in double quotes is one value, and an
+                // empty line none
   texts,        // repeatable, each value taken whole
   assignments,  // K=V between commas, repeatable; a value with one '=' is taken whole
 };

@@ -33,7 +33,10 @@ constexpr auto kSignTable = std::to_array<OptionRow>({
      .value = "NUMBER",
      .help = "sign the objects of one group (all groups)"},
     {.name = "sif-id", .letter = 'i', .kind = text, .value = "NUMBER", .help = "sign one object"},
-    {.name = "keyidx", .letter = 'k', .kind = text},
+    {.name = "keyidx",
+     .letter = 'k',
+     .kind = text,
+     .refused = "it chooses a PGP key; give a PEM file: --key private.pem"},
     {.name = "help", .letter = 'h', .help = "this text"},
 });
 constexpr auto kVerifyTable = std::to_array<OptionRow>({
@@ -66,8 +69,9 @@ constexpr auto kVerifyTable = std::to_array<OptionRow>({
     {.name = "all", .letter = 'a', .help = "verify all objects"},
     {.name = "json", .letter = 'j', .help = "print JSON"},
     {.name = "local", .letter = 'l'},
-    {.name = "legacy-insecure"},
-    {.name = "ocsp-verify"},
+    {.name = "legacy-insecure",
+     .refused = "signatures of Singularity before 3.6 do not cover all of an image: sign it anew"},
+    {.name = "ocsp-verify", .refused = "no server is asked about certificates"},
     {.name = "url", .letter = 'u', .kind = text},
     {.name = "help", .letter = 'h', .help = "this text"},
 });
@@ -91,9 +95,7 @@ base::Error no_pgp(std::string_view option) {
 }
 
 sif::SignatureKey verification_key(const ParsedOptions& parsed) {
-  if (parsed.flag("ocsp-verify")) throw base::error("--ocsp-verify is not supported");
-  if (parsed.flag("legacy-insecure"))
-    throw base::error("signatures of Singularity before 3.6 are not supported");
+  parsed.throw_if_refused();
   if (const auto& certificate = parsed.text("certificate")) {
     base::log_info("Verifying image with key material from certificate '", *certificate, "'");
     return sif::SignatureKey::open_certificate(
@@ -157,6 +159,7 @@ int run_sign_verb(const Invocation& invocation) {
   const std::string& path = invocation.only_argument(parsed);
   const sif::SignedPart part = part_of(invocation, parsed);
   invocation.understood(parsed);
+  parsed.throw_if_refused();
   const auto& file = parsed.text("key");
   if (!file) throw no_pgp("--key private.pem");
   base::log_info("Signing image with key material from '", *file, "'");
