@@ -157,6 +157,11 @@ def test_script(name, apptainer, sifrun, script):
     assert "unexpected failure" not in done.stderr
 
 
+def test_image_that_may_not_be_entered(script, sifrun):
+    done = script("mkdir -p d/bin; chmod 0 d; P exec d true; echo $?; chmod 755 d", sifrun)
+    assert (done.stdout, done.stderr) == ("255\n", "FATAL:   cannot enter the folder /home/user/ws/d: Permission denied\n")
+
+
 MESSAGES = ["", "APPTAINER_DEBUG=1", "SINGULARITY_DEBUG=1", "APPTAINER_VERBOSE=true", "APPTAINER_QUIET=1", "APPTAINER_SILENT=1", "APPTAINER_MESSAGELEVEL=5",
             "APPTAINER_MESSAGELEVEL=2", "APPTAINER_MESSAGELEVEL=-4", "APPTAINER_MESSAGELEVEL=x", "SINGULARITY_MESSAGELEVEL=5", "APPTAINER_DEBUG=1 --debug=false",
             "APPTAINER_QUIET=1 --verbose", "APPTAINER_VERBOSE=1 --quiet", "APPTAINER_NOCOLOR=1", "APPTAINER_DEBUG=0"]
