@@ -25,8 +25,9 @@ namespace {
 using enum OptionKind;
 
 constexpr std::int64_t kLeastSize = 64;  // MiB
-// Whatever the umask, as in the images that Apptainer makes.
+// As in the images that Apptainer makes, whatever the caller's umask.
 constexpr mode_t kFolderMode = 0755;
+constexpr mode_t kUmask = 0022;
 
 constexpr auto kCreateTable = std::to_array<OptionRow>({
     {.name = "create-dir",
@@ -60,10 +61,7 @@ void refuse_existing(const std::string& path) {
 base::UniqueFd make_folder(int parent, const std::string& name) {
   if (::mkdirat(parent, name.c_str(), kFolderMode) != 0 && errno != EEXIST)
     throw base::errno_error(errno, "cannot make the folder ", base::printable(name));
-  base::UniqueFd folder = base::open_file_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (::fchmod(folder.get(), kFolderMode) != 0)
-    throw base::errno_error(errno, "cannot set the mode of ", base::printable(name));
-  return folder;
+  return base::open_file_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
 }
 
 // `wanted` is a path of the container.
@@ -95,6 +93,7 @@ int create(const Invocation& invocation) {
     throw base::error("--size ", size, ": at least ", kLeastSize, " (MiB) is needed");
   refuse_existing(path);
 
+  ::umask(kUmask);
   OutputFolder folder(path, base::Existing::refuse);
   const base::UniqueFd upper = make_folder(folder.fd(), "upper");
   make_folder(folder.fd(), "work");

@@ -81,6 +81,11 @@ def test_refusals(line, said, both, busybox_sif):
     assert done.stdout.split() == ["255", "dangling", "file", "folder", "x.sif"]
 
 
+def test_umask_that_forbids_everything(both):
+    _, done = both("umask 0777; $P -s overlay create --create-dir a/b x; stat -c '%a %n' x x/upper/a/b x/work")
+    assert done.stdout == "700 x\n755 x/upper/a/b\n755 x/work\n", done.stderr
+
+
 def test_two_at_once(both):
     """One makes it, the other one fails, and what was made is whole."""
     _, done = both("for n in 1 2 3 4 5 6 7 8; do $P -s overlay create x 2>/dev/null && echo made & done; wait; find . -mindepth 1 ! -name file ! -name folder ! -name dangling | sort")
