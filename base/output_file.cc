@@ -6,7 +6,9 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <climits>
 #include <optional>
 #include <utility>
 
@@ -54,11 +56,19 @@ AtomicOutputFile::AtomicOutputFile(std::string path, mode_t mode, Existing exist
   if (!open_unnamed(mode)) open_named(mode);
 }
 
+void AtomicOutputFile::throw_unwritable(int errno_value) const {
+  std::array<char, PATH_MAX> here{};
+  // The kernel says EPERM or ENOENT then.
+  if (folder_ == "." && ::getcwd(here.data(), here.size()) == nullptr && errno == ENOENT)
+    throw error("cannot write ", printable(path_), ": the working directory has been removed");
+  throw errno_error(errno_value, "cannot write into the folder ", printable(folder_));
+}
+
 bool AtomicOutputFile::open_unnamed(mode_t mode) {
   const int fd = ::openat(directory_.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, mode);
   if (fd < 0) {
     if (lacks_unnamed_files(errno)) return false;
-    throw errno_error(errno, "cannot write into the folder ", printable(folder_));
+    throw_unwritable(errno);
   }
   file_.reset(fd);
   // Naming the file later goes through /proc (linkat's AT_EMPTY_PATH needs a capability).
@@ -79,7 +89,7 @@ void AtomicOutputFile::open_named(mode_t mode) {
     }
     if (errno != EEXIST) break;
   }
-  throw errno_error(errno, "cannot write into the folder ", printable(folder_));
+  throw_unwritable(errno);
 }
 
 void AtomicOutputFile::give_temporary_name() {

@@ -36,6 +36,7 @@ class AtomicOutputFile {
   void discard() noexcept;
 
  private:
+  [[noreturn]] void throw_unwritable(int errno_value) const;
   bool open_unnamed(mode_t mode);
   void open_named(mode_t mode);
   void give_temporary_name();

@@ -134,7 +134,13 @@ std::string read_small_file(const std::string& path, std::size_t limit) {
 std::optional<std::string> find_small_file(const std::string& path, std::size_t limit) {
   const std::optional<UniqueFd> fd = find_file(path, O_RDONLY);
   if (!fd) return std::nullopt;
-  return read_small(fd->get(), path, limit);
+  try {
+    return read_small(fd->get(), path, limit);
+  } catch (const Error& error) {
+    // In /proc/PID: the process ended after the file was opened.
+    if (error.errno_value() == ESRCH) return std::nullopt;
+    throw;
+  }
 }
 
 std::optional<std::string> find_link_target(const std::string& path) {

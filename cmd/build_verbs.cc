@@ -161,7 +161,8 @@ std::string pulled_name(std::string_view source) {
       source.substr(source.find_last_of("/:") == std::string_view::npos ? 0 : source.find(':') + 1);
   std::string_view name = last.substr(std::min(last.rfind('/') + 1, last.size()));
   const std::size_t colon = name.find(':');
-  const std::string_view tag = colon == std::string_view::npos ? "latest" : name.substr(colon + 1);
+  std::string_view tag = colon == std::string_view::npos ? "latest" : name.substr(colon + 1);
+  tag = tag.substr(0, tag.find_first_of(":,"));
   return base::cat(name.substr(0, colon), "_", tag, ".sif");
 }
 

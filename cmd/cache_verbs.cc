@@ -3,7 +3,6 @@
 // and what Apptainer keeps beside them.
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -143,15 +142,6 @@ int list_cache(const Invocation& invocation) {
   return EXIT_SUCCESS;
 }
 
-int days_of(const Invocation& invocation, const ParsedOptions& parsed) {
-  const std::string text = parsed.text("days").value_or("0");
-  int days = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), days);
-  if (problem != std::errc() || end != text.data() + text.size())
-    invocation.throw_usage(base::cat("--days ", base::printable(text), ": a number is needed"));
-  return days;
-}
-
 bool user_agrees() {
   std::cout << "This will delete everything in your cache (containers from all sources and OCI "
                "blobs).\nHint: You can see exactly what would be deleted by canceling and using "
@@ -187,7 +177,7 @@ int clean_cache(const Invocation& invocation) {
     return EXIT_SUCCESS;
   }
   const std::vector<std::string_view> kinds = chosen_kinds(invocation, parsed);
-  const int days = days_of(invocation, parsed);
+  const std::int64_t days = invocation.integer(parsed, "days").value_or(0);
   invocation.understood(parsed);
   const bool dry = parsed.flag("dry-run");
   if (dry) {
@@ -197,8 +187,9 @@ int clean_cache(const Invocation& invocation) {
     return EXIT_SUCCESS;
   }
   constexpr time_t kDay = 24 * 60 * 60;
-  const time_t newest =
-      days > 0 ? std::time(nullptr) - days * kDay : std::numeric_limits<time_t>::max();
+  constexpr std::int64_t kMostDays = std::numeric_limits<time_t>::max() / kDay;
+  const time_t newest = days > 0 ? std::time(nullptr) - std::min(days, kMostDays) * kDay
+                                 : std::numeric_limits<time_t>::max();
   const std::string cache = own_cache();
   for (const std::string_view kind : kinds) clean_kind(cache, kind, newest, dry);
   return EXIT_SUCCESS;

@@ -10,6 +10,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <iostream>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -20,6 +21,8 @@
 #include "base/output_file.h"
 #include "base/syscalls.h"
 #include "cmd/action_plan.h"
+#include "cmd/exit_codes.h"
+#include "cmd/image_fetch.h"
 #include "cmd/instances.h"
 #include "cmd/run_options.h"
 #include "cmd/verbs.h"
@@ -32,6 +35,8 @@ namespace {
 
 using enum OptionKind;
 using runtime::InstanceRecord;
+
+constexpr std::string_view kAsThatUser = "run the command as that user";
 
 constexpr auto kStopTable = std::to_array<OptionRow>({
     {.name = "all", .letter = 'a', .help = "all instances"},
@@ -47,14 +52,21 @@ constexpr auto kStopTable = std::to_array<OptionRow>({
      .kind = text,
      .value = "SECONDS",
      .help = "kill what has not ended by then (10)"},
-    {.name = "user", .letter = 'u', .kind = text, .value = "NAME"},
+    {.name = "user", .letter = 'u', .kind = text, .refused = kAsThatUser},
     {.name = "help", .letter = 'h', .help = "this text"},
 });
 constexpr auto kInstanceListTable = std::to_array<OptionRow>({
     {.name = "all", .letter = 'a'},
     {.name = "json", .letter = 'j', .help = "print JSON"},
     {.name = "logs", .letter = 'l', .help = "show where the output goes"},
-    {.name = "user", .letter = 'u', .kind = text, .value = "NAME"},
+    {.name = "user", .letter = 'u', .kind = text, .refused = kAsThatUser},
+    {.name = "help", .letter = 'h', .help = "this text"},
+});
+
+constexpr auto kStatsTable = std::to_array<OptionRow>({
+    {.name = "json", .letter = 'j'},
+    {.name = "no-stream"},
+    {.name = "user", .letter = 'u', .kind = text, .refused = kAsThatUser},
     {.name = "help", .letter = 'h', .help = "this text"},
 });
 
@@ -78,10 +90,15 @@ runtime::InstanceFolder own_folder() {
   return find_instance_folder(runtime::gather_host_facts(nullptr).caller);
 }
 
-void refuse_other_users(const ParsedOptions& parsed, std::string_view action) {
-  if (!parsed.given("user")) return;
-  if (::geteuid() != 0) throw base::error("Only root user can ", action, " user's instances");
-  throw base::error("--user is not supported").with_hint("run the command as that user");
+// The instance runs, and is not given up for want of its number.
+void write_pid_file(const std::string& path, pid_t number) {
+  try {
+    base::AtomicOutputFile file(path, 0644, base::Existing::replace);
+    base::write_all(file.fd(), base::cat(number, "\n"), path);
+    file.commit();
+  } catch (const base::Error& problem) {
+    base::log_warning("--pid-file: ", problem.what());
+  }
 }
 
 int start(const Invocation& invocation, runtime::Verb verb) {
@@ -99,11 +116,12 @@ int start(const Invocation& invocation, runtime::Verb verb) {
   runtime::HostFacts facts = runtime::gather_host_facts(std::getenv("PWD"));
   const runtime::InstanceFolder folder = find_instance_folder(facts.caller);
   InstanceRecord record = folder.make_record(name);
+  const std::optional<std::string> image = fetch_image(parsed, words[0], facts.caller.home);
+  if (!image) return kExitFatal;
   base::UniqueFd lock = folder.lock();
   if (!folder.find(name).empty()) throw base::error("instance ", name, " already exists");
-  runtime::RunPlan plan =
-      plan_action(invocation, parsed, {verb, words[0], {words.begin() + 2, words.end()}, name},
-                  std::move(facts));
+  runtime::RunPlan plan = plan_action(
+      invocation, parsed, {verb, *image, {words.begin() + 2, words.end()}, name}, std::move(facts));
   if (parsed.flag("dry-run")) {
     std::cout << runtime::describe(plan);
     return EXIT_SUCCESS;
@@ -111,11 +129,8 @@ int start(const Invocation& invocation, runtime::Verb verb) {
   runtime::remember_environment(plan.action.environment, record);
   runtime::start_instance(std::move(plan), folder, std::move(record), std::move(lock));
   base::log_info("instance started successfully");
-  if (const auto& path = parsed.text("pid-file")) {
-    base::AtomicOutputFile file(*path, 0644, base::Existing::replace);
-    base::write_all(file.fd(), base::cat(folder.get(name).init.pid, "\n"), *path);
-    file.commit();
-  }
+  if (const auto& path = parsed.text("pid-file"); path && !path->empty())
+    write_pid_file(*path, folder.get(name).init.pid);
   return EXIT_SUCCESS;
 }
 
@@ -137,13 +152,11 @@ int parse_signal(std::string_view text) {
   throw base::error("no signal found with name ", base::printable(text));
 }
 
-std::chrono::seconds parse_timeout(const std::string& text) {
-  int seconds = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, problem] = std::from_chars(text.data(), end, seconds);
-  if (problem != std::errc() || stop != end || seconds < 0)
-    throw base::error("--timeout: ", base::printable(text), " is no number of seconds");
-  return std::chrono::seconds(seconds);
+std::chrono::seconds timeout_of(const Invocation& invocation, const ParsedOptions& parsed) {
+  constexpr std::int64_t kDefault = 10;
+  constexpr std::int64_t kMost = 1'000'000'000;  // a clock can be set that far
+  const std::int64_t seconds = invocation.integer(parsed, "timeout").value_or(kDefault);
+  return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kMost));
 }
 
 std::string description(const InstanceRecord& record) {
@@ -169,11 +182,12 @@ int stop_verb(const Invocation& invocation) {
   }
   if (parsed.positionals().size() > 1 || parsed.positionals().empty() == !parsed.flag("all"))
     invocation.throw_usage("give the name of an instance, or --all");
+  const std::chrono::seconds timeout = timeout_of(invocation, parsed);
   invocation.understood(parsed);
-  refuse_other_users(parsed, "stop");
-  int number = parse_signal(parsed.text("signal").value_or("INT"));
+  parsed.throw_if_refused();
+  const std::string signal = parsed.text("signal").value_or("");
+  int number = signal.empty() ? SIGINT : parse_signal(signal);
   if (parsed.flag("force")) number = SIGKILL;
-  const std::chrono::seconds timeout = parse_timeout(parsed.text("timeout").value_or("10"));
 
   const runtime::InstanceFolder folder = own_folder();
   const std::string pattern = parsed.flag("all") ? "*" : parsed.positionals().front();
@@ -231,7 +245,7 @@ int list_instances(const Invocation& invocation) {
   }
   if (parsed.positionals().size() > 1) invocation.throw_usage("accepts at most 1 arg(s)");
   invocation.understood(parsed);
-  refuse_other_users(parsed, "list");
+  parsed.throw_if_refused();
   if (parsed.flag("json") && parsed.flag("logs"))
     throw base::error("more than one flags have been set");
   const std::string pattern = parsed.positionals().empty() ? "*" : parsed.positionals().front();
@@ -254,7 +268,13 @@ int list_instances(const Invocation& invocation) {
   return EXIT_SUCCESS;
 }
 
-int stats_verb(const Invocation&) {
+int stats_verb(const Invocation& invocation) {
+  const ParsedOptions parsed = invocation.parse(kStatsTable);
+  if (parsed.flag("help")) {
+    invocation.print_help("NAME", kStatsTable);
+    return EXIT_SUCCESS;
+  }
+  invocation.only_argument(parsed);
   throw base::error("stats are only available if cgroups are enabled, which instances do not use")
       .with_hint("the process number that `instance list` shows can be looked at with ps and top");
 }

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <limits>
 #include <stdexcept>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -42,6 +45,7 @@ std::optional<bool> find_truth(std::string_view word) {
 // quote.
 std::vector<std::string> split_csv(std::string_view line, std::string_view origin) {
   std::vector<std::string> fields;
+  if (line.empty()) return fields;
   std::size_t i = 0;
   for (;;) {
     std::string field;
@@ -74,7 +78,11 @@ std::vector<std::string> split_assignments(std::string_view line, std::string_vi
   const auto equals = std::ranges::count(line, '=');
   if (equals == 0)
     throw base::error(origin, ": ", base::printable(line), " must be of the form KEY=VALUE");
-  if (equals == 1) return {std::string(line)};
+  if (equals == 1) {
+    // It needs no quotes to hold commas, but may have those that it would need among others.
+    const bool quoted = line.size() > 1 && line.front() == '"' && line.back() == '"';
+    return {std::string(quoted ? line.substr(1, line.size() - 2) : line)};
+  }
   std::vector<std::string> fields = split_csv(line, origin);
   for (const std::string& field : fields) {
     if (field.find('=') == std::string::npos)
@@ -101,13 +109,13 @@ std::vector<std::string_view> prefixed_entries(const OptionEnvironment& environm
   return found;
 }
 
-std::string_view environment_value(std::span<const std::string_view> entries,
-                                   std::string_view name) {
+std::optional<std::string_view> find_value(std::span<const std::string_view> entries,
+                                           std::string_view name) {
   for (const std::string_view entry : entries) {
     if (entry.size() > name.size() && entry.starts_with(name) && entry[name.size()] == '=')
       return entry.substr(name.size() + 1);
   }
-  return {};
+  return std::nullopt;
 }
 
 void append_wrapped(std::string& out, std::string_view text) {
@@ -308,21 +316,22 @@ void OptionParser::read_environment(const OptionEnvironment& environment) {
 void OptionParser::read_key(const OptionRow& row, std::string_view key,
                             std::span<const std::string_view> prefixes,
                             std::span<const std::string_view> entries) {
-  std::string_view chosen;
+  std::optional<std::string_view> chosen;
   std::string chosen_name;
   for (const std::string_view prefix : prefixes) {
     const std::string name = base::cat(prefix, key);
-    const std::string_view value = environment_value(entries, name);
-    if (value.empty()) continue;  // an empty value counts as absent
-    if (chosen.empty()) {
+    const std::optional<std::string_view> value = find_value(entries, name);
+    if (!value) continue;
+    if (!chosen) {
       chosen = value;
       chosen_name = name;
-    } else if (chosen != value) {
+    } else if (!value->empty() && *chosen != *value) {
       parsed_.warnings_.push_back(
           base::cat(name, " and ", chosen_name, " have different values, using the latter"));
     }
   }
-  if (!chosen.empty()) store(row, chosen, chosen_name);
+  // An empty one hides that of the other prefix, and then counts as absent.
+  if (chosen && !chosen->empty()) store(row, *chosen, chosen_name);
 }
 
 ParsedOptions parse_options(std::span<const OptionRow> table,
@@ -332,6 +341,26 @@ ParsedOptions parse_options(std::span<const OptionRow> table,
   parser.read_line(ordering);
   parser.read_environment(environment);
   return parser.take();
+}
+
+std::optional<std::int64_t> find_integer(std::string_view text) {
+  const bool negative = text.starts_with('-');
+  if (negative || text.starts_with('+')) text.remove_prefix(1);
+  int base = 10;
+  if (text.size() > 1 && text[0] == '0') {
+    const char letter =
+        text[1] >= 'A' && text[1] <= 'Z' ? static_cast<char>(text[1] + 32) : text[1];
+    base = letter == 'x' ? 16 : letter == 'b' ? 2 : 8;
+    text.remove_prefix(base == 8 && letter != 'o' ? 1 : 2);
+  }
+  std::uint64_t magnitude = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, problem] = std::from_chars(text.data(), end, magnitude, base);
+  if (problem != std::errc() || stop != end) return std::nullopt;
+  constexpr auto kMost = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  if (magnitude > kMost) return std::nullopt;
+  const auto number = static_cast<std::int64_t>(magnitude);
+  return negative ? -number : number;
 }
 
 std::string options_help(std::span<const OptionRow> table) {

@@ -5,6 +5,7 @@
 // glued (-eC, -Bx), flags take --flag=false, an environment key stands in for an absent option.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <optional>
 #include <span>
@@ -17,7 +18,8 @@ namespace cmd {
 enum class OptionKind {
   flag,         // true or false
   text,         // one value, the last one wins
-  list,         // values between commas, repeatable; "a,b" in double quotes is one value
+  list,         // values between commas, repeatable; "a,b" in double quotes is one value, and an
+                // empty line none
   texts,        // repeatable, each value taken whole
   assignments,  // K=V between commas, repeatable; a value with one '=' is taken whole
 };
@@ -85,6 +87,10 @@ ParsedOptions parse_options(std::span<const OptionRow> table,
                             std::span<const char* const> arguments,
                             const OptionEnvironment& environment = {},
                             Ordering ordering = Ordering::options_first);
+
+// A number as Go's pflag reads it: with a sign, and in hexadecimal, octal or binary after 0x, 0o or
+// 0, and 0b. nullopt if it is none or does not fit.
+std::optional<std::int64_t> find_integer(std::string_view text);
 
 // "Group:\n  -B, --bind SPEC   text\n..." for the rows with a help text, columns aligned.
 std::string options_help(std::span<const OptionRow> table);

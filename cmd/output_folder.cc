@@ -21,6 +21,11 @@ namespace fs = std::filesystem;
 // Folders of an image may forbid their owner to change them.
 void remove_tree(const std::string& path) noexcept {
   std::error_code ignored;
+  // Through a link it would be someone else's tree.
+  if (!fs::is_directory(fs::symlink_status(path, ignored))) {
+    fs::remove(path, ignored);
+    return;
+  }
   const auto open_up = [&](const fs::path& folder) {
     fs::permissions(folder, fs::perms::owner_all, fs::perm_options::add, ignored);
   };

@@ -37,9 +37,10 @@ constexpr auto kTable = std::to_array<OptionRow>({
      .group = kMounts},
     {.name = "no-home", .help = "do not mount the home directory", .env = "NO_HOME",
      .group = kMounts},
+    // In the environment the older spelling comes first.
+    {.name = "pwd", .kind = text, .env = "PWD TARGET_PWD", .same_as = "cwd"},
     {.name = "cwd", .kind = text, .value = "DIR", .help = "start in DIR of the container",
      .env = "CWD TARGET_CWD", .group = kMounts},
-    {.name = "pwd", .kind = text, .env = "PWD TARGET_PWD", .same_as = "cwd"},
     {.name = "workdir", .letter = 'W', .kind = text, .value = "DIR",
      .help = "keep /tmp, /var/tmp, the home (with --contain) and scratch directories in DIR",
      .env = "WORKDIR", .group = kMounts},

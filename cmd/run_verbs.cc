@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // exec, run, shell and test: options -> plan -> launch.
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,16 +13,12 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "base/syscalls.h"
-#include "base/text.h"
 #include "cmd/action_plan.h"
 #include "cmd/exit_codes.h"
+#include "cmd/image_fetch.h"
 #include "cmd/instances.h"
 #include "cmd/run_options.h"
-#include "cmd/sifconv_call.h"
 #include "cmd/verbs.h"
-#include "oci/image_cache.h"
-#include "oci/image_source.h"
 #include "runtime/host_plan.h"
 #include "runtime/instance.h"
 #include "runtime/launch.h"
@@ -42,42 +37,6 @@ constexpr auto kActions = std::to_array<ActionRow>({
     {"shell", runtime::Verb::shell, "IMAGE"},
     {"test", runtime::Verb::test, "IMAGE [ARG...]"},
 });
-
-bool is_address(const std::string& image) {
-  return oci::has_transport(image) && ::access(image.c_str(), F_OK) != 0;
-}
-
-// An image that only this run sees: its file has no name any more when it begins.
-std::optional<std::string> convert_without_cache(const ParsedOptions& parsed,
-                                                 const std::string& image) {
-  const char* chosen = std::getenv("TMPDIR");
-  std::string folder = parsed.text("tmpdir").value_or(chosen == nullptr ? "/tmp" : chosen);
-  folder += "/sifrun-XXXXXX";
-  if (::mkdtemp(folder.data()) == nullptr)
-    throw base::errno_error(errno, "cannot make a folder ", base::printable(folder));
-  const std::string file = folder + "/image.sif";
-  std::vector<std::string> arguments = sifconv_arguments(parsed);
-  arguments.insert(arguments.end(), {"--", image, file});
-  const bool done = run_sifconv(arguments) == EXIT_SUCCESS;
-  const int fd = done ? base::open_file(file, O_RDONLY).release() : -1;  // until the payload begins
-  ::unlink(file.c_str());
-  ::rmdir(folder.c_str());
-  if (!done) return std::nullopt;
-  return base::cat("/proc/self/fd/", fd);
-}
-
-// The file to run from; nullopt when the conversion failed, which has been told.
-std::optional<std::string> fetch_image(const ParsedOptions& parsed, const std::string& image,
-                                       const std::string& home) {
-  if (!is_address(image)) return image;
-  if (parsed.flag("disable-cache")) return convert_without_cache(parsed, image);
-  std::vector<std::string> arguments = sifconv_arguments(parsed);
-  arguments.insert(
-      arguments.end(),
-      {"--cache", oci::cache_folder([](const char* name) { return std::getenv(name); }, home), "--",
-       image});
-  return ask_sifconv(arguments);
-}
 
 runtime::RunOptions action_options(const Invocation& invocation, const ParsedOptions& parsed,
                                    ActionWords words, const runtime::HostFacts& facts) {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -65,17 +66,13 @@ constexpr auto kPlainTable = std::to_array<OptionRow>({
 });
 // clang-format on
 
-std::uint32_t parse_number(std::string_view text, std::string_view what) {
-  std::uint32_t number = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (problem != std::errc() || end != text.data() + text.size())
-    throw base::error(what, " ", base::printable(text), " is no number");
-  return number;
-}
-
 std::uint32_t number_of(const ParsedOptions& parsed, std::string_view option) {
   const auto& text = parsed.text(option);
-  return text ? parse_number(*text, base::cat("--", option)) : 0;
+  if (!text) return 0;
+  const std::optional<std::int64_t> number = find_integer(*text);
+  if (!number || !std::in_range<std::uint32_t>(*number))
+    throw base::error("--", option, " ", base::printable(*text), " is no number");
+  return static_cast<std::uint32_t>(*number);
 }
 
 std::string partition_fields(const ParsedOptions& parsed) {
@@ -187,8 +184,14 @@ void make_new(const ParsedOptions& parsed) {
   file.commit();
 }
 
+// Decimal, as siftool takes it.
 std::uint32_t id_of(const ParsedOptions& parsed) {
-  return parse_number(parsed.positionals()[0], "object id");
+  const std::string& text = parsed.positionals()[0];
+  std::uint32_t number = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (problem != std::errc() || end != text.data() + text.size())
+    throw base::error("object id ", base::printable(text), " is no number");
+  return number;
 }
 
 void print_header(const ParsedOptions& parsed) {

@@ -95,10 +95,12 @@ void tell(const SifconvRequest& request, const oci::ConvertResult& result, std::
 template <typename Output>
 class Watch {
  public:
-  Watch(Output& output, bool show)
-      : output_(output), display_(progress), interrupts_([this] {
+  // `lock`, if any, goes with the output.
+  Watch(Output& output, bool show, const std::string& lock = {})
+      : output_(output), display_(progress), interrupts_([this, lock] {
           display_.clear();
           output_.discard();
+          if (!lock.empty()) ::unlink(lock.c_str());
         }) {
     if (show) display_.start();
   }
@@ -127,11 +129,11 @@ void convert_to_sandbox(const SifconvRequest& request) {
   tell(request, result, 0);
 }
 
-void convert_and_tell(const SifconvRequest& request) {
+void convert_and_tell(const SifconvRequest& request, const std::string& lock = {}) {
   const auto start = std::chrono::steady_clock::now();
   refuse_same_file(request);
   base::AtomicOutputFile output(request.destination, kImageMode, request.existing);
-  Watch watch(output, request.progress);
+  Watch watch(output, request.progress, lock);
   const oci::ConvertResult result = oci::convert(
       {flatten_options(request, output.folder()), request.squashfs}, output.fd(), watch.progress);
   watch.commit();
@@ -147,11 +149,11 @@ void convert_into_cache(SifconvRequest request) {
   const std::string path = oci::cached_image_path(
       request.cache, request.go_arch + " " + oci::source_identity(request.source));
   bool made = false;
-  oci::make_once(path, [&](const std::string& target) {
+  oci::make_once(path, [&](const std::string& target, const std::string& lock) {
     base::log_info("Converting OCI blobs to SIF format");
     made = true;
     request.destination = target;
-    convert_and_tell(request);
+    convert_and_tell(request, lock);
   });
   if (!made) base::log_info("Using cached SIF image");
   base::write_all(STDOUT_FILENO, path + "\n", "standard output");

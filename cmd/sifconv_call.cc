@@ -7,9 +7,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <ctime>
 #include <string_view>
 
 #include "base/error.h"
@@ -37,6 +39,46 @@ std::string find_sifconv() {
                                                                                       : "sifconv";
 }
 
+// Signals that would end this program are held back while it lives, but for those that its caller
+// has it ignore.
+class HeldSignals {
+ public:
+  HeldSignals() {
+    ::sigemptyset(&ending_);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      struct sigaction action {};
+      if (::sigaction(signal, nullptr, &action) == 0 && action.sa_handler != SIG_IGN)
+        ::sigaddset(&ending_, signal);
+    }
+    held_ = ending_;
+    ::sigaddset(&held_, SIGCHLD);
+    ::sigprocmask(SIG_BLOCK, &held_, &before_);
+    // A caller that ignores it would have children vanish unseen.
+    struct sigaction usual {};
+    ::sigaction(SIGCHLD, &usual, &child_action_);
+  }
+  ~HeldSignals() { release(); }
+  HeldSignals(const HeldSignals&) = delete;
+  HeldSignals& operator=(const HeldSignals&) = delete;
+
+  // The next of them; also that a child has ended.
+  int wait() const { return ::sigwaitinfo(&held_, nullptr); }
+  // One that has come, or 0.
+  int pending() const {
+    const timespec at_once{};
+    return std::max(::sigtimedwait(&ending_, nullptr, &at_once), 0);
+  }
+  // As it was before.
+  void release() noexcept {
+    ::sigaction(SIGCHLD, &child_action_, nullptr);
+    ::sigprocmask(SIG_SETMASK, &before_, nullptr);
+  }
+
+ private:
+  sigset_t ending_{}, held_{}, before_{};
+  struct sigaction child_action_ {};
+};
+
 // Never returns. The conversion does not outlive us.
 [[noreturn]] void become_sifconv(const std::string& program,
                                  const std::vector<std::string>& arguments) {
@@ -50,23 +92,52 @@ std::string find_sifconv() {
   ::_exit(kExitFatal);
 }
 
-pid_t start(const std::vector<std::string>& arguments, int out) {
+pid_t start(const std::vector<std::string>& arguments, int out, HeldSignals& signals) {
   const std::string program = find_sifconv();
   const pid_t child = ::fork();
   if (child < 0) throw base::errno_error(errno, "cannot start sifconv");
   if (child > 0) return child;
+  signals.release();
   if (out >= 0) ::dup2(out, STDOUT_FILENO);
   become_sifconv(program, arguments);
 }
 
-int wait_for(pid_t child) {
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+struct Ending {
+  int status = 0;  // as of waitpid
+  int signal = 0;  // that came meanwhile and is to end us
+};
+
+Ending wait_for(pid_t child, const HeldSignals& signals) {
+  Ending ending;
+  for (;;) {
+    const pid_t ended = ::waitpid(child, &ending.status, WNOHANG);
+    if (ended < 0) throw base::errno_error(errno, "cannot wait for sifconv");
+    if (ended > 0) break;
+    const int signal = signals.wait();
+    if (signal <= 0 || signal == SIGCHLD) continue;
+    ending.signal = signal;
+    ::kill(child, SIGTERM);
   }
-  if (WIFEXITED(status)) return WEXITSTATUS(status);
-  // Ctrl-C ends both of us; a death that we outlive is a failure like others.
-  base::log_fatal(base::error("sifconv died of signal ", WTERMSIG(status)));
+  // Ctrl-C is for both, and its death may be seen first.
+  if (ending.signal == 0) ending.signal = signals.pending();
+  return ending;
+}
+
+int exit_code(const Ending& ending) {
+  if (WIFEXITED(ending.status)) return WEXITSTATUS(ending.status);
+  base::log_fatal(base::error("sifconv died of signal ", WTERMSIG(ending.status)));
   return kExitFatal;
+}
+
+// Starts it, waits for its end, and ends itself if that is asked for meanwhile.
+int run(const std::vector<std::string>& arguments, int out, const std::function<void()>& clean_up) {
+  HeldSignals signals;
+  const Ending ending = wait_for(start(arguments, out, signals), signals);
+  if (ending.signal == 0) return exit_code(ending);
+  if (clean_up) clean_up();
+  signals.release();
+  ::raise(ending.signal);
+  return kExitFatal;  // not reached: what is ignored or handled was not held
 }
 
 std::vector<std::string> with_log_level(std::vector<std::string> arguments) {
@@ -89,18 +160,18 @@ std::vector<std::string> sifconv_arguments(const ParsedOptions& parsed) {
   return arguments;
 }
 
-int run_sifconv(const std::vector<std::string>& arguments) {
-  return wait_for(start(with_log_level(arguments), -1));
+int run_sifconv(const std::vector<std::string>& arguments, const std::function<void()>& clean_up) {
+  return run(with_log_level(arguments), -1, clean_up);
 }
 
 std::optional<std::string> ask_sifconv(const std::vector<std::string>& arguments) {
   base::Pipe pipe = base::make_pipe();
-  const pid_t child = start(with_log_level(arguments), pipe.write_end.get());
+  // Its answer is one line, which a pipe holds.
+  if (run(with_log_level(arguments), pipe.write_end.get(), {}) != EXIT_SUCCESS) return std::nullopt;
   pipe.write_end.reset();
   std::string answer(kMaxAnswer, '\0');
   answer.resize(base::read_up_to(pipe.read_end.get(), std::as_writable_bytes(std::span(answer)),
                                  "sifconv's answer"));
-  if (wait_for(child) != EXIT_SUCCESS) return std::nullopt;
   if (answer.ends_with('\n')) answer.pop_back();
   return answer;
 }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
@@ -25,11 +27,11 @@ namespace cmd {
 namespace {
 
 constexpr auto kGlobalTable = std::to_array<OptionRow>({
-    {.name = "quiet", .letter = 'q', .help = "warnings and errors only"},
-    {.name = "silent", .letter = 's', .help = "errors only"},
-    {.name = "verbose", .letter = 'v', .help = "more messages"},
-    {.name = "debug", .letter = 'd', .help = "all messages"},
-    {.name = "nocolor", .help = "no colours in messages"},
+    {.name = "quiet", .letter = 'q', .help = "warnings and errors only", .env = "QUIET"},
+    {.name = "silent", .letter = 's', .help = "errors only", .env = "SILENT"},
+    {.name = "verbose", .letter = 'v', .help = "more messages", .env = "VERBOSE"},
+    {.name = "debug", .letter = 'd', .help = "all messages", .env = "DEBUG"},
+    {.name = "nocolor", .help = "no colours in messages", .env = "NOCOLOR"},
     {.name = "config",
      .letter = 'c',
      .kind = OptionKind::text,
@@ -37,6 +39,8 @@ constexpr auto kGlobalTable = std::to_array<OptionRow>({
      .help = "accepted; there is no configuration file"},
     {.name = "version", .help = "print the version"},
     {.name = "help", .letter = 'h', .help = "this text"},
+    // Accepted without effect: it chooses a configuration for building.
+    {.name = "build-config"},
 });
 
 // What tools parse to learn which options they may use: under the names of the programs that this
@@ -57,18 +61,42 @@ const NameRow& name_row(std::string_view program) {
 
 ParsedOptions parse_global(std::span<const char* const> arguments, const std::string& hint) {
   try {
-    return parse_options(kGlobalTable, arguments);
+    return parse_options(kGlobalTable, arguments, {{"APPTAINER_", "SINGULARITY_"}, environ});
   } catch (base::Error& error) {
     throw std::move(error).with_hint(hint);
   }
 }
 
+// APPTAINER_MESSAGELEVEL, a number, asks for more messages than usual; as with Apptainer it cannot
+// ask for fewer.
+void raise_message_level() {
+  const char* level = std::getenv("APPTAINER_MESSAGELEVEL");
+  if (level == nullptr) level = std::getenv("SINGULARITY_MESSAGELEVEL");
+  const std::int64_t number = level == nullptr ? 0 : find_integer(level).value_or(0);
+  if (number >= static_cast<int>(base::LogLevel::debug)) {
+    base::set_log_level(base::LogLevel::debug);
+  } else if (number >= static_cast<int>(base::LogLevel::verbose)) {
+    base::set_log_level(base::LogLevel::verbose);
+  }
+}
+
 void set_messages(const ParsedOptions& global) {
+  raise_message_level();
   if (global.flag("quiet")) base::set_log_level(base::LogLevel::log);
   if (global.flag("silent")) base::set_log_level(base::LogLevel::error);
   if (global.flag("verbose")) base::set_log_level(base::LogLevel::verbose);
   if (global.flag("debug")) base::set_log_level(base::LogLevel::debug);
   if (global.flag("nocolor")) base::set_log_color(false);
+  for (const std::string& warning : global.warnings()) base::log_warning(warning);
+}
+
+// What could not be written must not look like success.
+void flush_output() {
+  errno = 0;
+  std::cout.flush();
+  if (std::fflush(stdout) == 0 && std::cout) return;
+  if (errno != 0) throw base::errno_error(errno, "cannot write to standard output");
+  throw base::error("cannot write to standard output");
 }
 
 void print_help(const std::string& program) {
@@ -132,7 +160,10 @@ int sifrun_main(int argc, char** argv) {
     base::reserve_standard_streams();
     const std::string path = argc > 0 ? argv[0] : "sifrun";
     const std::vector<const char*> arguments(argv + std::min(argc, 1), argv + argc);
-    return run_program(path.substr(path.rfind('/') + 1), arguments, failure_code);
+    const int status = run_program(path.substr(path.rfind('/') + 1), arguments, failure_code);
+    failure_code = kExitFatal;
+    flush_output();
+    return status;
   } catch (const base::Error& error) {
     base::log_fatal(error);
   } catch (const std::exception& problem) {

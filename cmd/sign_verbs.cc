@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // sign and verify: signatures by PEM keys and certificates.
 #include <array>
-#include <charconv>
 #include <cstdlib>
 #include <iomanip>
 #include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -33,7 +33,10 @@ constexpr auto kSignTable = std::to_array<OptionRow>({
      .value = "NUMBER",
      .help = "sign the objects of one group (all groups)"},
     {.name = "sif-id", .letter = 'i', .kind = text, .value = "NUMBER", .help = "sign one object"},
-    {.name = "keyidx", .letter = 'k', .kind = text},
+    {.name = "keyidx",
+     .letter = 'k',
+     .kind = text,
+     .refused = "it chooses a PGP key; give a PEM file: --key private.pem"},
     {.name = "help", .letter = 'h', .help = "this text"},
 });
 constexpr auto kVerifyTable = std::to_array<OptionRow>({
@@ -66,25 +69,24 @@ constexpr auto kVerifyTable = std::to_array<OptionRow>({
     {.name = "all", .letter = 'a', .help = "verify all objects"},
     {.name = "json", .letter = 'j', .help = "print JSON"},
     {.name = "local", .letter = 'l'},
-    {.name = "legacy-insecure"},
-    {.name = "ocsp-verify"},
+    {.name = "legacy-insecure",
+     .refused = "signatures of Singularity before 3.6 do not cover all of an image: sign it anew"},
+    {.name = "ocsp-verify", .refused = "no server is asked about certificates"},
     {.name = "url", .letter = 'u', .kind = text},
     {.name = "help", .letter = 'h', .help = "this text"},
 });
 
-std::optional<std::uint32_t> number_of(const ParsedOptions& parsed, std::string_view option) {
-  const auto& text = parsed.text(option);
-  if (!text) return std::nullopt;
-  std::uint32_t number = 0;
-  const char* const end = text->data() + text->size();
-  const auto [stop, problem] = std::from_chars(text->data(), end, number);
-  if (problem != std::errc() || stop != end)
-    throw base::error("--", option, ": ", base::printable(*text), " is no number");
-  return number;
+std::optional<std::uint32_t> number_of(const Invocation& invocation, const ParsedOptions& parsed,
+                                       std::string_view option) {
+  const std::optional<std::int64_t> number = invocation.integer(parsed, option);
+  if (!number) return std::nullopt;
+  if (!std::in_range<std::uint32_t>(*number))
+    invocation.throw_usage(base::cat("--", option, " ", *number, " is not a possible number"));
+  return static_cast<std::uint32_t>(*number);
 }
 
-sif::SignedPart part_of(const ParsedOptions& parsed) {
-  return {number_of(parsed, "group-id"), number_of(parsed, "sif-id")};
+sif::SignedPart part_of(const Invocation& invocation, const ParsedOptions& parsed) {
+  return {number_of(invocation, parsed, "group-id"), number_of(invocation, parsed, "sif-id")};
 }
 
 base::Error no_pgp(std::string_view option) {
@@ -93,9 +95,7 @@ base::Error no_pgp(std::string_view option) {
 }
 
 sif::SignatureKey verification_key(const ParsedOptions& parsed) {
-  if (parsed.flag("ocsp-verify")) throw base::error("--ocsp-verify is not supported");
-  if (parsed.flag("legacy-insecure"))
-    throw base::error("signatures of Singularity before 3.6 are not supported");
+  parsed.throw_if_refused();
   if (const auto& certificate = parsed.text("certificate")) {
     base::log_info("Verifying image with key material from certificate '", *certificate, "'");
     return sif::SignatureKey::open_certificate(
@@ -157,13 +157,15 @@ int run_sign_verb(const Invocation& invocation) {
     return EXIT_SUCCESS;
   }
   const std::string& path = invocation.only_argument(parsed);
+  const sif::SignedPart part = part_of(invocation, parsed);
   invocation.understood(parsed);
+  parsed.throw_if_refused();
   const auto& file = parsed.text("key");
   if (!file) throw no_pgp("--key private.pem");
   base::log_info("Signing image with key material from '", *file, "'");
   const sif::SignatureKey key = sif::SignatureKey::open_private(*file);
   sif::SifEditor editor(path);
-  sif::sign(editor, part_of(parsed), key);
+  sif::sign(editor, part, key);
   base::log_info("Signature created and applied to image '", path, "'");
   return EXIT_SUCCESS;
 }
@@ -175,10 +177,11 @@ int run_verify_verb(const Invocation& invocation) {
     return EXIT_SUCCESS;
   }
   const std::string& path = invocation.only_argument(parsed);
+  const sif::SignedPart part = part_of(invocation, parsed);
   invocation.understood(parsed);
   const sif::SignatureKey key = verification_key(parsed);
   const sif::SifFile file = sif::open_sif(path);
-  const sif::Verification verification = sif::verify(file, part_of(parsed), key);
+  const sif::Verification verification = sif::verify(file, part, key);
   if (parsed.flag("json")) {
     print_json(file.container, verification);
   } else {

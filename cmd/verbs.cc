@@ -41,6 +41,10 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
      .run = run_cache_verb,
      .help = "list or remove images converted earlier",
      .has_commands = true},
+    {.name = "overlay",
+     .run = run_overlay_verb,
+     .help = "make a folder that keeps a container's changes",
+     .has_commands = true},
     {"inspect", run_inspect_verb, "show labels, scripts and apps of an image"},
     {"slurm-task", run_slurm_verb},
     {"run-help", run_help_verb, "show the help text of an image"},
@@ -52,9 +56,6 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
      .has_commands = true},
     {"help", run_usage_verb, "show the options of a verb"},
     {"version", run_version_verb, "print the version"},
-    {.name = "overlay",
-     .run = refuse_verb,
-     .refused = "a folder serves as overlay: `mkdir FOLDER`, then --overlay FOLDER"},
     {.name = "push",
      .run = refuse_verb,
      .refused = "an image is pushed where it was built: `docker push`"},
@@ -140,6 +141,15 @@ const std::string& Invocation::only_argument(const ParsedOptions& parsed) const 
   const std::size_t count = parsed.positionals().size();
   if (count != 1) throw_usage(base::cat("accepts 1 arg(s), received ", count));
   return parsed.positionals().front();
+}
+
+std::optional<std::int64_t> Invocation::integer(const ParsedOptions& parsed,
+                                                std::string_view option) const {
+  const auto& text = parsed.text(option);
+  if (!text) return std::nullopt;
+  const std::optional<std::int64_t> number = find_integer(*text);
+  if (!number) throw_usage(base::cat("--", option, " ", base::printable(*text), " is no number"));
+  return number;
 }
 
 Invocation Invocation::below() const {

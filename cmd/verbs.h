@@ -3,6 +3,8 @@
 // options and its work are in the file that defines its function.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,6 +38,8 @@ class Invocation {
   [[noreturn]] void throw_usage(const std::string& message) const;
   // The one positional argument; throws a usage error unless there is exactly that.
   const std::string& only_argument(const ParsedOptions& parsed) const;
+  // The number that a text option gives; throws a usage error if it is none.
+  std::optional<std::int64_t> integer(const ParsedOptions& parsed, std::string_view option) const;
   // The command that the first argument names below this one ("instance start").
   Invocation below() const;
   // Failures from here on are not usage errors. Says what parsing had to warn of.
@@ -83,6 +87,8 @@ int run_inspect_verb(const Invocation& invocation);
 int run_help_verb(const Invocation& invocation);
 // cmd/instance_verbs.cc
 int run_instance_verb(const Invocation& invocation);
+// cmd/overlay_verbs.cc
+int run_overlay_verb(const Invocation& invocation);
 // cmd/sign_verbs.cc
 int run_sign_verb(const Invocation& invocation);
 int run_verify_verb(const Invocation& invocation);

@@ -21,6 +21,18 @@ namespace {
 
 // To be counted up when the same image is converted to other files than before.
 constexpr std::string_view kConversion = "sifconv 1 ";
+constexpr std::string_view kElsewhere = "APPTAINER_CACHEDIR names another place";
+
+class RemovedName {
+ public:
+  explicit RemovedName(const std::string& path) : path_(path) {}
+  ~RemovedName() { ::unlink(path_.c_str()); }
+  RemovedName(const RemovedName&) = delete;
+  RemovedName& operator=(const RemovedName&) = delete;
+
+ private:
+  const std::string& path_;
+};
 
 // An image that someone else may change is no image to run.
 void require_private(const std::string& folder) {
@@ -29,7 +41,7 @@ void require_private(const std::string& folder) {
   if (status.st_uid == ::geteuid() && (status.st_mode & 022) == 0) return;
   throw base::error("the cache folder ", base::printable(folder),
                     " belongs to or is writable for other users")
-      .with_hint("APPTAINER_CACHEDIR names another place");
+      .with_hint(std::string(kElsewhere));
 }
 
 void make_private_folder(const std::string& folder) {
@@ -37,7 +49,7 @@ void make_private_folder(const std::string& folder) {
   std::filesystem::create_directories(std::filesystem::path(folder).parent_path(), failure);
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     throw base::errno_error(errno, "cannot make the cache folder ", base::printable(folder))
-        .with_hint("APPTAINER_CACHEDIR names another place");
+        .with_hint(std::string(kElsewhere));
   }
   require_private(folder);
 }
@@ -54,12 +66,25 @@ std::string cache_folder(const std::function<const char*(const char*)>& find_var
   return (own != nullptr && *own != '\0' ? std::string(own) : home) + "/.apptainer/cache";
 }
 
+std::optional<base::Error> find_cache_problem(const std::string& folder) {
+  const std::string images = base::cat(folder, "/", kCachedImages);
+  try {
+    make_private_folder(images);
+  } catch (const base::Error& problem) {
+    return problem;
+  }
+  if (::access(images.c_str(), W_OK | X_OK) == 0) return std::nullopt;
+  return base::errno_error(errno, "cannot write into the cache folder ", base::printable(images))
+      .with_hint(std::string(kElsewhere));
+}
+
 std::string cached_image_path(const std::string& folder, std::string_view identity) {
   const std::string digest = sha256_digest(std::string(kConversion).append(identity));
   return base::cat(folder, "/", kCachedImages, "/", digest.substr(7));
 }
 
-void make_once(const std::string& path, const std::function<void(const std::string& path)>& make) {
+void make_once(const std::string& path,
+               const std::function<void(const std::string& path, const std::string& lock)>& make) {
   if (base::find_status(path)) return;
   const std::size_t slash = path.rfind('/');
   const std::string folder = path.substr(0, slash);
@@ -67,8 +92,8 @@ void make_once(const std::string& path, const std::function<void(const std::stri
   const std::string lock_path = folder + "/." + path.substr(slash + 1) + ".lock";
   const base::UniqueFd lock = base::open_file(lock_path, O_RDWR | O_CREAT, 0600);
   ::flock(lock.get(), LOCK_EX);  // without locks: see the header
-  if (!base::find_status(path)) make(path);
-  ::unlink(lock_path.c_str());
+  const RemovedName removed_while_held(lock_path);
+  if (!base::find_status(path)) make(path, lock_path);
 }
 
 std::vector<CacheEntry> cache_entries(const std::string& folder) {

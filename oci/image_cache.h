@@ -10,9 +10,12 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/error.h"
 
 namespace oci {
 
@@ -27,14 +30,19 @@ inline constexpr std::array<std::string_view, 6> kCacheKinds = {
 std::string cache_folder(const std::function<const char*(const char*)>& find_variable,
                          const std::string& home);
 
+// Why no image can be put into the folder of all kinds; nullopt if one can. Makes what is missing.
+std::optional<base::Error> find_cache_problem(const std::string& folder);
+
 // The cached image whose source is `identity` (digests, or what else tells one image from all
 // others), below `folder`; equal identities give equal paths.
 std::string cached_image_path(const std::string& folder, std::string_view identity);
 
 // The file at `path`, made by `make` unless it is there. Concurrent callers for one path wait for
 // the first; should the file system have no locks, each makes it and the last one's stays, which
-// does no harm, since files appear whole. `make` is given the path to write.
-void make_once(const std::string& path, const std::function<void(const std::string& path)>& make);
+// does no harm, since files appear whole. `make` is given the path to write, and the name of the
+// lock: it is removed afterwards, and by `make` should a signal end the program.
+void make_once(const std::string& path,
+               const std::function<void(const std::string& path, const std::string& lock)>& make);
 
 struct CacheEntry {
   std::string name;

@@ -125,7 +125,10 @@ class Evaluation {
     restore_host_variables();
     set_prompt();
     finish();
-    return interpreter_.variables().environment();
+    std::vector<std::string> environment = interpreter_.variables().environment();
+    for (std::string& entry : forwarded_host_entries(request_))
+      environment.push_back(std::move(entry));
+    return environment;
   }
 
  private:

@@ -41,8 +41,7 @@ std::optional<EnvironmentVariable> split_entry(const std::string& entry) {
 }
 
 bool is_forwarded(const std::string& name, const EnvironmentRequest& request) {
-  if (!shell::is_name(name) || contains(request.withheld, name) || contains(kWithheld, name))
-    return false;
+  if (contains(request.withheld, name) || contains(kWithheld, name)) return false;
   for (const std::string_view prefix : kOwnPrefixes)
     if (name.starts_with(prefix)) return false;
   for (const std::string_view prefix : kInjectionPrefixes)
@@ -92,9 +91,20 @@ std::vector<EnvironmentVariable> forwarded_host_variables(const EnvironmentReque
   if (request.clean) result.push_back({"LANG", "C"});
   for (const std::string& entry : request.host) {
     const std::optional<EnvironmentVariable> variable = split_entry(entry);
-    if (variable && is_forwarded(variable->name, request)) put(&result, *variable);
+    if (variable && shell::is_name(variable->name) && is_forwarded(variable->name, request))
+      put(&result, *variable);
   }
   for (const EnvironmentVariable& variable : request.additional) put(&result, variable);
+  return result;
+}
+
+std::vector<std::string> forwarded_host_entries(const EnvironmentRequest& request) {
+  std::vector<std::string> result;
+  for (const std::string& entry : request.host) {
+    const std::optional<EnvironmentVariable> variable = split_entry(entry);
+    if (variable && !shell::is_name(variable->name) && is_forwarded(variable->name, request))
+      result.push_back(entry);
+  }
   return result;
 }
 

@@ -65,6 +65,9 @@ inline constexpr std::string_view kDefaultPath =
 
 // Host variables that pass, lowest in precedence: a variable which the image sets is not replaced.
 std::vector<EnvironmentVariable> forwarded_host_variables(const EnvironmentRequest& request);
+// Entries of the host that pass although no script can see them, since their names are no shell
+// names: functions that bash exports (BASH_FUNC_module%%=...) and the like.
+std::vector<std::string> forwarded_host_entries(const EnvironmentRequest& request);
 
 // SINGULARITYENV_X < APPTAINERENV_X < evaluated --env-file variables < --env. Warns about names
 // that may not be overridden (HOME).

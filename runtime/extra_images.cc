@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -22,6 +23,10 @@ constexpr const char* kWork = "work";
 bool is_directory(const std::string& path) {
   const std::optional<struct stat> status = base::find_status(path);
   return status && S_ISDIR(status->st_mode);
+}
+
+bool may_write(const std::string& path) {
+  return ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0;
 }
 
 void make_layer_folder(const std::string& path) {
@@ -48,18 +53,18 @@ void ExtraImages::add_overlay(const RunPlan& plan, const OverlaySpec& overlay) {
       overlay.path,     {sif::PartitionType::overlay, 0}, ImageDriver::fuse, plan.unsquash, false,
       plan.cache_folder};
   const bool folder = is_directory(overlay.path);
-  if (folder && overlay.writable) {
-    request.writable = true;
+  request.writable = folder && overlay.writable && may_write(overlay.path);
+  if (request.writable) {
     make_layer_folder(base::cat(overlay.path, "/", kUpper));
     make_layer_folder(base::cat(overlay.path, "/", kWork));
   }
   const std::size_t first = add(request);
   overlays_.push_back({first, request.writable});
-  if (folder) return;
-  if (overlay.writable) {
+  if (overlay.writable && !request.writable) {
     base::log_warning("overlay ", base::printable(overlay.path),
                       " cannot be written to, using it read-only");
   }
+  if (folder) return;
   const std::vector<std::uint32_t> others = images_[first].source.overlays();
   for (std::size_t i = 1; i < others.size(); ++i) {
     request.partition.id = others[i];

@@ -70,6 +70,8 @@ ImageSource ImageSource::open(const ImageRequest& request) {
   ImageSource source;
   const std::optional<struct stat> status = base::find_status(request.path);
   if (status && S_ISDIR(status->st_mode)) {
+    if (::faccessat(AT_FDCWD, request.path.c_str(), X_OK, AT_EACCESS) != 0)
+      throw base::errno_error(errno, "cannot enter the folder ", base::printable(request.path));
     source.directory_ = request.path;
     source.writable_ = request.writable;
   } else {

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """build, pull, and images given to exec by an address: Apptainer's command lines, files, messages and exit codes."""
+import contextlib
 import os
 import pathlib
 import shutil
+import signal
+import socket
 import stat
 import subprocess
 
@@ -168,3 +171,116 @@ def test_registry_end_to_end(call, new_registry, scratch, busybox_tar, tmp_path)
             done = call("exec", uri, "cat", "/srv/replaced", env=login)
             assert (done.returncode, done.stdout) == (0, "new\n") and said in done.stderr, done.stderr
         assert call("build", "b.sif", uri, env=login).returncode == 0
+
+
+def files_below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir() or path.name.startswith("sifrun-"))
+
+
+def engine_that_stops(server):
+    """Answers as a Docker engine whose image never comes; gives the connection that waits for it."""
+    while True:
+        asking = server.accept()[0]
+        asking.settimeout(60)
+        request = b""
+        while b"\r\n\r\n" not in request:
+            request += asking.recv(4096)
+        if b"/json " not in request:
+            asking.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+            return asking
+        number = b'{"Id":"sha256:%s"}' % (b"0" * 64)
+        asking.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(number), number))
+        asking.close()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("line", ["build x.sif IMAGE", "build --sandbox x IMAGE", "pull x.sif IMAGE", "exec IMAGE true", "exec --disable-cache IMAGE true", "instance start IMAGE one"])
+def test_interrupted(line, name, user, sifrun, tmp_path):
+    """Only sifrun gets the signal. It takes sifconv, which waits for the image, with it, and nothing is left."""
+
+    def expect_signals():
+        """A test session in the background has some of them ignored, and children inherit that."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        environment = {"HOME": tmp_path, "TMPDIR": tmp_path, "DOCKER_HOST": f"tcp://127.0.0.1:{server.getsockname()[1]}"}
+        process = user.popen([sifrun, *line.replace("IMAGE", "docker-daemon:bed/busybox:1.0").split()], cwd=tmp_path, env=environment, preexec_fn=expect_signals)
+        waiting = engine_that_stops(server)
+        process.send_signal(getattr(signal, name))
+        assert process.wait(timeout=60) == -getattr(signal, name)
+        with contextlib.suppress(ConnectionResetError):
+            assert waiting.recv(1) == b""  # sifconv has ended
+    assert files_below(tmp_path) == []
+
+
+def test_an_ignored_signal_does_not_end_it(user, sifrun, busybox_tar, tmp_path):
+    """SIGCHLD ignored by the caller neither hides a failure."""
+    done = user.run(["sh", "-c", f"trap '' INT CHLD; {sifrun} build x.sif docker-archive:{busybox_tar} && {sifrun} exec x.sif cat /srv/replaced; {sifrun} build y.sif docker-archive:/no/such; echo $?"],
+                    cwd=tmp_path)
+    assert done.stdout == "new\n255\n", done.stderr
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o000])
+def test_cache_that_cannot_be_written(mode, call, user, busybox_tar, tmp_path):
+    """The image is converted for this run alone; no file of it stays."""
+    home = tmp_path / "home"
+    home.chmod(mode)
+    try:
+        done = call("exec", f"docker-archive:{busybox_tar}", "cat", "/srv/replaced", env={"TMPDIR": tmp_path})
+    finally:
+        home.chmod(0o755)
+    assert (done.returncode, done.stdout) == (0, "new\n"), done.stderr
+    assert "WARNING: cannot make the cache folder " in done.stderr and "for this run alone (APPTAINER_CACHEDIR names another place)" in done.stderr
+    assert files_below(tmp_path) == []
+    (home / ".apptainer").write_text("")
+    assert call("exec", f"docker-archive:{busybox_tar}", "true").returncode == 0
+
+
+def test_output_that_cannot_be_written(user, sifrun, busybox_sif):
+    """What is printed and lost is no success."""
+    for line in (["--version"], ["--help"], ["exec", "--help"], ["sif", "list", busybox_sif], ["inspect", busybox_sif], ["cache", "list"], ["instance", "list"]):
+        done = user.run(["sh", "-c", 'exec "$@" > /dev/full', "sh", sifrun, *line])
+        assert done.returncode == 255 and done.stderr.startswith("FATAL:   cannot write to standard output") and done.stderr.count("\n") == 1, (line, done.stderr)
+
+
+def test_working_directory_that_is_gone(user, sifrun, busybox_tar, tmp_path):
+    done = user.run(["sh", "-c", f"mkdir gone; cd gone; rmdir ../gone; {sifrun} build x.sif docker-archive:{busybox_tar}"], cwd=tmp_path)
+    assert done.returncode == 255 and done.stderr.endswith("FATAL:   cannot write x.sif: the working directory has been removed\n"), done.stderr
+
+
+def test_sandbox_in_place_of_a_link(call, busybox_tar, tmp_path):
+    """The link goes; what it led to stays as it is, modes included."""
+    real = tmp_path / "home/real"
+    (real / "shut").mkdir(parents=True)
+    (real / "shut/file").write_text("mine")
+    (real / "shut").chmod(0o500)
+    (tmp_path / "box").symlink_to(real)
+    assert call("build", "-F", "-s", "box", f"docker-archive:{busybox_tar}").returncode == 0
+    assert (tmp_path / "box/srv/replaced").read_text() == "new\n" and not (tmp_path / "box").is_symlink()
+    assert (real / "shut/file").read_text() == "mine" and stat.S_IMODE((real / "shut").stat().st_mode) == 0o500
+    assert not list(tmp_path.glob(".sandbox*"))
+
+
+@pytest.mark.parametrize("source, name", [("a.tar", "a.tar_latest.sif"), ("a.tar:bed/busybox:1.0", "busybox_1.0.sif"), ("./a.tar:bed/busybox", None)])
+def test_name_of_what_is_pulled(source, name, call, busybox_tar, tmp_path):
+    shutil.copy(busybox_tar, tmp_path / "a.tar")
+    done = call("pull", f"docker-archive:{source}")
+    assert sorted(path.name for path in tmp_path.glob("*.sif")) == ([name] if name else []), done.stderr
+    assert (done.returncode == 0) == (name is not None)
+
+
+@pytest.mark.parametrize("line", ["build small/x.sif IMAGE", "build --sandbox small/x IMAGE", "pull --dir small x.sif IMAGE", "exec IMAGE true", "exec --disable-cache IMAGE true", "instance start IMAGE one"])
+def test_full_disk(line, root, user, sifrun, busybox_tar, tmp_path):
+    """One line, and nothing is left there."""
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=256k,uid={user.uid},mode=755", "none", small], check=True)
+    try:
+        environment = {"HOME": tmp_path / "small", "TMPDIR": tmp_path / "small"}
+        done = user.run([sifrun, "--quiet", *line.replace("IMAGE", f"docker-archive:{busybox_tar}").split()], cwd=tmp_path, env=environment)
+        assert done.returncode == 255 and done.stderr.startswith("FATAL:   ") and done.stderr.splitlines()[0].endswith("No space left on device"), done.stderr
+        assert files_below(small) == []
+    finally:
+        subprocess.run(["umount", small], check=True)

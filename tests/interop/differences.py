@@ -16,6 +16,28 @@ VERBS = {
     "help bogus": "help on what does not exist is a mistake like any other; Apptainer shows its usage and succeeds",
 }
 
+# By a line of overlay_test.py.
+OVERLAYS = {
+    "create dangling": "what is there is not replaced, were it a link to nothing; Apptainer replaces that",
+    "create x.img/": "a folder's name may end in a slash; a file's may not",
+    "cp IMAGE x.sif; create x.sif": "ext3 partitions cannot be mounted, so none is added to a SIF",
+}
+
+# By the name of a script in surroundings_test.py.
+SURROUNDINGS = {
+    "build over a folder": "a folder of the user's is not deleted to make room for a SIF, were it with --force",
+    "build over a dangling link": "what is there is not replaced, were it a link to nothing; Apptainer replaces that",
+    "build in place": "an image is not made from itself: a failure would leave neither",
+    "closed output that is written to": "closed streams are closed for the program, as without a container; Apptainer opens /dev/null in their place",
+    "full output of a list": "what could not be written is no success",
+    "overlay that may not be written to": "it is used read-only, with a warning; Apptainer writes into its owner's folder nevertheless",
+    "folder that is gone, another one chosen": "--pwd counts; Apptainer starts in the home",
+    "folder that is closed": "the program starts in the home, as where the folder cannot be reached; Apptainer dies",
+    "limits too small for Go": "Apptainer itself does not run within them",
+    "quotes in a value of --env": "a value keeps its quotes; Apptainer takes off those at the end alone",
+    "empty image": "it is a mistake; Apptainer takes the working directory for an image",
+}
+
 # By a line of options_test.py.
 OPTIONS = {
     "exec -f --ignore-subuid IMAGE grep NoNewPrivs /proc/self/status": "no program gets rights by starting another, ever; Apptainer allows it in a namespace that maps "

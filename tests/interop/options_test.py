@@ -1,10 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whole command lines of exec, run and test side by side with Apptainer: same exit status, same standard output, but for those in differences.py.
-
-And docs/compatibility.md speaks of every option that Apptainer's own help lists, as the option table has it.
-"""
+"""Whole command lines of exec, run and test side by side with Apptainer: same exit status, same standard output, but for those in differences.py."""
 import os
-import pathlib
 import re
 import shlex
 import shutil
@@ -14,7 +10,6 @@ import pytest
 
 from differences import OPTIONS as DIFFERENT
 
-REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 FOLDERS = "etc tmp home proc sys dev var/tmp root usr/lib mnt srv opt bin"
 DEFINITION = r"""Bootstrap: localimage
 From: {tree}
@@ -276,43 +271,3 @@ def test_options(line, files, apptainer, sifrun):
         results.append(apptainer.command([program, "--silent", *words], cwd="/home/user/wo", stdin=subprocess.DEVNULL))
     reference, done = results
     assert (outcome(done) == outcome(reference)) == (line not in DIFFERENT), (outcome(done), done.stderr, outcome(reference), reference.stderr)
-
-
-def table_of(verb):
-    """The rows `| --flag | yes, differs or refused | ... |` below the heading that names the verb."""
-    text = (REPOSITORY / "docs/compatibility.md").read_text()
-    section = re.search(rf"^## [^\n]*\b{verb}\b[^\n]*\n(.*?)(?=^## |\Z)", text, re.M | re.S)
-    assert section, verb
-    return {name: row[1] for row in re.findall(r"^\| (.*?) \| (yes|differs|refused) \|", section[1], re.M)
-            for name in re.findall(r"--([a-z0-9-]+)", row[0])}
-
-
-@pytest.mark.parametrize("verb", ["exec", "run", "shell", "test"])
-def test_every_option_is_documented(verb, files, apptainer, sifrun):
-    """What Apptainer lists, the document has; what the document says of an option, the program does."""
-    listed = re.findall(r"^ +(?:-\w, |    )--([a-z0-9-]+)( \w+)? {2,}", apptainer.run(verb, "--help").stdout, re.M)
-    assert len(listed) > 60
-    documented = table_of(verb)
-    image = files["IMAGE"]
-    for name, value in listed:
-        assert name in documented, name
-        if name == "help":
-            continue
-        words = [f"--{name}=none" if value else f"--{name}", "--dry-run", str(image), "true"]
-        done = apptainer.command([sifrun, verb, *words])
-        assert "unknown option" not in done.stderr, name
-        assert (f"--{name} is not supported" in done.stderr) == (documented[name] == "refused"), (name, done.stderr)
-
-
-def test_every_verb_is_documented(apptainer, sifrun):
-    """A verb is refused, in one line, exactly where the document says so."""
-    text = (REPOSITORY / "docs/compatibility.md").read_text()
-    rows = {verb: status for names, status in re.findall(r"^\| (`[^|]*`) \| (yes|differs|refused) \|", text, re.M)
-            for verb in re.findall(r"`([a-z-]+)`", names)}
-    listed = re.findall(r"^  ([a-z-]+)  ", apptainer.run("--help").stdout.split("Available Commands")[1], re.M)
-    assert len(listed) > 25
-    for verb in listed:
-        assert verb in rows, verb
-        done = apptainer.command([sifrun, verb, "--help"])
-        assert done.returncode == 0, (verb, done.stderr)
-        assert (f"{verb} is not supported" in done.stdout) == (rows[verb] == "refused"), (verb, done.stdout)

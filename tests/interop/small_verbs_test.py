@@ -17,11 +17,11 @@ export APPTAINER_CACHEDIR="$HOME/verbs"
 CACHE = ["list", "list -v", "list -T oci-tmp", "list --type=blob -v", "list -T library,net --verbose", "list -T all", "list --bogus",
          "clean -n", "clean -n -D 30", "clean --dry-run --days=1 --type blob", "clean -n -T oci-tmp,net", "clean -n -D -1", "clean -D x", "clean -a",
          "clean", "clean -f -D 30", "clean -T net", "clean --force", "bogus", "--help", "list --help", ""]
-HELP = ["", "help", "help exec", "help run no-such-image", "help instance start", "help cache clean", "help push", "help keys", "help help", "help bogus",
+HELP = ["", "help", "help exec", "help run no-such-image", "help instance start", "help cache clean", "help push", "help overlay", "help overlay create", "overlay", "overlay --help", "overlay bogus", "overlay --bogus", "overlay create -h", "help keys", "help help", "help bogus",
         "exec --help", "instance stop --help", "cache clean -h", "sif list --help", "version --help", "bogus", "--bogus", "cache --bogus", "sif --bogus",
         "instance --bogus", "instance", "sif"]
 REFUSED = ["push x y", "key list", "keys newpair", "keyserver list", "remote login", "registry login x", "search x", "delete x", "capability list", "caps avail",
-           "config global", "oci run x", "plugin list", "checkpoint list", "completion bash", "buildcfg", "confgen x", "overlay create --size 64 x.img"]
+           "config global", "oci run x", "plugin list", "checkpoint list", "completion bash", "buildcfg", "confgen x"]
 
 
 @pytest.fixture

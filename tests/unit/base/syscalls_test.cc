@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -33,6 +36,21 @@ TEST(FindFile, AbsenceIsNoError) {
   EXPECT_FALSE(find_status("/nonexistent").has_value());
   EXPECT_FALSE(find_small_file("/nonexistent").has_value());
   EXPECT_FALSE(find_link_target("/dev/null").has_value());
+}
+
+// As if it had ended between the opening and the reading.
+TEST(FindSmallFile, OfAProcessThatHasEndedIsAbsent) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  const UniqueFd opened = open_file(cat("/proc/", child, "/stat"), O_RDONLY);
+  const std::string path = cat("/proc/self/fd/", opened.get());
+  EXPECT_TRUE(find_small_file(path).has_value());
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  EXPECT_FALSE(find_small_file(path).has_value());
 }
 
 TEST(PreadExactly, SaysWhereATruncatedFileEnds) {

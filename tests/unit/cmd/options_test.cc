@@ -103,8 +103,15 @@ TEST(Options, ListsSplitAtCommas) {
   EXPECT_THAT(parse({"-S", "\"/a,x\",\"q\"\"q\""}).values("scratch"), ElementsAre("/a,x", "q\"q"));
 }
 
+TEST(Options, AnEmptyListHasNoValue) {
+  EXPECT_THAT(parse({"-S", "", "-S", "/a"}).values("scratch"), ElementsAre("/a"));
+  EXPECT_THAT(parse({"-S", "/a,,/b"}).values("scratch"), ElementsAre("/a", "", "/b"));
+}
+
 TEST(Options, AssignmentsWithOneEqualsSignKeepTheirCommas) {
   EXPECT_THAT(parse({"--env", "A=1,2"}).values("env"), ElementsAre("A=1,2"));
+  EXPECT_THAT(parse({"--env", "\"A=1,2\""}).values("env"), ElementsAre("A=1,2"));
+  EXPECT_THAT(parse({"--env", "A=\"1\""}).values("env"), ElementsAre("A=\"1\""));
   EXPECT_THAT(parse({"--env", "A=1,B=2", "--env=C="}).values("env"),
               ElementsAre("A=1", "B=2", "C="));
 }
@@ -135,6 +142,10 @@ TEST(Options, FirstKeyWinsAndEmptyValuesAreAbsent) {
   EXPECT_EQ(parse({}, {"APPTAINER_TARGET_CWD=/t", "APPTAINER_CWD=/c"}).text("cwd"), "/c");
   EXPECT_EQ(parse({}, {"APPTAINER_TARGET_CWD=/t", "APPTAINER_CWD="}).text("cwd"), "/t");
   EXPECT_FALSE(parse({}, {"APPTAINER_CONTAIN="}).flag("contain"));
+  const ParsedOptions hidden = parse({}, {"SINGULARITY_CONTAIN=1", "APPTAINER_CONTAIN="});
+  EXPECT_FALSE(hidden.flag("contain"));
+  EXPECT_EQ(hidden.warnings().size(), 1u);
+  EXPECT_TRUE(parse({}, {"SINGULARITY_CONTAIN=", "APPTAINER_CONTAIN=1"}).flag("contain"));
 }
 
 TEST(Options, BindsOfTheEnvironmentComeAfterThoseOfTheLine) {
@@ -155,6 +166,22 @@ TEST(Options, UsageErrorsNameTheOption) {
   EXPECT_EQ(failure({"--env", "A"}), "--env: A must be of the form KEY=VALUE");
   EXPECT_EQ(failure({"-S", "\"a"}), "-S: a double quote is not closed");
   EXPECT_EQ(failure({"-S", "\"a\"b"}), "-S: text follows a closing double quote");
+}
+
+TEST(Options, IntegersOfEveryBase) {
+  EXPECT_EQ(find_integer("64"), 64);
+  EXPECT_EQ(find_integer("-5"), -5);
+  EXPECT_EQ(find_integer("+5"), 5);
+  EXPECT_EQ(find_integer("0"), 0);
+  EXPECT_EQ(find_integer("0x40"), 64);
+  EXPECT_EQ(find_integer("-0X40"), -64);
+  EXPECT_EQ(find_integer("0100"), 64);
+  EXPECT_EQ(find_integer("0o100"), 64);
+  EXPECT_EQ(find_integer("0b1000000"), 64);
+  EXPECT_EQ(find_integer("9223372036854775807"), 9223372036854775807);
+  for (const char* text : {"", "-", "x", "1e3", "1 ", " 1", "0x", "08", "0b2", "--5", "-+5", "1.5",
+                           "9223372036854775808", "99999999999999999999"})
+    EXPECT_EQ(find_integer(text), std::nullopt) << text;
 }
 
 TEST(Options, AskingForAnAbsentRowIsAProgrammingError) {

@@ -59,7 +59,7 @@ TEST_F(MakeOnceTest, IsCalledByOneOfManyAtATime) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
     threads.emplace_back([&] {
-      make_once(path, [&](const std::string& target) {
+      make_once(path, [&](const std::string& target, const std::string&) {
         ++calls;
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
         std::ofstream(target) << "content";
@@ -75,8 +75,15 @@ TEST_F(MakeOnceTest, IsCalledByOneOfManyAtATime) {
 
 TEST_F(MakeOnceTest, IsTriedAgainAfterAFailure) {
   const std::string path = folder_ + "/c/file";
-  EXPECT_THROW(make_once(path, [](const std::string&) { throw base::error("no"); }), base::Error);
-  make_once(path, [](const std::string& target) { std::ofstream(target) << "content"; });
+  const auto fail = [](const std::string&, const std::string& lock) {
+    EXPECT_TRUE(std::filesystem::exists(lock));
+    throw base::error("no");
+  };
+  EXPECT_THROW(make_once(path, fail), base::Error);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ + "/c"));
+  make_once(path, [](const std::string& target, const std::string&) {
+    std::ofstream(target) << "content";
+  });
   EXPECT_TRUE(std::filesystem::exists(path));
 }
 
@@ -84,7 +91,7 @@ TEST_F(MakeOnceTest, RefusesAFolderThatOthersMayWrite) {
   std::filesystem::create_directory(folder_ + "/c");
   ASSERT_EQ(::chmod((folder_ + "/c").c_str(), 0777), 0);
   try {
-    make_once(folder_ + "/c/file", [](const std::string&) { ADD_FAILURE(); });
+    make_once(folder_ + "/c/file", [](const std::string&, const std::string&) { ADD_FAILURE(); });
     ADD_FAILURE() << "no error";
   } catch (const base::Error& error) {
     EXPECT_THAT(error.what(), EndsWith("belongs to or is writable for other users"));

@@ -30,6 +30,23 @@ TEST(HostEnvironment, WithholdsWhatTheContainerDecides) {
   EXPECT_EQ(forwarded_host_variables(request), (Variables{{"FOO", "bar"}, {"MULTI", "a\nb"}}));
 }
 
+TEST(HostEnvironment, EntriesWithNamesThatScriptsCannotSee) {
+  EnvironmentRequest request;
+  request.withheld = {"x.y"};
+  request.host = {"BASH_FUNC_ml%%=() { :; }",
+                  "a.b=",
+                  "x.y=1",
+                  "FOO=bar",
+                  "=x",
+                  "no equals",
+                  "APPTAINERENV_A-B=1",
+                  "SINGULARITY_x.y=1"};
+  EXPECT_EQ(forwarded_host_entries(request),
+            (std::vector<std::string>{"BASH_FUNC_ml%%=() { :; }", "a.b="}));
+  request.clean = true;
+  EXPECT_TRUE(forwarded_host_entries(request).empty());
+}
+
 TEST(HostEnvironment, CleanKeepsTerminalAndProxies) {
   EnvironmentRequest request;
   request.clean = true;
