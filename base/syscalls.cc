@@ -69,6 +69,11 @@ std::optional<struct stat> find_status(const std::string& path, bool follow_syml
   throw errno_error(errno, "cannot stat ", printable(path));
 }
 
+bool is_same_file(const std::string& path, const std::string& other) {
+  const auto one = find_status(path), two = find_status(other);
+  return one && two && one->st_dev == two->st_dev && one->st_ino == two->st_ino;
+}
+
 std::size_t read_up_to(int fd, std::span<std::byte> out, std::string_view name) {
   std::size_t done = 0;
   while (done < out.size()) {

@@ -26,6 +26,8 @@ std::optional<UniqueFd> find_file(const std::string& path, int flags);
 struct stat file_status(int fd, std::string_view name);
 // lstat(2)/stat(2); nullopt for ENOENT and ENOTDIR only.
 std::optional<struct stat> find_status(const std::string& path, bool follow_symlink = true);
+// By device and inode; false where one is missing.
+bool is_same_file(const std::string& path, const std::string& other);
 
 // Reads until `out` is full or end of file; gives the count read.
 std::size_t read_up_to(int fd, std::span<std::byte> out, std::string_view name);

@@ -167,6 +167,8 @@ std::string digest_of_file(int fd, const std::string& name) {
 void add_object(const ParsedOptions& parsed) {
   sif::NewObject object = new_object(parsed);
   const std::string& path = parsed.positionals()[1];
+  if (base::is_same_file(path, parsed.positionals()[0]))  // it would never come to its end
+    throw base::error("cannot add ", base::printable(path), " to itself");
   const base::UniqueFd content = base::open_file(path, O_RDONLY);
   if (object.type == sif::DataType::oci_root_index || object.type == sif::DataType::oci_blob)
     object.extra = digest_of_file(content.get(), base::printable(path));

@@ -32,10 +32,7 @@ constexpr mode_t kImageMode = 0755;  // an image can be started like a program
 
 // Standard input may be the old DEST's file too, but only a name can be lost.
 void refuse_same_file(const SifconvRequest& request) {
-  const auto source = base::find_status(request.source.path);
-  const auto destination = base::find_status(request.destination);
-  if (source && destination && source->st_dev == destination->st_dev &&
-      source->st_ino == destination->st_ino)
+  if (base::is_same_file(request.source.path, request.destination))
     throw base::error("SOURCE and DEST are the same file: ", base::printable(request.destination));
 }
 

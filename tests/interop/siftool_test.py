@@ -78,6 +78,18 @@ def test_apptainer_reads_what_we_wrote(apptainer, sifrun, user, busybox_sif, tmp
         assert done.stdout == "new\n", done.stderr
 
 
+def test_a_file_is_not_added_to_itself(user, sifrun, busybox_sif, tmp_path):
+    """siftool does that until the disk is full."""
+    image = tmp_path / "x.sif"
+    shutil.copy(busybox_sif, image)
+    image.chmod(0o666)
+    (tmp_path / "link").symlink_to(image)
+    before = image.read_bytes()
+    done = user.run([sifrun, "sif", "add", "--datatype", "7", image, tmp_path / "link"])
+    assert done.returncode == 255 and "to itself" in done.stderr
+    assert image.read_bytes() == before
+
+
 def test_failed_change_leaves_the_file(user, sifrun, busybox_sif, tmp_path):
     """The object does not fit below the limit for files: nothing of it remains."""
     image, big = tmp_path / "image.sif", tmp_path / "big"
