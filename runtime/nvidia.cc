@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include "base/text.h"
 #include "runtime/nvidia_devices.h"
@@ -54,6 +55,23 @@ std::vector<HostLibrary> filtered(std::vector<HostLibrary> libraries,
   return libraries;
 }
 
+// Where an image may keep libraries; what lies below /lib there is the same or no place for these.
+std::vector<std::string> image_library_directories(const LibraryAbi& abi) {
+  std::vector<std::string> directories = base::split(abi.directories, ' ');
+  std::erase_if(directories, [](const std::string& path) { return !path.starts_with("/usr/"); });
+  return directories;
+}
+
+bool is_older_kernel(std::string_view release, unsigned major, unsigned minor) {
+  std::array<unsigned, 2> numbers{};
+  const char *at = release.data(), *const end = at + release.size();
+  for (unsigned& number : numbers) {
+    at = std::from_chars(at, end, number).ptr;
+    if (at != end) ++at;
+  }
+  return std::pair(numbers[0], numbers[1]) < std::pair(major, minor);
+}
+
 class AdditionsBuilder {
  public:
   AdditionsBuilder(const RootTree& host, const NvidiaRequest& request, const NvidiaDriver& driver,
@@ -68,6 +86,7 @@ class AdditionsBuilder {
   void add_programs();
   void add_sockets();
   void add_configs();
+  void add_back_ends(const std::vector<HostLibrary>& libraries, const LibraryAbi* abi);
   void add_firmware();
   void add_variables(const std::vector<NvidiaGpu>& gpus, const VisibleDevices& selection);
 
@@ -104,20 +123,42 @@ void AdditionsBuilder::add_sockets() {
 }
 
 void AdditionsBuilder::add_configs() {
-  for (const DriverFileRow& row : driver_configs()) {
-    if (!shares(row.capabilities, capabilities_)) continue;
-    const std::string directory(parent_path(row.name));
-    const bool visual = !shares(row.capabilities, compute);
+  const LibraryAbi* const abi = native_abi();
+  for (const DriverConfigRow& row : driver_configs()) {
+    if (abi == nullptr || !shares(row.capabilities, capabilities_)) continue;
+    const std::string directory(parent_path(row.path));
+    std::vector<std::string> needs;
+    if (!row.reader.empty()) needs.push_back(directory);
+    for (const std::string& place : image_library_directories(*abi))
+      if (!row.reader.empty()) needs.push_back(base::cat(place, "/", row.reader));
     for (const std::string& name : tree_.list(directory)) {
-      if (!matches_star(base_name(row.name), name)) continue;
+      if (!matches_star(base_name(row.path), name)) continue;
       const std::string path = directory + "/" + name;
       if (const std::optional<std::string> file = tree_.resolve(path))
-        out_.binds.push_back({tree_.outside(*file), path, true, false, visual});
+        out_.binds.push_back({tree_.outside(*file), path, true, false, needs});
     }
   }
 }
 
-// The kernel loads it from the host's own tree; programs only look whether it is there.
+// Wherever the image keeps the library that loads them.
+void AdditionsBuilder::add_back_ends(const std::vector<HostLibrary>& libraries,
+                                     const LibraryAbi* abi) {
+  for (const DriverBackEndRow& row : driver_back_ends()) {
+    const auto library = std::ranges::find(libraries, row.of, &HostLibrary::name);
+    if (abi == nullptr || library == libraries.end() || !shares(row.capabilities, capabilities_))
+      continue;
+    for (const std::string& place : image_library_directories(*abi)) {
+      out_.binds.push_back({library->file,
+                            base::cat(place, "/", row.name),
+                            true,
+                            true,
+                            {base::cat(place, "/", row.reader)}});
+    }
+  }
+}
+
+// Kernels before 5.7 load it from the root of the process that opens a GPU first, later ones from
+// the host's own: then it is shown for programs that look whether it is there.
 void AdditionsBuilder::add_firmware() {
   if (driver_.version.empty() || !shares(capabilities_, utility | compute)) return;
   struct utsname names {};
@@ -135,8 +176,10 @@ void AdditionsBuilder::add_firmware() {
     const std::string path = base::cat(place, "/nvidia/", driver_.version);
     const std::optional<std::string> directory = tree_.resolve(path);
     if (!directory) continue;
-    out_.binds.push_back({tree_.outside(*directory),
-                          base::cat("/lib/firmware/nvidia/", driver_.version), true, true, true});
+    HostBind bind{tree_.outside(*directory), base::cat("/lib/firmware/nvidia/", driver_.version)};
+    bind.gives_way = true;
+    if (!is_older_kernel(names.release, 5, 7)) bind.needs = {"/lib/firmware/nvidia"};
+    out_.binds.push_back(std::move(bind));
     return;
   }
 }
@@ -236,6 +279,8 @@ HostAdditions nvidia_additions(const RootTree& host, const NvidiaRequest& reques
   builder.add_programs();
   builder.add_sockets();
   builder.add_configs();
+  builder.add_back_ends(out.libraries, native_abi());
+  builder.add_back_ends(out.libraries32, compat_abi());
   builder.add_firmware();
   builder.add_variables(gpus, selection);
   if (host.is_directory("/usr/lib/wsl/drivers"))
