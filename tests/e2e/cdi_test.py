@@ -188,6 +188,7 @@ HOSTILE = {
     "deep-edits.json": ('{"devices": ' * 5000, "nesting deeper than 32 levels"),
     "many.json": (json.dumps(spec(*(device(f"d{i % 60000}", env=["A=b"]) for i in range(60001)))), "device d0 stands there twice"),
     "cut.json": ('{"cdiVersion": "0.5.0", ', "no valid JSON at byte"),
+    "overflow.json": ('{"cdiVersion": 1e99999}', "a number is out of range"),
     "bytes.json": ("\x00\x01\x02", "no valid JSON at byte"),
     "number.json": ("7", "expected an object, found number"),
     "kinds.json": (json.dumps(spec(device("a", env=["A=b"]), kind=["x"])), "top level.kind: expected a text, found array"),
