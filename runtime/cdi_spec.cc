@@ -164,7 +164,7 @@ CdiDeviceNode SpecParser::node(const json& value, std::string_view where) const 
   check_object(
       value, where,
       {"path", "hostPath", "type", "major", "minor", "fileMode", "permissions", "uid", "gid"});
-  CdiDeviceNode out{text(value, "path", where, true), text(value, "hostPath", where)};
+  CdiDeviceNode out{text(value, "path", where, true), text(value, "hostPath", where), {}};
   if (out.host_path.empty()) {
     out.host_path = out.path;
   } else {

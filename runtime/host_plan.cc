@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/host_plan.h"
 
+#include <sys/utsname.h>
+
 #include <algorithm>
 
 #include "base/text.h"
@@ -142,8 +144,10 @@ void add_host_features(const HostFeatures& features, RunPlan& plan) {
     return device.starts_with("nvidia.com/");
   });
   if (!described || features.nvidia == GpuMode::required) {
-    all.append(nvidia_additions(
-        host, {features.nvidia, features.compat32, environment, features.nvidia_root}));
+    struct utsname names {};
+    ::uname(&names);
+    all.append(nvidia_additions(host, {features.nvidia, features.compat32, environment,
+                                       features.nvidia_root, names.release}));
   }
   if (features.rocm) all.append(rocm_additions(host, environment));
   // Who has GPUs or is one of several may talk to other machines.

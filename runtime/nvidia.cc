@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/nvidia.h"
 
-#include <sys/utsname.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -26,6 +24,7 @@ constexpr std::array<std::string_view, 6> kPassing = {
     "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE",
 };
 constexpr std::string_view kDriverContainer = "/run/nvidia/driver";
+constexpr std::string_view kShareOfDriver = "/usr/local/nvidia/share/";
 constexpr std::string_view kDefaultMpsDirectory = "/tmp/nvidia-mps";
 
 // NVIDIA_DRIVER_CAPABILITIES; unset means everything, as with Apptainer's --nv.
@@ -56,8 +55,9 @@ std::vector<HostLibrary> filtered(std::vector<HostLibrary> libraries,
 }
 
 // Where an image may keep libraries; what lies below /lib there is the same or no place for these.
-std::vector<std::string> image_library_directories(const LibraryAbi& abi) {
-  std::vector<std::string> directories = base::split(abi.directories, ' ');
+std::vector<std::string> image_library_directories(const LibraryAbi* abi) {
+  std::vector<std::string> directories;
+  if (abi != nullptr) directories = base::split(abi->directories, ' ');
   std::erase_if(directories, [](const std::string& path) { return !path.starts_with("/usr/"); });
   return directories;
 }
@@ -92,6 +92,8 @@ class AdditionsBuilder {
 
  private:
   void add_visible_devices(const std::vector<NvidiaGpu>& gpus, const VisibleDevices& selection);
+  void add_config(const DriverConfigRow& row, const std::string& from, const std::string& to,
+                  const std::vector<std::string>& needs);
 
   const RootTree& host_;
   const RootTree tree_;
@@ -111,6 +113,7 @@ void AdditionsBuilder::add_programs() {
 void AdditionsBuilder::add_sockets() {
   for (const DriverFileRow& row : driver_sockets()) {
     if (!shares(row.capabilities, capabilities_)) continue;
+    if (!row.sign.empty() && !host_.exists(row.sign)) continue;
     if (const std::optional<std::string> path = host_.resolve(row.name))
       out_.binds.push_back({host_.outside(*path), std::string(row.name)});
   }
@@ -123,20 +126,31 @@ void AdditionsBuilder::add_sockets() {
 }
 
 void AdditionsBuilder::add_configs() {
-  const LibraryAbi* const abi = native_abi();
+  const std::vector<std::string> places = image_library_directories(native_abi());
   for (const DriverConfigRow& row : driver_configs()) {
-    if (abi == nullptr || !shares(row.capabilities, capabilities_)) continue;
+    if (!shares(row.capabilities, capabilities_)) continue;
     const std::string directory(parent_path(row.path));
     std::vector<std::string> needs;
-    if (!row.reader.empty()) needs.push_back(directory);
-    for (const std::string& place : image_library_directories(*abi))
-      if (!row.reader.empty()) needs.push_back(base::cat(place, "/", row.reader));
-    for (const std::string& name : tree_.list(directory)) {
-      if (!matches_star(base_name(row.path), name)) continue;
-      const std::string path = directory + "/" + name;
-      if (const std::optional<std::string> file = tree_.resolve(path))
-        out_.binds.push_back({tree_.outside(*file), path, true, false, needs});
+    if (!row.reader.empty()) {
+      needs.push_back(directory);
+      for (const std::string& place : places) needs.push_back(base::cat(place, "/", row.reader));
     }
+    add_config(row, directory, directory, needs);
+    // The same below the prefix of drivers that a cloud's machines come with.
+    constexpr std::string_view kShare = "/usr/share/";
+    if (directory.starts_with(kShare))
+      add_config(row, base::cat(kShareOfDriver, directory.substr(kShare.size())), directory, needs);
+  }
+}
+
+void AdditionsBuilder::add_config(const DriverConfigRow& row, const std::string& from,
+                                  const std::string& to, const std::vector<std::string>& needs) {
+  const std::string pattern(base_name(row.path));
+  const bool is_name = pattern.find('*') == std::string::npos;  // and so needs no look at others
+  for (const std::string& name : is_name ? std::vector{pattern} : tree_.list(from)) {
+    if (!matches_star(pattern, name)) continue;
+    if (const std::optional<std::string> file = tree_.resolve(base::cat(from, "/", name)))
+      out_.binds.push_back({tree_.outside(*file), base::cat(to, "/", name), true, false, needs});
   }
 }
 
@@ -145,9 +159,8 @@ void AdditionsBuilder::add_back_ends(const std::vector<HostLibrary>& libraries,
                                      const LibraryAbi* abi) {
   for (const DriverBackEndRow& row : driver_back_ends()) {
     const auto library = std::ranges::find(libraries, row.of, &HostLibrary::name);
-    if (abi == nullptr || library == libraries.end() || !shares(row.capabilities, capabilities_))
-      continue;
-    for (const std::string& place : image_library_directories(*abi)) {
+    if (library == libraries.end() || !shares(row.capabilities, capabilities_)) continue;
+    for (const std::string& place : image_library_directories(abi)) {
       out_.binds.push_back({library->file,
                             base::cat(place, "/", row.name),
                             true,
@@ -161,14 +174,12 @@ void AdditionsBuilder::add_back_ends(const std::vector<HostLibrary>& libraries,
 // the host's own: then it is shown for programs that look whether it is there.
 void AdditionsBuilder::add_firmware() {
   if (driver_.version.empty() || !shares(capabilities_, utility | compute)) return;
-  struct utsname names {};
-  ::uname(&names);
   std::vector<std::string> places;
   if (const auto custom = host_.read("/sys/module/firmware_class/parameters/path"))
     places.push_back(custom->substr(0, custom->find('\n')));
   for (const std::string_view place : firmware_directories()) {
     std::string path(place);
-    if (path.ends_with('%')) path.replace(path.size() - 1, 1, names.release);
+    if (path.ends_with('%')) path.replace(path.size() - 1, 1, request_.kernel_release);
     places.push_back(path);
   }
   for (const std::string& place : places) {
@@ -178,7 +189,7 @@ void AdditionsBuilder::add_firmware() {
     if (!directory) continue;
     HostBind bind{tree_.outside(*directory), base::cat("/lib/firmware/nvidia/", driver_.version)};
     bind.gives_way = true;
-    if (!is_older_kernel(names.release, 5, 7)) bind.needs = {"/lib/firmware/nvidia"};
+    if (!is_older_kernel(request_.kernel_release, 5, 7)) bind.needs = {"/lib/firmware/nvidia"};
     out_.binds.push_back(std::move(bind));
     return;
   }
@@ -262,7 +273,7 @@ HostAdditions nvidia_additions(const RootTree& host, const NvidiaRequest& reques
   }
   const DriverCapability capabilities = wanted_capabilities(request, out);
   const bool want32 = shares(capabilities, compat32);
-  const std::optional<NvidiaDriver> driver = find_host_driver(host, request, version, want32);
+  std::optional<NvidiaDriver> driver = find_host_driver(host, request, version, want32);
   if (!driver) {
     warn_of_absence(host, request, version, out);
     return out;
@@ -273,8 +284,8 @@ HostAdditions nvidia_additions(const RootTree& host, const NvidiaRequest& reques
         "loaded?");
   }
   out.nvidia_version = driver->version;
-  out.libraries = filtered(driver->libraries, capabilities);
-  out.libraries32 = filtered(driver->libraries32, capabilities);
+  out.libraries = filtered(std::move(driver->libraries), capabilities);
+  out.libraries32 = filtered(std::move(driver->libraries32), capabilities);
   AdditionsBuilder builder(host, request, *driver, capabilities, out);
   builder.add_programs();
   builder.add_sockets();

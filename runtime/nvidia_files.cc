@@ -104,6 +104,7 @@ constexpr auto kPrograms = std::to_array<DriverFileRow>({
 constexpr auto kSockets = std::to_array<DriverFileRow>({
     {"/run/nvidia-persistenced/socket", utility},
     {"/run/nvidia-fabricmanager/socket", utility},
+    {"/run/udev", compute, "/dev/nvidia-fs0"},  // GPUDirect Storage asks it what disks there are
 });
 
 constexpr std::string_view kEgl = "libEGL.so.1", kVulkan = "libvulkan.so.1", kXServer = "xorg";

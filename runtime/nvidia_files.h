@@ -49,6 +49,7 @@ std::span<const DriverLinkRow> driver_links();
 struct DriverFileRow {
   std::string_view name;
   DriverCapability capabilities;
+  std::string_view sign{};  // what the host must have, too
 };
 std::span<const DriverFileRow> driver_programs();  // names, for /usr/bin
 std::span<const DriverFileRow> driver_sockets();   // paths, as in the container

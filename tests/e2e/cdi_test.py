@@ -9,7 +9,7 @@ import os
 import pytest
 
 from beds import nvidia
-from nvidia_test import NODES, driver, probe_sif, with_nodes  # noqa: F401 (fixtures)
+from nvidia_test import NODES, compat_sif, driver, probe_sif, with_nodes  # noqa: F401 (fixtures)
 
 FOLDERS = {32: "/usr/lib/i386-linux-gnu", 64: "/usr/lib/x86_64-linux-gnu"}
 
@@ -113,15 +113,10 @@ def test_hooks_are_imitated_or_named(run, gpu_spec, tmp_path, driver):  # noqa: 
     assert ["disable-device" in skipped[0], "chmod --mode 755" in skipped[1], len(skipped)] == [True, True, 2], done.stderr
 
 
-def test_a_newer_compatibility_library_of_the_image_is_used(user, sifrun, gpu_spec, tmp_path, sifconv, driver):  # noqa: F811
-    from beds import images
-    from conftest import convert
-    layer = images.busybox_layer().folder("usr").folder("usr/local").folder("usr/local/cuda").folder("usr/local/cuda/compat")
-    layer.file("usr/local/cuda/compat/libcuda.so.999.1", "")
-    image = convert(sifconv, user, images.write_docker20(tmp_path / "compat.tar", [layer.bytes()], Env=["PATH=/bin"]), tmp_path / "compat.sif")
+def test_a_newer_compatibility_library_of_the_image_is_used(user, sifrun, gpu_spec, tmp_path, compat_sif):  # noqa: F811
     write(tmp_path, gpu_spec)
-    command = [sifrun, "exec", "--contain", "--cdi-dirs", tmp_path, "--device", "nvidia.com/gpu=0", image, "sh", "-c", "echo $LD_LIBRARY_PATH"]
-    assert user.run(command).stdout.startswith("/usr/local/cuda/compat:")
+    command = [sifrun, "exec", "--contain", "--cdi-dirs", tmp_path, "--device", "nvidia.com/gpu=0", compat_sif, "sh", "-c", "echo $LD_LIBRARY_PATH"]
+    assert user.run(command).stdout.startswith("/usr/local/cuda/compat:/.singularity.d/libs")
 
 
 def test_fields_that_need_privileges_are_named(run, tmp_path):

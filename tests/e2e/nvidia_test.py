@@ -57,6 +57,15 @@ def probe_sif(driver, sifconv, user, scratch, sif_folder):
     return convert(sifconv, user, archive, sif_folder / "probe.sif")
 
 
+@pytest.fixture(scope="session")
+def compat_sif(sifconv, user, scratch, sif_folder):
+    """With CUDA's forward-compatibility package of a newer driver than any host has."""
+    layer = images.busybox_layer().folder("usr").folder("usr/local").folder("usr/local/cuda-99").folder("usr/local/cuda-99/compat")
+    layer.file("usr/local/cuda-99/compat/libcuda.so.999.1", "").symlink("usr/local/cuda", "cuda-99")
+    archive = images.write_docker20(scratch / "compat.tar", [layer.bytes()], Env=["PATH=/bin"])
+    return convert(sifconv, user, archive, sif_folder / "compat.sif")
+
+
 @pytest.fixture
 def gpu(user, sifrun, driver, image):
     """Runs in the container with the driver in reach."""
@@ -100,6 +109,12 @@ def test_search_path_ends_with_the_driver(gpu):
     assert gpu("sh", "-c", "echo $LD_LIBRARY_PATH").stdout == LIBS + "\n"
     env = {"SINGULARITYENV_LD_LIBRARY_PATH": "/mine"}
     assert gpu("sh", "-c", "echo $LD_LIBRARY_PATH", env=env).stdout == f"/mine:{LIBS}\n"
+
+
+def test_a_newer_compatibility_library_of_the_image_is_first(user, sifrun, driver, compat_sif):
+    for option, front in (("--nv", "/usr/local/cuda/compat:"), ("--no-nv", "")):
+        done = user.run([sifrun, "exec", option, compat_sif, "sh", "-c", "echo $LD_LIBRARY_PATH"], env={"SIFRUN_NV_ROOT": driver})
+        assert done.stdout == f"{front}{LIBS}\n", done.stderr
 
 
 def test_files_are_read_only(gpu):
