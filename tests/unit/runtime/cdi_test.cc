@@ -131,7 +131,7 @@ TEST(CdiSpec, NestingIsLimitedBeforeAnythingIsBuilt) {
   EXPECT_THAT(parse_failure(std::string(1 << 20, '[')), HasSubstr("nesting deeper than 32"));
   // Brackets within texts are none.
   EXPECT_EQ(parse_failure(spec(R"("devices": [{"name": "a", "containerEdits": {"env":
-      ["A=[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["[[[[[[[[[[\"]}}])")),
+      ["A=[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"[[[[[[[[[[\\"]}}])")),
             "");
 }
 
