@@ -6,17 +6,35 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace base {
+
+// As operator<< would. A stream costs more than most texts, and a start of a program makes
+// hundreds.
+template <typename Part>
+void append_part(std::string& out, const Part& part) {
+  if constexpr (std::is_convertible_v<const Part&, std::string_view>) {
+    out += std::string_view(part);
+  } else if constexpr (std::is_same_v<Part, char>) {
+    out += part;
+  } else if constexpr (std::is_integral_v<Part> && sizeof(Part) > 1) {
+    out += std::to_string(part);
+  } else {
+    std::ostringstream text;
+    text << part;
+    out += text.str();
+  }
+}
 
 // "layer ", 3, " of ", n  ->  "layer 3 of 7". Integers print in decimal; char prints as a
 // character.
 template <typename... Parts>
 std::string cat(const Parts&... parts) {
-  std::ostringstream out;
-  (out << ... << parts);
-  return out.str();
+  std::string out;
+  (append_part(out, parts), ...);
+  return out;
 }
 
 // Splits at every separator; "a,,b" gives three fields and "" gives one empty field.

@@ -9,9 +9,12 @@
 #include "base/text.h"
 #include "runtime/cdi_spec.h"
 #include "runtime/elf_file.h"
+#include "runtime/ld_cache.h"
 
 namespace runtime {
 namespace {
+
+constexpr std::size_t kMaxToldProblems = 3;
 
 struct LoadedSpec {
   CdiSpec spec;
@@ -102,15 +105,18 @@ class EditApplier {
  private:
   void apply_node(const CdiDeviceNode& node, const std::string& device);
   void apply_mount(const CdiMount& mount, const std::string& device);
+  void tell_beyond(const std::string& device, const std::string& of,
+                   const std::vector<std::string>& fields);
   void imitate(const CdiHook& hook);
   void make_link(const std::string& spec);
   void add_folder(const std::string& folder);
-  void add_library(std::string_view name, const std::string& file);
+  void add_library(std::string_view name, const std::string& file, const ElfFile& elf);
 
   const RootTree& host_;
   HostAdditions& out_;
   std::vector<CdiHook> hooks_;
   std::map<std::string, std::string> files_;  // container path of a mount or link: host path
+  std::map<std::string, std::string> devices_;
 };
 
 void EditApplier::apply_node(const CdiDeviceNode& node, const std::string& device) {
@@ -120,16 +126,20 @@ void EditApplier::apply_node(const CdiDeviceNode& node, const std::string& devic
     throw base::error("CDI device ", device, " needs the device node ",
                       base::printable(node.host_path), ", which this host does not have");
   }
-  if (!is_within(path, "/dev")) {
-    out_.binds.push_back({host_.outside(*source), path, false});
-    return;
-  }
   const HostDevice entry{host_.outside(*source), path};
+  devices_[path] = entry.source;
   if (std::ranges::find(out_.devices, entry) == out_.devices.end()) out_.devices.push_back(entry);
+  tell_beyond(device, base::printable(node.path), node.beyond_us);
 }
 
 void EditApplier::apply_mount(const CdiMount& mount, const std::string& device) {
   HostBind bind{"", normal_path(mount.container_path), mount.read_only};
+  tell_beyond(device, base::printable(mount.container_path), mount.beyond_us);
+  if (mount.impossible) return;
+  if (bind.destination == "/") {
+    throw base::error("CDI device ", device, " mounts ", base::printable(mount.host_path),
+                      " on /: the container's root cannot be covered");
+  }
   if (!mount.temporary) {
     const std::optional<std::string> source = host_.resolve(mount.host_path);
     if (!source) {
@@ -150,15 +160,25 @@ void EditApplier::apply(const CdiEdits& edits, const std::string& device) {
   for (const CdiDeviceNode& node : edits.nodes) apply_node(node, device);
   for (const CdiMount& mount : edits.mounts) apply_mount(mount, device);
   hooks_.insert(hooks_.end(), edits.hooks.begin(), edits.hooks.end());
-  for (const std::string& field : edits.beyond_us)
-    out_.notes.push_back(
-        base::cat("CDI ", device, ": ", field, " needs privileges and is skipped"));
+  tell_beyond(device, "container", edits.beyond_us);
 }
 
-void EditApplier::add_library(std::string_view name, const std::string& file) {
-  const bool known =
-      std::ranges::find(out_.libraries, name, &HostLibrary::name) != out_.libraries.end();
-  if (!known) out_.libraries.push_back({std::string(name), file});
+void EditApplier::tell_beyond(const std::string& device, const std::string& of,
+                              const std::vector<std::string>& fields) {
+  for (const std::string& field : fields)
+    out_.notes.push_back(
+        base::cat("CDI ", device, ": ", field, " of ", of, " needs privileges and is skipped"));
+}
+
+// Files of both sizes of pointers bear the same names.
+void EditApplier::add_library(std::string_view name, const std::string& file, const ElfFile& elf) {
+  const auto is_of = [&](const LibraryAbi* abi) {
+    return abi != nullptr && abi->elf_machine == elf.machine && abi->is_64 == elf.is_64;
+  };
+  if (!is_of(native_abi()) && !is_of(compat_abi())) return;
+  std::vector<HostLibrary>& libraries = is_of(native_abi()) ? out_.libraries : out_.libraries32;
+  const bool known = std::ranges::find(libraries, name, &HostLibrary::name) != libraries.end();
+  if (!known) libraries.push_back({std::string(name), file});
 }
 
 // "TARGET::LINK", the target seen from the link.
@@ -169,14 +189,25 @@ void EditApplier::make_link(const std::string& spec) {
   const std::string text = spec.substr(0, colons);
   const std::string target =
       normal_path(text.starts_with('/') ? text : base::cat(parent_path(link), "/", text));
+  if (const auto node = devices_.find(target); node != devices_.end()) {
+    out_.devices.push_back({node->second, link});  // such as those of /dev/dri/by-path
+    return;
+  }
   const auto file = files_.find(target);
-  if (file == files_.end() || link.find(".so") == std::string::npos) {
-    out_.notes.push_back(base::cat("CDI: the link ", base::printable(link), " is not made"));
+  if (file == files_.end()) {
+    out_.notes.push_back(base::cat("CDI: the link ", base::printable(link), " is not made: ",
+                                   base::printable(target), " is none of the device's files"));
     return;
   }
   const std::string source = file->second;
   files_[link] = source;
-  add_library(base_name(link), source);
+  const auto& searched = out_.library_back;
+  const std::optional<ElfFile> elf = find_elf(RootTree(), source);
+  if (elf && std::ranges::find(searched, parent_path(link)) != searched.end()) {
+    add_library(base_name(link), source, *elf);
+  } else {
+    out_.binds.push_back({source, link});
+  }
 }
 
 // ldconfig would make the SONAME links of a folder and put it in the loader's cache.
@@ -190,7 +221,7 @@ void EditApplier::add_folder(const std::string& folder) {
     const std::optional<ElfFile> elf = find_elf(RootTree(), source);
     if (!elf || elf->soname.empty() || elf->soname.find('/') != std::string::npos) continue;
     files_.emplace(base::cat(path, "/", elf->soname), source);
-    add_library(elf->soname, source);
+    add_library(elf->soname, source, *elf);
   }
 }
 
@@ -220,7 +251,10 @@ void EditApplier::imitate_hooks() {
                                   const std::vector<std::string>& directories) {
   std::string message = base::cat("CDI device ", base::printable(device), " is in no file of ",
                                   base::join(directories, ", "));
-  for (const std::string& problem : registry.problems) message += "; invalid: " + problem;
+  for (std::size_t i = 0; i < std::min(registry.problems.size(), kMaxToldProblems); ++i)
+    message += "; invalid: " + registry.problems[i];
+  if (registry.problems.size() > kMaxToldProblems)
+    message += base::cat("; and ", registry.problems.size() - kMaxToldProblems, " more");
   throw base::Error(message).with_hint(
       "`nvidia-ctk cdi generate` writes such files for NVIDIA GPUs; --cdi-dirs names other "
       "directories");

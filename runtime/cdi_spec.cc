@@ -5,6 +5,8 @@
 #include <array>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <string>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -20,6 +22,17 @@ constexpr auto kVersions = std::to_array<std::string_view>(
     {"0.3.0", "0.4.0", "0.5.0", "0.6.0", "0.7.0", "0.8.0", "1.0.0", "1.1.0"});
 constexpr auto kHookNames = std::to_array<std::string_view>(
     {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"});
+
+// Of mounts: what we do anyway, and "ro". Ours have no devices and no set-user-id programs.
+constexpr auto kKnownOptions = std::to_array<std::string_view>(
+    {"ro", "rw", "bind", "rbind", "nosuid", "nodev", "exec", "private", "rprivate", "slave",
+     "rslave", "defaults", "relatime", "norelatime", "atime", "noatime"});
+constexpr int kMaxDepth = 32;
+
+bool is_list_of(const json& value, bool (json::*is_right)() const noexcept) {
+  return value.is_array() &&
+         std::ranges::all_of(value, [&](const json& member) { return (member.*is_right)(); });
+}
 
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_alphanumeric(char c) { return is_letter(c) || (c >= '0' && c <= '9'); }
@@ -53,6 +66,7 @@ class SpecParser {
                                  std::string_view where) const;
   const json& list(const json& object, std::string_view key, std::string_view where) const;
   void check_integer(const json& object, std::string_view key, std::string_view where) const;
+  void check_extra(const json& value, std::string_view key, std::string_view where) const;
   void check_annotations(const json& object, std::string_view where) const;
 
   CdiEdits edits(const json& object, std::string_view where) const;
@@ -150,7 +164,7 @@ CdiDeviceNode SpecParser::node(const json& value, std::string_view where) const 
   check_object(
       value, where,
       {"path", "hostPath", "type", "major", "minor", "fileMode", "permissions", "uid", "gid"});
-  CdiDeviceNode out{text(value, "path", where, true), text(value, "hostPath", where)};
+  CdiDeviceNode out{text(value, "path", where, true), text(value, "hostPath", where), {}};
   if (out.host_path.empty()) {
     out.host_path = out.path;
   } else {
@@ -164,6 +178,15 @@ CdiDeviceNode SpecParser::node(const json& value, std::string_view where) const 
     fail(where, ".permissions: \"", base::printable(permissions), "\" has more than r, w and m");
   for (const std::string_view key : {"major", "minor", "fileMode", "uid", "gid"})
     check_integer(value, key, where);
+  // The node is the host's own, with its numbers, mode and owner.
+  for (const std::string_view key : {"fileMode", "uid", "gid"}) {
+    if (value.contains(key) && !value.at(key).is_null())
+      out.beyond_us.push_back(base::cat(key, " ", value.at(key).dump()));
+  }
+  const bool reads = permissions.find('r') != std::string::npos;
+  const bool writes = permissions.find('w') != std::string::npos;
+  if (!permissions.empty() && !(reads && writes))
+    out.beyond_us.push_back("permissions " + permissions);
   return out;
 }
 
@@ -174,9 +197,14 @@ CdiMount SpecParser::mount(const json& value, std::string_view where) const {
   const std::string type = text(value, "type", where);
   if (!type.empty()) demand("0.4.0", "type of a mount");
   out.temporary = type == "tmpfs";
-  out.host_path = text(value, "hostPath", where, !out.temporary);
-  const std::vector<std::string> options = texts(value, "options", where);
-  out.read_only = std::ranges::find(options, "ro") != options.end();
+  out.impossible = !out.temporary && !type.empty() && type != "bind" && type != "none";
+  if (out.impossible) out.beyond_us.push_back("type " + base::printable(type));
+  out.host_path = text(value, "hostPath", where, !out.temporary && !out.impossible);
+  for (const std::string& option : texts(value, "options", where)) {
+    if (option == "ro") out.read_only = true;
+    if (std::ranges::find(kKnownOptions, option) == kKnownOptions.end())
+      out.beyond_us.push_back("option " + base::printable(option));
+  }
   return out;
 }
 
@@ -189,6 +217,15 @@ CdiHook SpecParser::hook(const json& value, std::string_view where) const {
   environment(value, where);
   check_integer(value, "timeout", where);
   return out;
+}
+
+// Not read any further, but a file is valid or not.
+void SpecParser::check_extra(const json& value, std::string_view key,
+                             std::string_view where) const {
+  const bool is_right = key == "intelRdt"         ? value.is_object()
+                        : key == "additionalGids" ? is_list_of(value, &json::is_number_integer)
+                                                  : is_list_of(value, &json::is_object);
+  if (!is_right) fail(where, ".", key, ": not what the specification describes");
 }
 
 CdiEdits SpecParser::edits(const json& object, std::string_view where) const {
@@ -212,7 +249,9 @@ CdiEdits SpecParser::edits(const json& object, std::string_view where) const {
   for (const Field& field :
        {Field{"additionalGids", "0.7.0"}, {"intelRdt", "0.7.0"}, {"netDevices", "1.1.0"}}) {
     const auto extra = member->find(field.key);
-    if (extra == member->end() || extra->empty()) continue;
+    if (extra == member->end() || extra->is_null()) continue;
+    check_extra(*extra, field.key, place);
+    if (extra->empty()) continue;
     demand(field.version, field.key);
     out.beyond_us.emplace_back(field.key);
   }
@@ -247,15 +286,44 @@ CdiSpec SpecParser::parse(const json& root) {
   if (spec.kind.find('.', spec.kind.find('/')) != std::string::npos)
     demand("0.6.0", "a dot in the class");
   check_annotations(root, "top level");
+  std::set<std::string> names;
   for (const json& value : list(root, "devices", "top level")) {
     spec.devices.push_back(device(value));
     const std::string& name = spec.devices.back().name;
-    if (std::ranges::count(spec.devices, name, &CdiDevice::name) > 1)
-      fail("device ", name, " stands there twice");
+    if (!names.insert(name).second) fail("device ", name, " stands there twice");
   }
   if (spec.devices.empty()) fail("there are no devices");
   spec.edits = edits(root, "top level");
   return spec;
+}
+
+// Before anything is built of it: a level of a bracket a byte would take eighty. (The library's own
+// callback for this takes time that grows with the square of a list's length.)
+bool is_too_deep(std::string_view text) {
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size() && depth <= kMaxDepth; ++i) {
+    const char c = text[i];
+    if (c == '"') quoted = !quoted;
+    if (quoted && c == '\\') ++i;
+    if (!quoted && (c == '[' || c == '{')) ++depth;
+    if (!quoted && (c == ']' || c == '}')) --depth;
+  }
+  return depth > kMaxDepth;
+}
+
+json parse_json(std::string_view text, std::string_view name) {
+  if (is_too_deep(text)) {
+    throw base::error("CDI file ", base::printable(name), ": nesting deeper than ", kMaxDepth,
+                      " levels");
+  }
+  try {
+    return json::parse(text);
+  } catch (const json::parse_error& error) {
+    throw base::error("CDI file ", base::printable(name), ": no valid JSON at byte ", error.byte);
+  } catch (const json::out_of_range&) {
+    throw base::error("CDI file ", base::printable(name), ": a number is out of range");
+  }
 }
 
 }  // namespace
@@ -274,9 +342,7 @@ CdiSpec parse_cdi_spec(std::string_view text, std::string_view name) {
                       " bytes, more than the limit of ", kMaxCdiSpecSize);
   }
   if (!name.ends_with(".json")) return SpecParser(name).parse(yaml_to_json(text, name));
-  const json root = json::parse(text, nullptr, false);
-  if (root.is_discarded()) throw base::error("CDI file ", base::printable(name), ": no valid JSON");
-  return SpecParser(name).parse(root);
+  return SpecParser(name).parse(parse_json(text, name));
 }
 
 }  // namespace runtime

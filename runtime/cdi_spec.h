@@ -10,15 +10,20 @@
 
 namespace runtime {
 
+// `beyond_us` are fields that need privileges which sifrun never has, as the file writes them.
+
 struct CdiDeviceNode {
   std::string path;
   std::string host_path;  // `path` where the file gives none
+  std::vector<std::string> beyond_us;
 };
 
 struct CdiMount {
   std::string host_path, container_path;
   bool read_only = false;
-  bool temporary = false;  // type tmpfs
+  bool temporary = false;   // type tmpfs
+  bool impossible = false;  // of another type
+  std::vector<std::string> beyond_us;
 };
 
 struct CdiHook {
@@ -32,7 +37,7 @@ struct CdiEdits {
   std::vector<CdiDeviceNode> nodes;
   std::vector<CdiMount> mounts;
   std::vector<CdiHook> hooks;
-  std::vector<std::string> beyond_us;  // fields that need privileges which sifrun never has
+  std::vector<std::string> beyond_us;
 };
 
 struct CdiDevice {

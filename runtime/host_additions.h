@@ -21,9 +21,9 @@ struct HostBind {
   bool read_only = true;
   // Nothing of the image is covered: a file or a non-empty directory there wins.
   bool gives_way = false;
-  // Only where the image has the directory that it goes into: files which only a library that is
-  // installed there reads are not worth an overlay over the image's /usr/share.
-  bool needs_parent = false;
+  // Only where the image has one of these paths; none: always. Files that only certain libraries
+  // read are not worth an overlay over the /usr/share of an image that lacks them.
+  std::vector<std::string> needs{};
   bool operator==(const HostBind&) const = default;
 };
 

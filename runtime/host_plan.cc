@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/host_plan.h"
 
+#include <sys/utsname.h>
+
 #include <algorithm>
 
 #include "base/text.h"
@@ -42,7 +44,7 @@ MountEntry bind_entry(const HostBind& bind) {
   if (bind.source.empty()) entry.kind = MountKind::directory;
   if (bind.read_only) entry.flags = entry.flags | MountFlags::read_only;
   entry.gives_way = bind.gives_way;
-  entry.needs_parent = bind.needs_parent;
+  entry.needs = bind.needs;
   return entry;
 }
 
@@ -75,11 +77,24 @@ void add_libraries(const std::vector<HostLibrary>& libraries, std::string_view t
   plan.action.environment.library_back.emplace_back(target);
 }
 
+// The host's /dev shows its nodes under their own names, one of our own is made with all of them.
+// Others are bound.
+void add_device_binds(const RunPlan& plan, std::vector<MountEntry>& mounts) {
+  const bool own_dev = std::ranges::find(plan.mounts, MountKind::device_files, &MountEntry::kind) !=
+                       plan.mounts.end();
+  for (const HostDevice& device : plan.host.devices) {
+    if (is_within(device.path, "/dev") && (own_dev || device.source == device.path)) continue;
+    mounts.push_back({MountStage::files, MountKind::bind, device.source, device.path,
+                      MountFlags::no_setuid, Importance::expected});
+  }
+}
+
 void add_mounts(RunPlan& plan, const std::vector<std::string>& visible) {
   std::vector<MountEntry> mounts;
   add_libraries(plan.host.libraries, kLibraryDirectory, plan, mounts);
   add_libraries(plan.host.libraries32, kLibrary32Directory, plan, mounts);
   add_binds(plan.host.binds, mounts, visible);
+  add_device_binds(plan, mounts);
   // After the defaults, so that the user's own binds still cover everything.
   const auto place =
       std::ranges::upper_bound(plan.mounts, MountStage::files, {}, &MountEntry::stage);
@@ -129,8 +144,10 @@ void add_host_features(const HostFeatures& features, RunPlan& plan) {
     return device.starts_with("nvidia.com/");
   });
   if (!described || features.nvidia == GpuMode::required) {
-    all.append(nvidia_additions(
-        host, {features.nvidia, features.compat32, environment, features.nvidia_root}));
+    struct utsname names {};
+    ::uname(&names);
+    all.append(nvidia_additions(host, {features.nvidia, features.compat32, environment,
+                                       features.nvidia_root, names.release}));
   }
   if (features.rocm) all.append(rocm_additions(host, environment));
   // Who has GPUs or is one of several may talk to other machines.

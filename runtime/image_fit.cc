@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/image_fit.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <optional>
 #include <string_view>
 
 #include "base/log.h"
@@ -13,9 +16,12 @@
 namespace runtime {
 namespace {
 
+// What is empty may be a mount point, of the file server's making.
 bool has_content(const RootTree& image, const std::string& path) {
-  if (image.is_directory(path)) return !image.list(path).empty();
-  return image.exists(path);
+  const std::optional<struct stat> status = image.status(path);
+  if (!status) return false;
+  if (S_ISDIR(status->st_mode)) return !image.list(path).empty();
+  return !S_ISREG(status->st_mode) || status->st_size > 0;
 }
 
 void forget(RunPlan& plan, const std::string& lost) {
@@ -49,15 +55,15 @@ void leave_out_known(const RootTree& image, std::vector<HostLibrary>& libraries)
 
 void fit_to_image(RunPlan& plan, MountSources& sources, int image_fd) {
   const RootTree image(descriptor_path(image_fd));
+  NeedsCheck needs([&](const std::string& path) { return image.exists(path); });
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     const MountEntry& entry = plan.mounts[i];
-    if (!sources[i] || !(entry.gives_way || entry.needs_parent) || is_covered(plan.mounts, i))
-      continue;
-    if (entry.needs_parent && !image.is_directory(parent_path(entry.target))) {
+    if (!sources[i] || is_covered(plan.mounts, i)) continue;
+    if (!needs.are_met(entry)) {
       sources[i].reset();
     } else if (entry.gives_way && has_content(image, entry.target)) {
       sources[i].reset();
-      if (!entry.needs_parent) {
+      if (entry.needs.empty()) {
         base::log_warning("the host's ", base::printable(entry.target),
                           " is not shown: the image has its own (--bind ",
                           base::printable(entry.target), " to cover it)");

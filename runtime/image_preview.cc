@@ -37,6 +37,14 @@ std::string whole_path(const sif::WalkedImagePath& path) {
 
 }  // namespace
 
+void drop_needless_mounts(const sif::SquashfsReader& image, RunPlan& plan) {
+  NeedsCheck needs([&](const std::string& path) {
+    const std::optional<sif::WalkedImagePath> walked = find_path(image, path);
+    return walked && walked->missing.empty();
+  });
+  std::erase_if(plan.mounts, [&](const MountEntry& entry) { return !needs.are_met(entry); });
+}
+
 ImagePreview::ImagePreview(const sif::SquashfsReader& image, const RunPlan& plan)
     : image_(image), plan_(plan) {
   for (const MountEntry& entry : plan.mounts) targets_.push_back(find_path(image, entry.target));
@@ -70,7 +78,6 @@ std::vector<AddedPath> ImagePreview::missing_mount_points(bool for_others) const
       continue;
     if (for_others && (entry.stage == MountStage::user || entry.stage == MountStage::scratch))
       continue;
-    if (entry.needs_parent && targets_[i]->missing.size() > 1) continue;
     if (entry.kind == MountKind::image) continue;  // what it is shows when it is mounted
     bool is_directory = entry.kind != MountKind::text_file;
     if (entry.kind == MountKind::bind && !entry.make_source) {

@@ -18,6 +18,9 @@
 
 namespace runtime {
 
+// Takes the mounts out of the plan whose needs the image does not meet.
+void drop_needless_mounts(const sif::SquashfsReader& image, RunPlan& plan);
+
 class ImagePreview {
  public:
   // Both are borrowed.

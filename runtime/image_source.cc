@@ -123,6 +123,7 @@ void ImageSource::read_tables() {
 
 void ImageSource::preview(RunPlan& plan) {
   if (!served_) return;
+  drop_needless_mounts(served_->reader, plan);
   const ImagePreview preview(served_->reader, plan);
   added_ = preview.missing_mount_points(shows_others_);
   plan.image_texts = preview.account_files();

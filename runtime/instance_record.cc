@@ -188,7 +188,8 @@ std::optional<InstanceRecord> InstanceFolder::load(std::string_view name) const 
 
 std::vector<InstanceRecord> InstanceFolder::find(const std::string& pattern) const {
   std::vector<InstanceRecord> found;
-  for (const std::string& file : RootTree().list(records_)) {
+  const RootTree host;
+  for (const std::string& file : host.list(records_)) {
     if (!file.ends_with(kSuffix)) continue;
     const std::string name = file.substr(0, file.size() - kSuffix.size());
     if (::fnmatch(pattern.c_str(), name.c_str(), 0) != 0) continue;

@@ -68,6 +68,15 @@ bool is_covered(std::span<const MountEntry> mounts, std::size_t index) {
   });
 }
 
+bool NeedsCheck::are_met(const MountEntry& entry) {
+  const auto has = [&](const std::string& path) {
+    const auto [found, is_new] = known_.try_emplace(path);
+    if (is_new) found->second = exists_(path);
+    return found->second;
+  };
+  return entry.needs.empty() || std::ranges::any_of(entry.needs, has);
+}
+
 bool makes_target(const MountEntry& entry) { return entry.kind <= MountKind::message_queues; }
 
 std::string_view kind_name(MountKind kind) {

@@ -6,9 +6,13 @@
 #include <sys/types.h>
 
 #include <cstddef>
+#include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "runtime/mount_api.h"
 #include "sif/sif_reader.h"
@@ -49,8 +53,8 @@ struct MountEntry {
   bool make_source = false;     // binds: make the host directory (with `mode`) if it is not there
   bool unless_visible = false;  // binds: not if the target shows the same directory already
   bool gives_way = false;       // binds: not over a file or a filled directory of the image
-  bool needs_parent = false;    // binds: only where the image has the directory above the target
-  std::string inside{};         // images: a path there, and which partition of a SIF
+  std::vector<std::string> needs{};  // binds: only where the image has one of these; none: always
+  std::string inside{};              // images: a path there, and which partition of a SIF
   sif::PartitionChoice partition{};
   bool operator==(const MountEntry&) const = default;
 };
@@ -75,6 +79,19 @@ std::span<const MountRow> mount_table();
 // what the image has there. One on "/" covers nothing: the container's paths are walked from a
 // descriptor of the root below it.
 bool is_covered(std::span<const MountEntry> mounts, std::size_t index);
+
+// Whether an image has what entries need. Several need the same libraries: each path is asked for
+// once, of `exists`.
+class NeedsCheck {
+ public:
+  explicit NeedsCheck(std::function<bool(const std::string&)> exists)
+      : exists_(std::move(exists)) {}
+  bool are_met(const MountEntry& entry);
+
+ private:
+  std::function<bool(const std::string&)> exists_;
+  std::map<std::string, bool> known_;
+};
 
 // Is the mount point made where it is missing? Files with the caller's entry added need one to add
 // to.

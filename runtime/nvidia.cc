@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/nvidia.h"
 
-#include <sys/utsname.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 #include "base/text.h"
 #include "runtime/nvidia_devices.h"
@@ -25,6 +24,7 @@ constexpr std::array<std::string_view, 6> kPassing = {
     "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY", "CUDA_MPS_ACTIVE_THREAD_PERCENTAGE",
 };
 constexpr std::string_view kDriverContainer = "/run/nvidia/driver";
+constexpr std::string_view kShareOfDriver = "/usr/local/nvidia/share/";
 constexpr std::string_view kDefaultMpsDirectory = "/tmp/nvidia-mps";
 
 // NVIDIA_DRIVER_CAPABILITIES; unset means everything, as with Apptainer's --nv.
@@ -54,6 +54,24 @@ std::vector<HostLibrary> filtered(std::vector<HostLibrary> libraries,
   return libraries;
 }
 
+// Where an image may keep libraries; what lies below /lib there is the same or no place for these.
+std::vector<std::string> image_library_directories(const LibraryAbi* abi) {
+  std::vector<std::string> directories;
+  if (abi != nullptr) directories = base::split(abi->directories, ' ');
+  std::erase_if(directories, [](const std::string& path) { return !path.starts_with("/usr/"); });
+  return directories;
+}
+
+bool is_older_kernel(std::string_view release, unsigned major, unsigned minor) {
+  std::array<unsigned, 2> numbers{};
+  const char *at = release.data(), *const end = at + release.size();
+  for (unsigned& number : numbers) {
+    at = std::from_chars(at, end, number).ptr;
+    if (at != end) ++at;
+  }
+  return std::pair(numbers[0], numbers[1]) < std::pair(major, minor);
+}
+
 class AdditionsBuilder {
  public:
   AdditionsBuilder(const RootTree& host, const NvidiaRequest& request, const NvidiaDriver& driver,
@@ -68,11 +86,14 @@ class AdditionsBuilder {
   void add_programs();
   void add_sockets();
   void add_configs();
+  void add_back_ends(const std::vector<HostLibrary>& libraries, const LibraryAbi* abi);
   void add_firmware();
   void add_variables(const std::vector<NvidiaGpu>& gpus, const VisibleDevices& selection);
 
  private:
   void add_visible_devices(const std::vector<NvidiaGpu>& gpus, const VisibleDevices& selection);
+  void add_config(const DriverConfigRow& row, const std::string& from, const std::string& to,
+                  const std::vector<std::string>& needs);
 
   const RootTree& host_;
   const RootTree tree_;
@@ -92,6 +113,7 @@ void AdditionsBuilder::add_programs() {
 void AdditionsBuilder::add_sockets() {
   for (const DriverFileRow& row : driver_sockets()) {
     if (!shares(row.capabilities, capabilities_)) continue;
+    if (!row.sign.empty() && !host_.exists(row.sign)) continue;
     if (const std::optional<std::string> path = host_.resolve(row.name))
       out_.binds.push_back({host_.outside(*path), std::string(row.name)});
   }
@@ -104,30 +126,60 @@ void AdditionsBuilder::add_sockets() {
 }
 
 void AdditionsBuilder::add_configs() {
-  for (const DriverFileRow& row : driver_configs()) {
+  const std::vector<std::string> places = image_library_directories(native_abi());
+  for (const DriverConfigRow& row : driver_configs()) {
     if (!shares(row.capabilities, capabilities_)) continue;
-    const std::string directory(parent_path(row.name));
-    const bool visual = !shares(row.capabilities, compute);
-    for (const std::string& name : tree_.list(directory)) {
-      if (!matches_star(base_name(row.name), name)) continue;
-      const std::string path = directory + "/" + name;
-      if (const std::optional<std::string> file = tree_.resolve(path))
-        out_.binds.push_back({tree_.outside(*file), path, true, false, visual});
+    const std::string directory(parent_path(row.path));
+    std::vector<std::string> needs;
+    if (!row.reader.empty()) {
+      needs.push_back(directory);
+      for (const std::string& place : places) needs.push_back(base::cat(place, "/", row.reader));
+    }
+    add_config(row, directory, directory, needs);
+    // The same below the prefix of drivers that a cloud's machines come with.
+    constexpr std::string_view kShare = "/usr/share/";
+    if (directory.starts_with(kShare))
+      add_config(row, base::cat(kShareOfDriver, directory.substr(kShare.size())), directory, needs);
+  }
+}
+
+void AdditionsBuilder::add_config(const DriverConfigRow& row, const std::string& from,
+                                  const std::string& to, const std::vector<std::string>& needs) {
+  const std::string pattern(base_name(row.path));
+  const bool is_name = pattern.find('*') == std::string::npos;  // and so needs no look at others
+  for (const std::string& name : is_name ? std::vector{pattern} : tree_.list(from)) {
+    if (!matches_star(pattern, name)) continue;
+    if (const std::optional<std::string> file = tree_.resolve(base::cat(from, "/", name)))
+      out_.binds.push_back({tree_.outside(*file), base::cat(to, "/", name), true, false, needs});
+  }
+}
+
+// Wherever the image keeps the library that loads them.
+void AdditionsBuilder::add_back_ends(const std::vector<HostLibrary>& libraries,
+                                     const LibraryAbi* abi) {
+  for (const DriverBackEndRow& row : driver_back_ends()) {
+    const auto library = std::ranges::find(libraries, row.of, &HostLibrary::name);
+    if (library == libraries.end() || !shares(row.capabilities, capabilities_)) continue;
+    for (const std::string& place : image_library_directories(abi)) {
+      out_.binds.push_back({library->file,
+                            base::cat(place, "/", row.name),
+                            true,
+                            true,
+                            {base::cat(place, "/", row.reader)}});
     }
   }
 }
 
-// The kernel loads it from the host's own tree; programs only look whether it is there.
+// Kernels before 5.7 load it from the root of the process that opens a GPU first, later ones from
+// the host's own: then it is shown for programs that look whether it is there.
 void AdditionsBuilder::add_firmware() {
   if (driver_.version.empty() || !shares(capabilities_, utility | compute)) return;
-  struct utsname names {};
-  ::uname(&names);
   std::vector<std::string> places;
   if (const auto custom = host_.read("/sys/module/firmware_class/parameters/path"))
     places.push_back(custom->substr(0, custom->find('\n')));
   for (const std::string_view place : firmware_directories()) {
     std::string path(place);
-    if (path.ends_with('%')) path.replace(path.size() - 1, 1, names.release);
+    if (path.ends_with('%')) path.replace(path.size() - 1, 1, request_.kernel_release);
     places.push_back(path);
   }
   for (const std::string& place : places) {
@@ -135,8 +187,10 @@ void AdditionsBuilder::add_firmware() {
     const std::string path = base::cat(place, "/nvidia/", driver_.version);
     const std::optional<std::string> directory = tree_.resolve(path);
     if (!directory) continue;
-    out_.binds.push_back({tree_.outside(*directory),
-                          base::cat("/lib/firmware/nvidia/", driver_.version), true, true, true});
+    HostBind bind{tree_.outside(*directory), base::cat("/lib/firmware/nvidia/", driver_.version)};
+    bind.gives_way = true;
+    if (!is_older_kernel(request_.kernel_release, 5, 7)) bind.needs = {"/lib/firmware/nvidia"};
+    out_.binds.push_back(std::move(bind));
     return;
   }
 }
@@ -219,7 +273,7 @@ HostAdditions nvidia_additions(const RootTree& host, const NvidiaRequest& reques
   }
   const DriverCapability capabilities = wanted_capabilities(request, out);
   const bool want32 = shares(capabilities, compat32);
-  const std::optional<NvidiaDriver> driver = find_host_driver(host, request, version, want32);
+  std::optional<NvidiaDriver> driver = find_host_driver(host, request, version, want32);
   if (!driver) {
     warn_of_absence(host, request, version, out);
     return out;
@@ -230,12 +284,14 @@ HostAdditions nvidia_additions(const RootTree& host, const NvidiaRequest& reques
         "loaded?");
   }
   out.nvidia_version = driver->version;
-  out.libraries = filtered(driver->libraries, capabilities);
-  out.libraries32 = filtered(driver->libraries32, capabilities);
+  out.libraries = filtered(std::move(driver->libraries), capabilities);
+  out.libraries32 = filtered(std::move(driver->libraries32), capabilities);
   AdditionsBuilder builder(host, request, *driver, capabilities, out);
   builder.add_programs();
   builder.add_sockets();
   builder.add_configs();
+  builder.add_back_ends(out.libraries, native_abi());
+  builder.add_back_ends(out.libraries32, compat_abi());
   builder.add_firmware();
   builder.add_variables(gpus, selection);
   if (host.is_directory("/usr/lib/wsl/drivers"))

@@ -23,6 +23,7 @@ struct NvidiaRequest {
   // Top of an unpacked driver that takes the place of the host's own ("" for none); devices and
   // /proc are the host's.
   std::string driver_root;
+  std::string kernel_release;  // of uname(2)
 };
 
 // Cheap where there is no GPU: automatic mode looks at one path of /dev then.

@@ -188,6 +188,8 @@ void add_display_nodes(const RootTree& host, const NvidiaGpu& gpu, NodeCollector
   for (const std::string& name : host.list("/sys/bus/pci/devices/" + gpu.bus + "/drm")) {
     if (is_display_node(name)) nodes.add("/dev/dri/" + name);
   }
+  for (const std::string_view kind : {"-card", "-render"})
+    nodes.add(base::cat("/dev/dri/by-path/pci-", gpu.bus, kind));
 }
 
 }  // namespace

@@ -104,19 +104,33 @@ constexpr auto kPrograms = std::to_array<DriverFileRow>({
 constexpr auto kSockets = std::to_array<DriverFileRow>({
     {"/run/nvidia-persistenced/socket", utility},
     {"/run/nvidia-fabricmanager/socket", utility},
+    {"/run/udev", compute, "/dev/nvidia-fs0"},  // GPUDirect Storage asks it what disks there are
 });
 
-constexpr auto kConfigs = std::to_array<DriverFileRow>({
-    {"/etc/OpenCL/vendors/nvidia*.icd", compute},
-    {"/usr/share/nvidia/nvoptix.bin", kVisual | compute},
-    {"/usr/share/glvnd/egl_vendor.d/10_nvidia.json", kVisual},
-    {"/usr/share/egl/egl_external_platform.d/*nvidia*.json", kVisual},
-    {"/usr/share/vulkan/icd.d/nvidia*.json", kVisual},
-    {"/usr/share/vulkan/implicit_layer.d/nvidia*.json", kVisual},
-    {"/etc/vulkan/icd.d/nvidia*.json", kVisual},
-    {"/etc/vulkan/implicit_layer.d/nvidia*.json", kVisual},
-    {"/usr/share/nvidia/nvidia-application-profiles-*", kVisual},
-    {"/etc/cufile.json", compute},
+constexpr std::string_view kEgl = "libEGL.so.1", kVulkan = "libvulkan.so.1", kXServer = "xorg";
+constexpr auto kConfigs = std::to_array<DriverConfigRow>({
+    {"/etc/OpenCL/vendors/nvidia*.icd", compute, ""},
+    {"/etc/cufile.json", compute, ""},
+    {"/usr/share/nvidia/nvoptix.bin", kVisual | compute, ""},
+    {"/usr/share/glvnd/egl_vendor.d/10_nvidia.json", kVisual, kEgl},
+    {"/etc/glvnd/egl_vendor.d/10_nvidia.json", kVisual, kEgl},
+    {"/usr/share/egl/egl_external_platform.d/*nvidia*.json", kVisual, kEgl},
+    {"/etc/egl/egl_external_platform.d/*nvidia*.json", kVisual, kEgl},
+    {"/usr/share/vulkan/icd.d/nvidia*.json", kVisual, kVulkan},
+    {"/usr/share/vulkan/implicit_layer.d/nvidia*.json", kVisual, kVulkan},
+    {"/etc/vulkan/icd.d/nvidia*.json", kVisual, kVulkan},
+    {"/etc/vulkan/implicit_layer.d/nvidia*.json", kVisual, kVulkan},
+    {"/usr/share/nvidia/nvidia-application-profiles-*", kVisual, kEgl},
+    {"/etc/nvidia/nvidia-application-profiles-rc*", kVisual, kEgl},
+    {"/usr/lib/xorg/modules/drivers/nvidia_drv.so", display, kXServer},
+    {"/usr/lib/xorg/modules/extensions/libglxserver_nvidia.so*", display, kXServer},
+    {"/usr/lib64/xorg/modules/drivers/nvidia_drv.so", display, kXServer},
+    {"/usr/lib64/xorg/modules/extensions/libglxserver_nvidia.so*", display, kXServer},
+    {"/usr/share/X11/xorg.conf.d/*nvidia*.conf", display, kXServer},
+});
+
+constexpr auto kBackEnds = std::to_array<DriverBackEndRow>({
+    {"gbm/nvidia-drm_gbm.so", "libnvidia-allocator.so.1", "libgbm.so.1", kVisual},
 });
 
 constexpr auto kFirmwareDirectories = std::to_array<std::string_view>({
@@ -175,7 +189,8 @@ const DriverLibraryRow* find_driver_library(std::string_view stem) {
 std::span<const DriverLinkRow> driver_links() { return kLinks; }
 std::span<const DriverFileRow> driver_programs() { return kPrograms; }
 std::span<const DriverFileRow> driver_sockets() { return kSockets; }
-std::span<const DriverFileRow> driver_configs() { return kConfigs; }
+std::span<const DriverConfigRow> driver_configs() { return kConfigs; }
+std::span<const DriverBackEndRow> driver_back_ends() { return kBackEnds; }
 std::span<const DriverFileRow> driver_nodes() { return kNodes; }
 std::span<const std::string_view> firmware_directories() { return kFirmwareDirectories; }
 std::span<const std::string_view> driver_library_directories() { return kLibraryDirectories; }

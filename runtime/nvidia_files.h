@@ -49,10 +49,28 @@ std::span<const DriverLinkRow> driver_links();
 struct DriverFileRow {
   std::string_view name;
   DriverCapability capabilities;
+  std::string_view sign{};  // what the host must have, too
 };
 std::span<const DriverFileRow> driver_programs();  // names, for /usr/bin
 std::span<const DriverFileRow> driver_sockets();   // paths, as in the container
-std::span<const DriverFileRow> driver_configs();   // paths; a '*' matches within a name
+
+// A file that is shown under its own path, where the image has the folder or what reads it.
+struct DriverConfigRow {
+  std::string_view path;  // a '*' matches within its name
+  DriverCapability capabilities;
+  std::string_view reader;  // below a directory of libraries; "": it is shown in every image
+};
+std::span<const DriverConfigRow> driver_configs();
+
+// A library under the name by which another one loads it, below the directory of that one.
+struct DriverBackEndRow {
+  std::string_view name;    // below the directory
+  std::string_view of;      // SONAME of the driver's library
+  std::string_view reader;  // in the directory
+  DriverCapability capabilities;
+};
+std::span<const DriverBackEndRow> driver_back_ends();
+
 // Directories below which the kernel, in this order, looks for firmware: "%" is its release.
 std::span<const std::string_view> firmware_directories();
 

@@ -88,8 +88,28 @@ std::optional<std::string> RootTree::walk(std::string_view path,
   return current.empty() ? "/" : current;
 }
 
+const std::optional<std::string>& RootTree::canonical_directory(std::string_view path) const {
+  const auto known = directories_of_files_.find(path);
+  if (known != directories_of_files_.end()) return known->second;
+  return directories_of_files_.emplace(path, walk(path, nullptr)).first->second;
+}
+
+// Most questions are about many files of few directories: those are walked to once.
 std::optional<std::string> RootTree::resolve(std::string_view path) const {
-  return walk(path, nullptr);
+  std::string whole(path);
+  for (int links = 0; links <= kMaxLinks; ++links) {
+    const std::string_view name = base_name(whole);
+    if (name.empty() || name == "." || name == "..") return walk(whole, nullptr);
+    const std::optional<std::string>& directory = canonical_directory(parent_path(whole));
+    if (!directory) return std::nullopt;
+    std::string file = *directory == "/" ? "" : *directory;
+    file.append("/").append(name);
+    const std::optional<std::string> target = read_link(top_ + file);
+    if (!target) return std::nullopt;
+    if (target->empty()) return file;
+    whole = target->starts_with('/') ? *target : *directory + "/" + *target;
+  }
+  return std::nullopt;
 }
 
 std::vector<std::string> RootTree::spellings(std::string_view path) const {
@@ -140,8 +160,9 @@ std::optional<std::string> RootTree::read(std::string_view path, std::size_t lim
   }
 }
 
-std::vector<std::string> RootTree::list(std::string_view path) const {
-  std::vector<std::string> names;
+const std::vector<std::string>& RootTree::list(std::string_view path) const {
+  if (const auto known = lists_.find(path); known != lists_.end()) return known->second;
+  std::vector<std::string>& names = lists_[std::string(path)];
   const std::optional<std::string> resolved = resolve(path);
   if (!resolved) return names;
   const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(outside(*resolved).c_str()),

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 
 #include <cstddef>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -37,7 +39,8 @@ class RootTree {
   // A whole small file; one larger than `limit` counts as absent.
   std::optional<std::string> read(std::string_view path, std::size_t limit = 1 << 20) const;
   // Names in a directory without "." and "..", sorted; at most kMaxNames of them.
-  std::vector<std::string> list(std::string_view path) const;
+  // They are read once.
+  const std::vector<std::string>& list(std::string_view path) const;
   static constexpr std::size_t kMaxNames = 100000;
 
   // The path to give to system calls for a path that resolve() returned.
@@ -45,12 +48,16 @@ class RootTree {
 
  private:
   bool is_known_directory(const std::string& path) const;
+  const std::optional<std::string>& canonical_directory(std::string_view path) const;
   std::optional<std::string> walk(std::string_view path, std::vector<std::string>* spellings) const;
 
   std::string top_;
   // Paths on the way to others, and whether they are directories (not links to such): one with many
   // files is walked once, and so is one that is missing.
   mutable std::unordered_map<std::string, bool> directories_;
+  // The same for resolve(): where the directories of files lead, nullopt for nowhere.
+  mutable std::map<std::string, std::optional<std::string>, std::less<>> directories_of_files_;
+  mutable std::map<std::string, std::vector<std::string>, std::less<>> lists_;
 };
 
 // Lexical: duplicate slashes, "." and ".." removed.

@@ -322,13 +322,22 @@ std::string describe(const RunPlan& plan) {
     line += base::printable(entry.target);
     append_flags(line, entry.flags);
     if (entry.gives_way) line += " unless the image has something there";
-    if (entry.needs_parent) line += " if the image has the directory";
+    if (!entry.needs.empty())
+      line += " if the image has " + base::printable(base::join(entry.needs, " or "));
     out += line + "\n";
   }
-  for (const HostLibrary& library : plan.host.libraries)
-    out += base::cat("library     ", library.name, " is ", base::printable(library.file), "\n");
-  for (const HostDevice& device : plan.host.devices)
-    out += base::cat("device      ", base::printable(device.path), "\n");
+  for (const auto* libraries : {&plan.host.libraries, &plan.host.libraries32}) {
+    for (const HostLibrary& library : *libraries)
+      out += base::cat("library     ", library.name, " is ", base::printable(library.file), "\n");
+  }
+  for (const HostDevice& device : plan.host.devices) {
+    const bool renamed = device.source != device.path;
+    out += base::cat("device      ", renamed ? base::printable(device.source) + " on " : "",
+                     base::printable(device.path), "\n");
+  }
+  for (const EnvironmentVariable& variable : plan.host.variables)
+    out += base::cat("variable    ", base::printable(variable.name), "=",
+                     base::printable(variable.value), "\n");
   for (const std::string& note : plan.host.notes) out += base::cat("note        ", note, "\n");
   return out;
 }

@@ -176,6 +176,7 @@ class Conda:
     def environment(self, name):
         """A new one: a name, or a path outside the installation."""
         path = pathlib.Path(name) if "/" in str(name) else self.root / "envs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         _copy(_prefix(), path, self.owner)
         return path
 

@@ -32,11 +32,15 @@ def _require(program):
         raise Missing(f"{program} is not installed (scripts/install-deps peers)")
 
 
-def bootstrap(suite, target, packages=(), components="main"):
-    """`target` is a folder, or a tar file if its name ends so. Suites of moving distributions can be past their validity date."""
+def bootstrap(suite, target, packages=(), components="main", foreign=()):
+    """`target` is a folder, or a tar file if its name ends so. Suites of moving distributions can be past their validity date.
+    `foreign` are further architectures, of which packages are named as in libc6:i386."""
     _require("mmdebstrap")
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--format=" + ("tar" if ".tar" in target.name else "directory"),
                '--aptopt=Acquire::Check-Valid-Until "false"', "--dpkgopt=force-unsafe-io"]
+    if foreign:
+        native = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+        command.append("--architectures=" + ",".join([native, *foreign]))
     if packages:
         command.append("--include=" + ",".join(packages))
     command += [suite, str(target), f"deb {mirror()} {suite} {components}"]

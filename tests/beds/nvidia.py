@@ -3,13 +3,17 @@
 but in containers. Without a GPU cuInit answers 100 (no device) and nvmlInit 9 (driver not loaded).
 """
 import pathlib
+import platform
 import shutil
+import subprocess
 
-from . import cache, debian_tree, made_once
+from . import Missing, cache, debian_tree, images, made_once
 
 PACKAGES = ("libcuda1", "libnvidia-ml1", "nvidia-smi", "libnvidia-ptxjitcompiler1", "libnvidia-nvvm4", "libnvidia-cfg1",
             "libnvidia-encode1", "libnvidia-allocator1", "libnvcuvid1", "libcudadebugger1", "nvidia-cuda-mps", "nvidia-opencl-icd",
-            "libnvidia-glcore", "libnvidia-eglcore", "libnvoptix1", "nvidia-vdpau-driver", "nvidia-persistenced")
+            "libnvidia-glcore", "libnvidia-eglcore", "libnvoptix1", "nvidia-vdpau-driver", "nvidia-persistenced", "libegl-nvidia0",
+            "libnvidia-opticalflow1", "nvidia-egl-common", "nvidia-vulkan-common")
+X86_PACKAGES = ("libnvidia-api1", "libnvidia-ngx1", "libcuda1:i386", "libnvidia-ml1:i386", "libnvidia-encode1:i386", "libnvidia-allocator1:i386")
 CUDA_NO_DEVICE = 100
 NVML_NOT_LOADED = 9
 
@@ -24,16 +28,63 @@ nvml = ctypes.CDLL('libnvidia-ml.so.1')
 print(cuda.cuInit(0), nvml.nvmlInit_v2(), origin('libcuda.so'), origin('libnvidia-ml.so'))
 """
 
+# For either size of pointers, linked with nothing but the tree's C library: no compiler's libraries for 32 bits are needed.
+PROBE_C = r"""
+struct place { const char *file; void *base; const char *name; void *address; };
+void *dlopen(const char *, int);
+void *dlsym(void *, const char *);
+char *dlerror(void);
+int dladdr(const void *, struct place *);
+int printf(const char *, ...);
+void exit(int);
+
+__attribute__((force_align_arg_pointer)) void _start(void) {
+  struct place place;
+  void *cuda = dlopen("libcuda.so.1", 2);
+  int (*init)(unsigned) = cuda ? (int (*)(unsigned))dlsym(cuda, "cuInit") : 0;
+  if (!init || !dladdr((void *)init, &place)) {
+    printf("%s\n", dlerror());
+    exit(1);
+  }
+  printf("%d %d %s\n", (int)sizeof(void *) * 8, init(0), place.file);
+  exit(0);
+}
+"""
+LIBC = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1")
+LOADERS = {32: ("i386-linux-gnu", "lib/ld-linux.so.2"), 64: ("x86_64-linux-gnu", "lib64/ld-linux-x86-64.so.2")}
+
 
 def driver_tree():
-    """A cached Debian tree with the driver's libraries; the packages of a moving suite name the version."""
+    """A cached Debian tree with the driver's libraries, of 32 bits, too, where there are such; the packages of a moving suite name the version."""
     debian_tree._require("mmdebstrap")
-    path = cache() / "trees" / "nvidia-sid"
+    more, foreign = (X86_PACKAGES, ["i386"]) if platform.machine() == "x86_64" else ((), [])
+    path = cache() / "trees" / "-".join(["nvidia-sid", *foreign])
     with made_once(path) as part:
         if part:
             shutil.rmtree(part, ignore_errors=True)
-            debian_tree.bootstrap("sid", part, PACKAGES, "main contrib non-free non-free-firmware")
+            debian_tree.bootstrap("sid", part, PACKAGES + more, "main contrib non-free non-free-firmware", foreign)
     return path
+
+
+def probe_layer(tree, folder):
+    """A layer with /bin/probe32 and /bin/probe64 and the C library of the tree for each."""
+    if platform.machine() != "x86_64":
+        raise Missing("the 32-bit driver is for x86-64")
+    layer = images.Layer()
+    source = folder / "probe.c"
+    source.write_text(PROBE_C)
+    for bits, (triplet, loader) in LOADERS.items():
+        libraries = tree / "usr/lib" / triplet
+        program = folder / f"probe{bits}"
+        done = subprocess.run(["gcc", f"-m{bits}", "-nostdlib", "-fno-stack-protector", "-o", program, source, libraries / "libc.so.6",
+                               f"-Wl,--dynamic-linker=/{loader}", "-Wl,--allow-shlib-undefined"], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Missing(f"gcc -m{bits} failed: {done.stderr.strip()[-400:]}")
+        layer.file(f"bin/probe{bits}", program.read_bytes(), mode=0o755)
+        layer.file(loader, (libraries / pathlib.Path(loader).name).resolve().read_bytes(), mode=0o755)
+        for name in LIBC:
+            layer.file(f"lib/{triplet}/{name}", (libraries / name).read_bytes())
+    return layer
 
 
 def version(tree):

@@ -122,6 +122,17 @@ def test_e_a_shell_is_started_with_a_warning(user, sifrun, old_sif, at_home):
     assert user.run([sifrun, "exec", old_sif, "cat", "/etc/debian_version"], env=at_home.active()).stderr == ""
 
 
+def test_e_a_missing_libpython_is_one_line(user, sifrun, new_sif, at_home):
+    """Builds of python with a shared library of their own, which nothing has here."""
+    prefix = at_home.environment("shared_build")
+    subprocess.run(["patchelf", "--add-needed", "libpython3.11.so.1.0", prefix / "bin/python3.11"], check=True)
+    done = user.run([sifrun, "exec", new_sif, "python", "-V"], env=at_home.active("shared_build"))
+    assert done.returncode == 127
+    fatal, hint = done.stderr.splitlines()
+    assert f"{prefix}/bin/python" in fatal and "needs libpython3.11.so.1.0, which neither its environment nor the image has" in fatal
+    assert hint.startswith("hint:")
+
+
 def test_f_no_loader_is_one_line(user, sifrun, busybox_sif, conda):
     done = user.run([sifrun, "exec", busybox_sif, "python", "-V"], env=conda.active())
     assert done.returncode == 127
@@ -151,6 +162,12 @@ def test_variable_decides_too(user, sifrun, new_sif, at_home):
     env = at_home.active(SIFRUN_CONDA="back")
     assert user.run([sifrun, "exec", new_sif, "python"], env=env).stdout == "image\n"
     assert user.run([sifrun, "exec", "--conda=front", new_sif, "python", "-c", "print(1)"], env=env).stdout == "1\n"
+
+
+def test_a_word_that_is_none(user, sifrun, new_sif):
+    for options, env in ((["--conda=maybe"], {}), ([], {"SIFRUN_CONDA": "maybe"})):
+        done = user.run([sifrun, "exec", *options, new_sif, "true"], env=env)
+        assert (done.returncode, "maybe is none of auto, front, back, bind and off" in done.stderr) == (255, True)
 
 
 @pytest.mark.parametrize("option", ["--no-conda", "--cleanenv", "--contain", "--containall"])
@@ -190,6 +207,85 @@ def test_nested_activation(user, sifrun, new_sif, at_home):
     assert done.stdout.splitlines() == [f"{at_home.root}/envs/my_env"] * 2
 
 
+def test_nested_activation_outside(user, sifrun, new_sif, elsewhere, apps):
+    """base, my_env on top of it, one made by path on top of that; `conda deactivate` inside goes back down."""
+    prefix = elsewhere.environment(apps / "third")
+    env = elsewhere.active(prefix, shlvl=3, CONDA_PREFIX_1=str(elsewhere.root), CONDA_PREFIX_2=f"{elsewhere.root}/envs/my_env")
+    ask = f"python -c '{ASK}'"
+    inner = f"{ask}; . {elsewhere.root}/etc/profile.d/conda.sh; conda deactivate; {ask}; echo $CONDA_SHLVL; conda deactivate; echo $CONDA_PREFIX"
+    done = user.run([sifrun, "exec", new_sif, "sh", "-c", inner], env=env)
+    assert done.stdout.splitlines() == [str(prefix), f"{elsewhere.root}/envs/my_env", "2", str(elsewhere.root)], done.stderr
+
+
+def test_stacked_activation(user, sifrun, new_sif, at_home, apps):
+    """`conda activate --stack`: programs that the upper environment lacks come from the lower, which is outside the home."""
+    upper, lower = at_home.root / "envs/my_env", at_home.environment(apps / "lower")
+    (lower / "bin/only-here").write_text(f"#!{lower}/bin/python\nprint('lower')\n")
+    (lower / "bin/only-here").chmod(0o755)
+    env = at_home.active(shlvl=2, CONDA_PREFIX_1=str(lower), CONDA_STACKED_2="true", path=f"{lower}/bin:/usr/bin:/bin")
+    done = user.run([sifrun, "exec", new_sif, "sh", "-c", f"only-here; python -c '{ASK}'"], env=env)
+    assert done.stdout.splitlines() == ["lower", str(upper)], done.stderr
+
+
+def test_pixi(user, sifrun, new_sif, at_home, apps):
+    """A project's environment; there is no installation of conda at all."""
+    prefix = at_home.environment(apps / "project/.pixi/envs/default")
+    env = {"PIXI_PROJECT_ROOT": f"{apps}/project", "PIXI_PROJECT_NAME": "project", "PIXI_ENVIRONMENT_NAME": "default", "PIXI_IN_SHELL": "1",
+           "PIXI_EXE": "/nowhere/pixi", "CONDA_PREFIX": str(prefix), "CONDA_DEFAULT_ENV": "project", "PATH": f"{prefix}/bin:/usr/bin:/bin"}
+    done = user.run([sifrun, "exec", new_sif, "python", "-c", ASK], env=env)
+    assert (done.stdout, done.stderr) == (f"{prefix}\n", "")
+
+
+@pytest.fixture
+def micromamba(apps, at_home):
+    """One static program, a root without packages of its own, and the variables after `micromamba activate my_env`."""
+    folder = apps / "mamba"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin/micromamba").write_text("#!/bin/sh\necho micromamba $1\n")
+    (folder / "bin/micromamba").chmod(0o755)
+    prefix = at_home.environment(folder / "root/envs/my_env")
+    yield prefix, {"MAMBA_EXE": f"{folder}/bin/micromamba", "MAMBA_ROOT_PREFIX": f"{folder}/root", "CONDA_SHLVL": "1", "CONDA_PREFIX": str(prefix),
+                   "CONDA_DEFAULT_ENV": "my_env", "CONDA_PROMPT_MODIFIER": "(my_env) ", "PATH": f"{prefix}/bin:{folder}/root/condabin:/usr/bin:/bin"}
+    shutil.rmtree(folder)
+
+
+def test_micromamba(user, sifrun, new_sif, micromamba):
+    """Its shell function calls the program by MAMBA_EXE."""
+    prefix, env = micromamba
+    done = user.run([sifrun, "exec", new_sif, "sh", "-c", f'python -c "{ASK}"; "$MAMBA_EXE" shell; ls "$MAMBA_ROOT_PREFIX"'], env=env)
+    assert done.stdout.splitlines() == [str(prefix), "micromamba shell", "envs"], done.stderr
+
+
+def test_virtual_environment_of_uv(user, sifrun, new_sif, elsewhere, apps):
+    """uv names its interpreters by a link to the release; the environment's python leads there."""
+    folder = apps / "uv/python"
+    folder.mkdir(parents=True)
+    (folder / "cpython-3.11-linux").symlink_to(elsewhere.root)
+    venv = apps / "uv/project/.venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "pyvenv.cfg").write_text(f"home = {folder}/cpython-3.11-linux/bin\nimplementation = CPython\nuv = 0.5.1\nversion_info = 3.11.2\n")
+    (venv / "bin/python").symlink_to(f"{folder}/cpython-3.11-linux/bin/python3.11")
+    env = {"VIRTUAL_ENV": str(venv), "PATH": f"{venv}/bin:/usr/bin:/bin"}
+    done = user.run([sifrun, "exec", new_sif, "python", "-c", ASK], env=env)
+    assert (done.stdout, done.stderr) == (f"{venv}\n", "")
+
+
+def test_environments_of_a_configured_folder(user, sifrun, new_sif, at_home, apps):
+    """envs_dirs of ~/.condarc, on another file system as homes are small; nothing of it is active outside."""
+    at_home.environment(apps / "envs/far")
+    (user.home / ".condarc").write_text(f"channels: [conda-forge]\nenvs_dirs:\n  - {apps}/envs\npkgs_dirs: [$HOME/.pkgs]\n")
+    env = at_home.active("base", CONDA_ENVS_PATH=f"{apps}/envs")
+    try:
+        done = user.run([sifrun, "exec", new_sif, "sh", "-c", script(at_home, "far")], env=env)
+        del env["CONDA_ENVS_PATH"]
+        seen = user.run([sifrun, "exec", new_sif, "ls", apps / "envs"], env=env)
+    finally:
+        (user.home / ".condarc").unlink()
+    assert done.stdout == f"{apps}/envs/far\n", done.stderr
+    assert seen.stdout == "far\n", seen.stderr
+    assert user.run([sifrun, "exec", new_sif, "ls", apps / "envs"], env=env).returncode == 2
+
+
 def test_an_images_own_conda_is_never_covered(root, sifrun, new_sif, elsewhere):
     """The host's installation is at /opt/conda, too; the session has a mount namespace of its own."""
     made = not os.path.isdir("/opt/conda")
@@ -213,9 +309,13 @@ def test_it_tells_what_it_does(user, sifrun, new_sif, elsewhere):
     told = user.run([sifrun, "--verbose", "exec", new_sif, "true"], env=elsewhere.active()).stderr
     assert f"python is {elsewhere.root}/envs/my_env/bin/python" in told
     assert f"{elsewhere.root} is bound" in told
+    assert f"before the image's PATH: {elsewhere.root}/envs/my_env/bin:{elsewhere.root}/condabin\n" in told
     plan = user.run([sifrun, "exec", "--dry-run", new_sif, "true"], env=elsewhere.active()).stdout
-    assert f"{elsewhere.root} nosuid nodev unless the image has something there" in plan
-    assert f"before the image's PATH: {elsewhere.root}/envs/my_env/bin" in plan
+    assert f"mount       bind {elsewhere.root} nosuid nodev unless the image has something there\n" in plan
+    lines = [line.removeprefix("VERBOSE: ") for line in told.splitlines() if "conda: " in line or "python is " in line]
+    assert len(lines) > 3 and all(f"note        {line}\n" in plan for line in lines), plan
+    behind = user.run([sifrun, "--verbose", "exec", new_sif, "true"], env=elsewhere.active("base")).stderr
+    assert f"python is the image's, or {elsewhere.root}/bin/python if it has none" in behind
 
 
 def test_virtual_environment_of_a_python_elsewhere(user, sifrun, new_sif, elsewhere, tmp_path):

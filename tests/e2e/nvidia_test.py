@@ -4,7 +4,6 @@
 cuInit answers 100 (no device) and nvmlInit 9 (driver not loaded) if and only if the libraries are the host's and can be loaded.
 """
 import glob
-import json
 import os
 import pathlib
 import shutil
@@ -29,10 +28,10 @@ def driver(debian):
 
 
 def _image(sifconv, user, suite, folder, extra):
-    base = cache() / f"{suite}-python3.tar"
+    base = cache() / f"{suite}-gpu.tar"
     with made_once(base) as part:
         if part:
-            debian_tree.bootstrap(suite, part.with_suffix(".part.tar"), ["python3"])
+            debian_tree.bootstrap(suite, part.with_suffix(".part.tar"), ["python3", "libgbm1", "libvulkan1"])
             part.with_suffix(".part.tar").rename(part)
     archive = images.write_docker20(folder / f"{suite}.tar", [base.read_bytes(), extra.bytes()], Env=["PATH=/usr/bin:/bin"])
     return convert(sifconv, user, archive, folder / f"{suite}.sif")
@@ -48,6 +47,23 @@ def image(request, debian, sifconv, user, sif_folder):
     if os.geteuid() == 0:
         os.chown(folder, user.uid, user.gid)
     return _image(sifconv, user, request.param, folder, own)
+
+
+@pytest.fixture(scope="session")
+def probe_sif(driver, sifconv, user, scratch, sif_folder):
+    """A static shell, and a probe of 32 and one of 64 bits with a C library each."""
+    layers = [images.busybox_layer("head", "od").bytes(), nvidia.probe_layer(driver, scratch).bytes()]
+    archive = images.write_docker20(scratch / "probe.tar", layers, Env=["PATH=/bin"])
+    return convert(sifconv, user, archive, sif_folder / "probe.sif")
+
+
+@pytest.fixture(scope="session")
+def compat_sif(sifconv, user, scratch, sif_folder):
+    """With CUDA's forward-compatibility package of a newer driver than any host has."""
+    layer = images.busybox_layer().folder("usr").folder("usr/local").folder("usr/local/cuda-99").folder("usr/local/cuda-99/compat")
+    layer.file("usr/local/cuda-99/compat/libcuda.so.999.1", "").symlink("usr/local/cuda", "cuda-99")
+    archive = images.write_docker20(scratch / "compat.tar", [layer.bytes()], Env=["PATH=/bin"])
+    return convert(sifconv, user, archive, sif_folder / "compat.sif")
 
 
 @pytest.fixture
@@ -77,6 +93,13 @@ def test_only_driver_files(gpu, driver):
     assert not [name for name in names if name.startswith(("libGL.", "libEGL.", "libOpenCL.", "libc.", "libstdc++"))]
 
 
+def test_all_driver_files(gpu, driver):
+    """Everything of the driver's version that the packages have, whatever the tables know."""
+    files = {path.name for path in driver.glob(f"usr/lib/x86_64-linux-gnu/**/*.so.{nvidia.version(driver)}")}
+    assert len(files) > 20
+    assert not files - set(gpu("ls", LIBS).stdout.split())
+
+
 def test_the_images_own_libraries_stay(gpu):
     assert gpu("cat", "/usr/lib/x86_64-linux-gnu/libGL.so.1").stdout == "image's\n"
     assert gpu("stat", "-c", "%s", "/usr/lib/x86_64-linux-gnu/libcuda.so.1").stdout == "0\n"
@@ -86,6 +109,12 @@ def test_search_path_ends_with_the_driver(gpu):
     assert gpu("sh", "-c", "echo $LD_LIBRARY_PATH").stdout == LIBS + "\n"
     env = {"SINGULARITYENV_LD_LIBRARY_PATH": "/mine"}
     assert gpu("sh", "-c", "echo $LD_LIBRARY_PATH", env=env).stdout == f"/mine:{LIBS}\n"
+
+
+def test_a_newer_compatibility_library_of_the_image_is_first(user, sifrun, driver, compat_sif):
+    for option, front in (("--nv", "/usr/local/cuda/compat:"), ("--no-nv", "")):
+        done = user.run([sifrun, "exec", option, compat_sif, "sh", "-c", "echo $LD_LIBRARY_PATH"], env={"SIFRUN_NV_ROOT": driver})
+        assert done.stdout == f"{front}{LIBS}\n", done.stderr
 
 
 def test_files_are_read_only(gpu):
@@ -99,6 +128,36 @@ def test_files_are_read_only(gpu):
 def test_capabilities(gpu):
     names = gpu("ls", LIBS, env={"NVIDIA_DRIVER_CAPABILITIES": "compute"}).stdout.split()
     assert "libcuda.so.1" in names and "libnvcuvid.so.1" not in names
+
+
+def test_vendor_files_for_what_the_image_has(gpu, driver):
+    """The image has the loaders of Vulkan and GBM, and not that of EGL."""
+    wanted = ["/etc/OpenCL/vendors/nvidia.icd", "/usr/share/vulkan/icd.d/nvidia_icd.json", "/usr/share/vulkan/implicit_layer.d/nvidia_layers.json",
+              "/usr/share/nvidia/nvoptix.bin", "/usr/lib/x86_64-linux-gnu/gbm/nvidia-drm_gbm.so"]
+    done = gpu("ls", *wanted)
+    assert done.stdout.split() == sorted(wanted), done.stderr
+    assert gpu("ls", "/usr/share/glvnd", "/usr/share/egl").stdout == ""
+    done = gpu("ls", *wanted[1:], options=["--nv", "--share=off"], env={"NVIDIA_DRIVER_CAPABILITIES": "utility"})
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+
+
+def test_vendor_files_of_egl(user, sifrun, driver, sifconv, tmp_path):
+    """Where an image has the library alone and no folder for vendors."""
+    layer = images.busybox_layer().folder("usr").folder("usr/lib64").file("usr/lib64/libEGL.so.1", "")
+    image = convert(sifconv, user, images.write_docker20(tmp_path / "egl.tar", [layer.bytes()], Env=["PATH=/bin"]), tmp_path / "egl.sif")
+    done = user.run([sifrun, "exec", "--nv", image, "ls", "/usr/share/glvnd/egl_vendor.d", "/usr/share/egl/egl_external_platform.d"],
+                    env={"SIFRUN_NV_ROOT": driver})
+    assert {"10_nvidia.json", "10_nvidia_wayland.json"} <= set(done.stdout.split()), done.stderr
+    assert user.run([sifrun, "exec", "--nv", image, "ls", "/usr/share/vulkan"], env={"SIFRUN_NV_ROOT": driver}).stdout == ""
+
+
+def test_gbm_loads_the_driver(gpu, image):
+    """The image's libgbm, told to use the driver for a node that is no GPU's."""
+    if "bookworm" not in image.name:
+        return  # libgbm loads back ends from Mesa 21.2 on
+    script = "import ctypes, os; print(ctypes.CDLL('libgbm.so.1').gbm_create_device(os.open('/dev/null', os.O_RDWR)))"
+    done = gpu("python3", "-c", script, env={"GBM_BACKEND": "nvidia-drm", "LD_DEBUG": "files"})
+    assert "calling init: /usr/lib/x86_64-linux-gnu/gbm/nvidia-drm_gbm.so" in done.stderr  # it may not survive a node that is no GPU's
 
 
 @pytest.mark.parametrize("options, env", [(["--no-nv"], {}), (["--nv"], {"NVIDIA_VISIBLE_DEVICES": "void"}),
@@ -211,39 +270,40 @@ def test_rocm(root, user, sifrun, image, amd):
     assert "kfd" not in without.stdout and "libhsa" not in without.stdout
 
 
-@pytest.fixture
-def cdi(tmp_path, driver):
-    """Files in the shape that nvidia-ctk writes, for the tree's driver and a node that every machine has."""
-    library = next(driver.glob("usr/lib/*/nvidia/current/libcuda.so.*.*"))
-    inside = "/usr/lib/x86_64-linux-gnu/" + library.name
-    hook = {"hookName": "createContainer", "path": "/usr/bin/nvidia-cdi-hook"}
-    spec = {"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu",
-            "devices": [{"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/nvidia0", "hostPath": "/dev/null"}]}}],
-            "containerEdits": {
-                "env": ["NVIDIA_VISIBLE_DEVICES=void", "FROM_CDI=yes"],
-                "mounts": [{"hostPath": str(library), "containerPath": inside, "options": ["ro", "nosuid", "nodev", "rbind"]}],
-                "hooks": [{**hook, "args": ["nvidia-cdi-hook", "create-symlinks", "--link", f"{library.name}::{inside[:-len(library.name)]}libcuda.so"]},
-                          {**hook, "args": ["nvidia-cdi-hook", "update-ldcache", "--folder", "/usr/lib/x86_64-linux-gnu"]},
-                          {**hook, "args": ["nvidia-cdi-hook", "disable-device-node-modification"]}]}}
-    (tmp_path / "nvidia.json").write_text(json.dumps(spec))
-    return tmp_path
-
-
-def test_cdi(user, sifrun, image, cdi):
-    probe = "import ctypes; print(ctypes.CDLL('libcuda.so.1').cuInit(0), ctypes.CDLL('libcuda.so').cuInit(0))"
-    command = [sifrun, "--verbose", "exec", "--contain", "--cdi-dirs", cdi, "--device", "nvidia.com/gpu=0", image]
-    done = user.run([*command, "python3", "-c", probe])
-    assert done.stdout == "100 100\n", done.stderr
-    assert "disable-device-node-modification is skipped" in done.stderr
-    assert user.run([*command, "sh", "-c", "ls /dev/nvidia* && echo $FROM_CDI"]).stdout == "/dev/nvidia0\nyes\n"
-
-
-def test_cdi_device_that_is_not_there(user, sifrun, busybox_sif, cdi):
-    done = user.run([sifrun, "exec", "--cdi-dirs", cdi, "--device", "nvidia.com/gpu=9", busybox_sif, "true"])
-    assert done.returncode == 255
-    assert "CDI device nvidia.com/gpu=9 is in no file of" in done.stderr
-
-
 def test_the_plan_is_told(gpu):
     plan = gpu("true", options=["--nv", "--dry-run"]).stdout
     assert "library     libcuda.so.1 is" in plan and f"mount       host-libraries {LIBS}" in plan
+
+
+LIBS32 = LIBS + "32"
+
+
+@pytest.mark.parametrize("options, env, expected",
+                         [(["--compat32"], {}, True), ([], {"APPTAINER_COMPAT32": "1"}, True), ([], {"NVIDIA_DRIVER_CAPABILITIES": "compute,compat32"}, True),
+                          ([], {}, False), ([], {"NVIDIA_DRIVER_CAPABILITIES": "compute"}, False), (["--compat32", "--no-nv"], {}, False),
+                          (["--compat32"], {"NVIDIA_DRIVER_CAPABILITIES": "utility"}, False)], ids=str)
+def test_32_bit_libraries_on_request(user, sifrun, driver, probe_sif, options, env, expected):
+    done = user.run([sifrun, "exec", "--nv", *options, probe_sif, "probe32"], env={"SIFRUN_NV_ROOT": driver, **env})
+    if expected:
+        assert done.stdout == f"32 {nvidia.CUDA_NO_DEVICE} {LIBS32}/libcuda.so.1\n", done.stderr
+    else:
+        assert (done.returncode, done.stdout[:13]) == (1, "libcuda.so.1:"), done.stderr
+
+
+def test_both_sizes_in_one_container(user, sifrun, driver, probe_sif):
+    env = {"SIFRUN_NV_ROOT": driver, "SINGULARITYENV_LD_LIBRARY_PATH": "/mine"}
+    done = user.run([sifrun, "exec", "--nv", "--compat32", probe_sif, "sh", "-c", "probe32; probe64; echo $LD_LIBRARY_PATH"], env=env)
+    assert done.stdout.splitlines() == [f"32 100 {LIBS32}/libcuda.so.1", f"64 100 {LIBS}/libcuda.so.1", f"/mine:{LIBS}:{LIBS32}"], done.stderr
+
+
+def test_32_bit_libraries_are_the_drivers_alone(user, sifrun, driver, probe_sif):
+    script = f"cd {LIBS32} && for name in *; do echo $name $(head -c 5 $name | od -An -tx1); done"
+    done = user.run([sifrun, "exec", "--nv", "--compat32", probe_sif, "sh", "-c", script], env={"SIFRUN_NV_ROOT": driver})
+    seen = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    version = nvidia.version(driver)
+    assert {path.name for path in driver.glob(f"usr/lib/i386-linux-gnu/**/*.so.{version}")} <= set(seen), done.stderr
+    assert {"libcuda.so", "libcuda.so.1", "libnvidia-ml.so.1"} <= set(seen)
+    assert set(seen.values()) == {"7f 45 4c 46 01"}
+    assert not [name for name in seen if not name.startswith(("libcuda", "libnvidia-", "libnvcuvid"))]
+    plan = user.run([sifrun, "exec", "--nv", "--compat32", "--dry-run", probe_sif, "true"], env={"SIFRUN_NV_ROOT": driver}).stdout
+    assert f"library     libcuda.so.1 is {driver}/usr/lib/i386-linux-gnu/nvidia/current/libcuda.so.{version}" in plan

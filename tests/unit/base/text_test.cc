@@ -15,6 +15,16 @@ TEST(Printable, KeepsValidUtf8AndEscapesEverythingElse) {
   EXPECT_EQ(printable("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // surrogate
 }
 
+TEST(Cat, PrintsAsStreamsDo) {
+  const std::string text = "text";
+  const std::uint16_t small = 65;
+  EXPECT_EQ(cat("layer ", 3, " of ", std::uint64_t{1} << 63, ',', text, std::string_view(" and "),
+                -7L, small),
+            "layer 3 of 9223372036854775808,text and -765");
+  EXPECT_EQ(cat(true, ' ', 1.5, ' ', static_cast<unsigned char>('x')), "1 1.5 x");
+  EXPECT_EQ(cat(), "");
+}
+
 TEST(Split, KeepsEmptyFields) {
   EXPECT_EQ(split("a,,b", ','), (std::vector<std::string>{"a", "", "b"}));
   EXPECT_EQ(split("", ','), std::vector<std::string>{""});

@@ -81,6 +81,60 @@ TEST(CdiSpec, FeaturesDemandTheirVersion) {
   EXPECT_EQ(parse_failure(spec(gids, "0.7.0")), "");
 }
 
+TEST(CdiSpec, EveryFeatureHasItsVersion) {
+  struct Row {
+    const char *edits, *before, *from;
+  };
+  for (const auto& [edits, before, from] :
+       {Row{R"("mounts": [{"hostPath": "/a", "containerPath": "/b", "type": "bind"}])", "0.3.0",
+            "0.4.0"},
+        Row{R"("deviceNodes": [{"path": "/dev/a", "hostPath": "/dev/b"}])", "0.4.0", "0.5.0"},
+        Row{R"("intelRdt": {"closID": "a"})", "0.6.0", "0.7.0"},
+        Row{R"("netDevices": [{"hostInterfaceName": "a", "name": "b"}])", "1.0.0", "1.1.0"}}) {
+    const std::string device =
+        base::cat(R"("devices": [{"name": "a", "containerEdits": {)", edits, "}}]");
+    EXPECT_THAT(parse_failure(spec(device, before)),
+                HasSubstr(base::cat("needs cdiVersion ", from)));
+    EXPECT_EQ(parse_failure(spec(device, from)), "");
+  }
+  const std::string annotated = base::cat(R"("annotations": {"a": "b"}, )", kDevice);
+  EXPECT_THAT(parse_failure(spec(annotated, "0.5.0")), HasSubstr("annotations needs cdiVersion"));
+  EXPECT_EQ(parse_failure(spec(annotated, "0.6.0")), "");
+  const auto dotted = [](const char* version) {
+    return base::cat(R"({"cdiVersion": ")", version, R"(", "kind": "a.b/c.d", )", kDevice, "}");
+  };
+  EXPECT_THAT(parse_failure(dotted("0.5.0")), HasSubstr("a dot in the class needs cdiVersion"));
+  EXPECT_EQ(parse_failure(dotted("0.6.0")), "");
+}
+
+TEST(CdiSpec, KeepsWhatNeedsPrivilegesByName) {
+  const CdiSpec parsed = parse_cdi_spec(spec(R"("devices": [{"name": "a", "containerEdits": {
+          "deviceNodes": [{"path": "/dev/x", "fileMode": 438, "uid": null, "permissions": "r"},
+                          {"path": "/dev/y", "permissions": "rwm", "major": 1, "type": "c"}],
+          "mounts": [{"hostPath": "/a", "containerPath": "/b", "options": ["ro", "nosuid", "noexec"]},
+                     {"containerPath": "/c", "type": "tmpfs"},
+                     {"hostPath": "x", "containerPath": "/d", "type": "overlay"}],
+          "additionalGids": [4], "netDevices": []}}])",
+                                             "1.1.0"),
+                                        "x.json");
+  const CdiEdits& edits = parsed.devices.at(0).edits;
+  EXPECT_THAT(edits.nodes.at(0).beyond_us, ElementsAre("fileMode 438", "permissions r"));
+  EXPECT_THAT(edits.nodes.at(1).beyond_us, ElementsAre());
+  EXPECT_THAT(edits.mounts.at(0).beyond_us, ElementsAre("option noexec"));
+  EXPECT_TRUE(edits.mounts.at(1).temporary);
+  EXPECT_THAT(edits.mounts.at(2).beyond_us, ElementsAre("type overlay"));
+  EXPECT_TRUE(edits.mounts.at(2).impossible);
+  EXPECT_THAT(edits.beyond_us, ElementsAre("additionalGids"));
+}
+
+TEST(CdiSpec, NestingIsLimitedBeforeAnythingIsBuilt) {
+  EXPECT_THAT(parse_failure(std::string(1 << 20, '[')), HasSubstr("nesting deeper than 32"));
+  // Brackets within texts are none.
+  EXPECT_EQ(parse_failure(spec(R"("devices": [{"name": "a", "containerEdits": {"env":
+      ["A=[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\"[[[[[[[[[[\\"]}}])")),
+            "");
+}
+
 TEST(CdiSpec, YamlHasLimits) {
   static const std::string kDeep = [] {
     std::string text;
@@ -161,6 +215,25 @@ TEST_F(Cdi, ImitatesNvidiasHooksAndNamesTheOthers) {
   EXPECT_THAT(out.library_back, ElementsAre("/usr/lib"));
   EXPECT_EQ(out.nvidia_version, "550.1");
   EXPECT_THAT(out.notes, Contains(HasSubstr("nvidia-cdi-hook chmod is skipped")));
+}
+
+TEST_F(Cdi, LinksOutsideTheSearchedFoldersAreBoundAtTheirPlace) {
+  top_.file("/dev/dri/card1");
+  top_.file("/etc/cdi/links.json", R"({"cdiVersion": "0.5.0", "kind": "x.com/links",
+ "devices": [{"name": "a", "containerEdits": {
+  "deviceNodes": [{"path": "/dev/dri/card1"}],
+  "mounts": [{"hostPath": "/usr/lib/libcuda.so.550.1", "containerPath": "/usr/lib/libx.so.550.1"}],
+  "hooks": [{"hookName": "createContainer", "path": "/h", "args": ["h", "create-symlinks",
+    "--link=../libx.so.550.1::/usr/lib/gbm/x_gbm.so", "--link", "../card1::/dev/dri/by-path/pci-1",
+    "--link", "gone::/usr/lib/gone.so"]}]}}]})");
+  const HostAdditions out = additions({"x.com/links=a"});
+  EXPECT_THAT(out.binds, Contains(HostBind{top_.top() + "/usr/lib/libcuda.so.550.1",
+                                           "/usr/lib/gbm/x_gbm.so"}));
+  EXPECT_THAT(out.devices,
+              ElementsAre(HostDevice{top_.top() + "/dev/dri/card1", "/dev/dri/card1"},
+                          HostDevice{top_.top() + "/dev/dri/card1", "/dev/dri/by-path/pci-1"}));
+  EXPECT_THAT(out.libraries, ElementsAre());
+  EXPECT_THAT(out.notes, Contains(HasSubstr("/usr/lib/gone.so is not made")));
 }
 
 TEST_F(Cdi, LaterDirectoriesWin) {

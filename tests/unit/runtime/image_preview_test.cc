@@ -50,10 +50,15 @@ TEST_F(PreviewTest, FindsMissingMountPointsThroughLinks) {
   EXPECT_FALSE(missing[1].is_directory);
 }
 
-TEST_F(PreviewTest, NeedsTheParentWhereTheMountDoes) {
+TEST_F(PreviewTest, MountsGoWhoseNeedsAreNotMet) {
   bind(output_.path(), "/absent/data");
-  plan_.mounts.back().needs_parent = true;
-  EXPECT_TRUE(preview().missing_mount_points().empty());
+  plan_.mounts.back().needs = {"/absent", "/link/library"};
+  bind(output_.path(), "/absent/more");
+  plan_.mounts.back().needs = {"/absent", "/etc/passwd"};
+  drop_needless_mounts(*image_, plan_);
+  ASSERT_EQ(plan_.mounts.size(), 2U);  // with the fixture's
+  EXPECT_EQ(plan_.mounts[1].target, "/absent/more");
+  EXPECT_EQ(preview().missing_mount_points().size(), 1U);
 }
 
 TEST_F(PreviewTest, ReadsScriptsInOrderAndAccounts) {

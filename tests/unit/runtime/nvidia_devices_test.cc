@@ -26,6 +26,8 @@ class NvidiaDevices : public testing::Test {
     top_.directory("/sys/bus/pci/devices/0000:65:00.0/drm/card1");
     top_.file("/dev/dri/card1");
     top_.file("/dev/dri/card0");
+    top_.link("/dev/dri/by-path/pci-0000:65:00.0-card", "../card1");
+    top_.link("/dev/dri/by-path/pci-0000:00:02.0-card", "../card0");
   }
   void gpu(const std::string& bus, unsigned minor, const std::string& uuid) {
     top_.file("/proc/driver/nvidia/gpus/" + bus + "/information",
@@ -87,7 +89,8 @@ TEST_F(NvidiaDevices, NoneLeavesTheControlNodes) {
 TEST_F(NvidiaDevices, GraphicsAddsItsNodesOfTheChosenGpus) {
   EXPECT_THAT(
       nodes("1", DriverCapability::graphics),
-      ElementsAre("/dev/nvidia0", "/dev/dri/card1", "/dev/nvidiactl", "/dev/nvidia-modeset"));
+      ElementsAre("/dev/nvidia0", "/dev/dri/card1", "/dev/dri/by-path/pci-0000:65:00.0-card",
+                  "/dev/nvidiactl", "/dev/nvidia-modeset"));
 }
 
 TEST_F(NvidiaDevices, PartsOfAGpuGetTheirCapabilities) {

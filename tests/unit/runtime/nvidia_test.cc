@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "runtime/nvidia_files.h"
 #include "runtime/nvidia_libraries.h"
@@ -60,6 +61,7 @@ class Nvidia : public testing::Test {
     NvidiaRequest request;
     request.mode = mode;
     request.environment = environment_;
+    request.kernel_release = kernel_;
     return nvidia_additions(top_.tree(), request);
   }
   static std::vector<std::string> names(const HostAdditions& additions) {
@@ -71,7 +73,15 @@ class Nvidia : public testing::Test {
   TreeFixture top_;
   std::vector<CacheEntryPlan> entries_;
   std::vector<std::string> environment_;
+  std::string kernel_ = "6.1.0-37-amd64";
 };
+
+// The binds' destinations, and what they need of the image.
+std::map<std::string, std::vector<std::string>> needs_of(const HostAdditions& additions) {
+  std::map<std::string, std::vector<std::string>> out;
+  for (const HostBind& bind : additions.binds) out[bind.destination] = bind.needs;
+  return out;
+}
 
 TEST_F(Nvidia, TakesTheFilesOfTheDriverAndNoOthers) {
   install();
@@ -172,6 +182,99 @@ TEST_F(Nvidia, ADirectoryWithoutCacheGetsItsSonames) {
   for (const char* name : {"libcuda.so.1", "libnvidia-ml.so.1", "libnvidia-glcore.so.1"})
     EXPECT_THAT(names(found), Contains(name));
   EXPECT_EQ(found.binds.at(0).destination, "/usr/bin/nvidia-smi");
+}
+
+TEST_F(Nvidia, VendorFilesComeWhereTheirReaderIs) {
+  install();
+  load_module(kVersion);
+  const std::vector<std::string> visual = {
+      "/etc/glvnd/egl_vendor.d/10_nvidia.json",
+      "/usr/share/egl/egl_external_platform.d/15_nvidia_gbm.json",
+      "/usr/share/glvnd/egl_vendor.d/10_nvidia.json",
+      "/usr/share/vulkan/icd.d/nvidia_icd.x86_64.json",
+      "/etc/vulkan/implicit_layer.d/nvidia_layers.json",
+      "/usr/share/nvidia/nvidia-application-profiles-550-rc",
+      "/usr/lib64/xorg/modules/drivers/nvidia_drv.so",
+      "/usr/lib/xorg/modules/extensions/libglxserver_nvidia.so",
+      "/usr/share/X11/xorg.conf.d/nvidia-drm-outputclass.conf"};
+  for (const std::string& path : visual) top_.file(path);
+  for (const char* path : {"/etc/OpenCL/vendors/nvidia.icd", "/usr/share/nvidia/nvoptix.bin"})
+    top_.file(path);
+  for (const char* path :
+       {"/usr/share/glvnd/egl_vendor.d/50_mesa.json", "/usr/share/vulkan/icd.d/intel_icd.json"})
+    top_.file(path);
+  const auto found = needs_of(additions());
+  for (const std::string& path : visual) {
+    ASSERT_TRUE(found.contains(path)) << path;
+    EXPECT_THAT(found.at(path), Contains(std::string(parent_path(path))));
+    EXPECT_GT(found.at(path).size(), 2U);
+  }
+  EXPECT_THAT(found.at("/usr/share/vulkan/icd.d/nvidia_icd.x86_64.json"),
+              Contains("/usr/lib64/libvulkan.so.1"));
+  EXPECT_THAT(found.at("/etc/OpenCL/vendors/nvidia.icd"), IsEmpty());
+  EXPECT_THAT(found.at("/usr/share/nvidia/nvoptix.bin"), IsEmpty());
+  EXPECT_FALSE(found.contains("/usr/share/glvnd/egl_vendor.d/50_mesa.json"));
+  EXPECT_FALSE(found.contains("/usr/share/vulkan/icd.d/intel_icd.json"));
+  environment_ = {"NVIDIA_DRIVER_CAPABILITIES=compute,utility"};
+  const auto fewer = needs_of(additions());
+  for (const std::string& path : visual) EXPECT_FALSE(fewer.contains(path)) << path;
+  EXPECT_TRUE(fewer.contains("/etc/OpenCL/vendors/nvidia.icd"));
+}
+
+TEST_F(Nvidia, VendorFilesOfADriverBelowAPrefixGoToTheUsualPlace) {
+  install();
+  load_module(kVersion);
+  top_.file("/usr/local/nvidia/share/vulkan/icd.d/nvidia_icd.json");
+  EXPECT_THAT(needs_of(additions()),
+              Contains(testing::Key("/usr/share/vulkan/icd.d/nvidia_icd.json")));
+}
+
+TEST_F(Nvidia, TheBackEndOfGbmLiesBesideTheImagesLibrary) {
+  add("libnvidia-allocator.so.1", "libnvidia-allocator.so.550.163.01");
+  install();
+  load_module(kVersion);
+  const HostAdditions found = additions();
+  const auto bind =
+      std::ranges::find(found.binds, "/usr/lib64/gbm/nvidia-drm_gbm.so", &HostBind::destination);
+  ASSERT_NE(bind, found.binds.end());
+  EXPECT_EQ(bind->source, top_.top() + "/usr/lib/x/libnvidia-allocator.so.550.163.01");
+  EXPECT_THAT(bind->needs, ElementsAre("/usr/lib64/libgbm.so.1"));
+  EXPECT_TRUE(bind->gives_way);
+  environment_ = {"NVIDIA_DRIVER_CAPABILITIES=compute"};
+  EXPECT_THAT(needs_of(additions()),
+              Not(Contains(testing::Key("/usr/lib64/gbm/nvidia-drm_gbm.so"))));
+}
+
+TEST_F(Nvidia, SocketsOfTheDriversServices) {
+  install();
+  load_module(kVersion);
+  for (const char* path :
+       {"/run/nvidia-persistenced/socket", "/run/udev/data", "/tmp/nvidia-mps/control"})
+    top_.file(path);
+  EXPECT_THAT(needs_of(additions()), Contains(testing::Key("/run/nvidia-persistenced/socket")));
+  EXPECT_THAT(needs_of(additions()), Contains(testing::Key("/tmp/nvidia-mps")));
+  EXPECT_THAT(needs_of(additions()), Not(Contains(testing::Key("/run/udev"))));
+  top_.file("/dev/nvidia-fs0");
+  EXPECT_THAT(needs_of(additions()), Contains(testing::Key("/run/udev")));
+  environment_ = {"NVIDIA_DRIVER_CAPABILITIES=compute"};
+  EXPECT_THAT(needs_of(additions()),
+              Not(Contains(testing::Key("/run/nvidia-persistenced/socket"))));
+}
+
+TEST_F(Nvidia, FirmwareIsForOldKernelsAndForImagesThatHaveAPlaceForIt) {
+  install();
+  load_module(kVersion);
+  const std::string place = "/lib/firmware/nvidia/550.163.01";
+  EXPECT_THAT(needs_of(additions()), Not(Contains(testing::Key(place))));
+  top_.file("/lib/firmware/6.1.0-37-amd64/nvidia/550.163.01/gsp_ga10x.bin");
+  EXPECT_THAT(needs_of(additions()).at(place), ElementsAre("/lib/firmware/nvidia"));
+  top_.file(place + "/gsp_ga10x.bin");
+  for (const char* older : {"4.18.0-553.el8_10.x86_64", "5.6.19", "3.10"}) {
+    kernel_ = older;
+    EXPECT_THAT(needs_of(additions()).at(place), IsEmpty()) << older;
+  }
+  kernel_ = "5.7.0";
+  EXPECT_THAT(needs_of(additions()).at(place), ElementsAre("/lib/firmware/nvidia"));
 }
 
 TEST_F(Nvidia, ADriverContainerBelowRunIsFound) {

@@ -38,6 +38,26 @@ TEST(RootTree, AbsenceIsAnAnswer) {
   EXPECT_THAT(top.tree().list("/file"), IsEmpty());
 }
 
+TEST(RootTree, AnswersStayTheSameWhenDirectoriesAreKnown) {
+  const TreeFixture top;
+  top.file("/real/sub/file");
+  top.link("/real/sub/up", "../other");
+  top.file("/real/other");
+  top.link("/link", "real/sub");
+  top.link("/real/sub/deep", "/link/../sub/file");
+  const RootTree tree = top.tree();
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(tree.resolve("/link/file"), "/real/sub/file");
+    EXPECT_EQ(tree.resolve("/link/up"), "/real/other");
+    EXPECT_EQ(tree.resolve("/link/deep"), "/real/sub/file");
+    EXPECT_EQ(tree.resolve("/link/.."), "/real");
+    EXPECT_EQ(tree.resolve("/link/"), "/real/sub");
+    EXPECT_FALSE(tree.exists("/link/none"));
+    EXPECT_FALSE(tree.exists("/none/file"));
+    EXPECT_FALSE(tree.exists("/link/file/below"));
+  }
+}
+
 TEST(RootTree, SpellingsNameEveryHop) {
   const TreeFixture top;
   top.directory("/vol/real/envs/x");
