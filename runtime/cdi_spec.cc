@@ -27,7 +27,7 @@ constexpr auto kHookNames = std::to_array<std::string_view>(
 constexpr auto kKnownOptions = std::to_array<std::string_view>(
     {"ro", "rw", "bind", "rbind", "nosuid", "nodev", "exec", "private", "rprivate", "slave",
      "rslave", "defaults", "relatime", "norelatime", "atime", "noatime"});
-constexpr int kMaxDepth = 32;
+constexpr int kMaxJsonDepth = 32;
 
 bool is_list_of(const json& value, bool (json::*is_right)() const noexcept) {
   return value.is_array() &&
@@ -302,19 +302,19 @@ CdiSpec SpecParser::parse(const json& root) {
 bool is_too_deep(std::string_view text) {
   int depth = 0;
   bool quoted = false;
-  for (std::size_t i = 0; i < text.size() && depth <= kMaxDepth; ++i) {
+  for (std::size_t i = 0; i < text.size() && depth <= kMaxJsonDepth; ++i) {
     const char c = text[i];
     if (c == '"') quoted = !quoted;
     if (quoted && c == '\\') ++i;
     if (!quoted && (c == '[' || c == '{')) ++depth;
     if (!quoted && (c == ']' || c == '}')) --depth;
   }
-  return depth > kMaxDepth;
+  return depth > kMaxJsonDepth;
 }
 
 json parse_json(std::string_view text, std::string_view name) {
   if (is_too_deep(text)) {
-    throw base::error("CDI file ", base::printable(name), ": nesting deeper than ", kMaxDepth,
+    throw base::error("CDI file ", base::printable(name), ": nesting deeper than ", kMaxJsonDepth,
                       " levels");
   }
   try {
