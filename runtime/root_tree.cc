@@ -160,7 +160,7 @@ std::optional<std::string> RootTree::read(std::string_view path, std::size_t lim
   }
 }
 
-const std::vector<std::string>& RootTree::list(std::string_view path) const {
+const std::vector<std::string>& RootTree::list(std::string_view path) const& {
   if (const auto known = lists_.find(path); known != lists_.end()) return known->second;
   std::vector<std::string>& names = lists_[std::string(path)];
   const std::optional<std::string> resolved = resolve(path);

@@ -40,7 +40,8 @@ class RootTree {
   std::optional<std::string> read(std::string_view path, std::size_t limit = 1 << 20) const;
   // Names in a directory without "." and "..", sorted; at most kMaxNames of them.
   // They are read once.
-  const std::vector<std::string>& list(std::string_view path) const;
+  const std::vector<std::string>& list(std::string_view path) const&;
+  const std::vector<std::string>& list(std::string_view path) const&& = delete;  // it is the tree's
   static constexpr std::size_t kMaxNames = 100000;
 
   // The path to give to system calls for a path that resolve() returned.

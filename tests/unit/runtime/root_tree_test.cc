@@ -35,7 +35,8 @@ TEST(RootTree, AbsenceIsAnAnswer) {
   EXPECT_FALSE(top.tree().exists("/dangling"));
   EXPECT_FALSE(top.tree().read("/file", 3).has_value());
   EXPECT_EQ(top.tree().read("/file", 4), "text");
-  EXPECT_THAT(top.tree().list("/file"), IsEmpty());
+  const RootTree tree = top.tree();
+  EXPECT_THAT(tree.list("/file"), IsEmpty());
 }
 
 TEST(RootTree, AnswersStayTheSameWhenDirectoriesAreKnown) {
