@@ -112,7 +112,7 @@ INSTANCES = {
     "instance of a bad address": "P instance start docker-archive:/no/such ua; echo $?; P instance list",
     "instance and its number": "P instance start --pid-file /no/such/pid $I pf; echo $?; P instance stop pf; touch ro; chmod 444 ro; P instance start --pid-file '' $I pf; echo $?; P instance stop pf; APPTAINER_PID_FILE=$PWD/pid P instance start $I pf; wc -l < pid; P instance stop pf",
     "instance stopped oddly": "P instance start $I so; for t in x 1.5; do P instance stop -t $t so; echo $?; done; P instance stop --signal 99 so; echo $?; P instance stop --signal NO so; echo $?; P instance stop -t 0x5 -s '' so; echo $?; P instance stop so; echo $?",
-    "instance killed": "P instance start --pid-file pid $I k1; kill -9 $(cat pid); while kill -0 $(cat pid) 2>/dev/null; do :; done; P instance list; P exec instance://k1 true; echo $?; P instance start $I k1; echo $?; P instance stop k1; echo $?",
+    "instance killed": "P instance start --pid-file pid $I k1; kill -9 $(cat pid); while kill -0 $(cat pid) 2>/dev/null; do :; done; sleep 1; P instance list; P exec instance://k1 true; echo $?; P instance start $I k1; echo $?; P instance stop k1; echo $?",
     "instances at once": "for n in 1 2 3 4; do P instance start $I p$n & done; wait; P instance list | wc -l; P instance stop 'p?'; echo $?; P instance list",
     "instance of another configuration": "APPTAINER_CONFIGDIR=$PWD/cfg P instance start $I cf; P instance list; APPTAINER_CONFIGDIR=$PWD/cfg P instance list | wc -l; ls cfg; APPTAINER_CONFIGDIR=$PWD/cfg P instance stop cf; echo $?",
 }
