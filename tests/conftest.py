@@ -25,6 +25,7 @@ import pytest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from beds import STRICT, UNDER, Missing, debian_tree, images, kernel  # noqa: E402
 from beds.docker import Docker  # noqa: E402
+from beds.podman import Podman  # noqa: E402
 from beds.registry import Registry  # noqa: E402
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
@@ -51,7 +52,7 @@ def pytest_runtest_makereport(item, call):
     yield
 
 
-PEER_FIXTURES = {"docker", "apptainer", "debian", "new_registry"}
+PEER_FIXTURES = {"docker", "podman", "apptainer", "debian", "new_registry"}
 
 
 def pytest_collection_modifyitems(items):
@@ -233,6 +234,12 @@ def busybox_sif(sifconv, user, busybox_tar, sif_folder):
 @pytest.fixture(scope="session")
 def docker():
     with Docker() as engine:
+        yield engine
+
+
+@pytest.fixture
+def podman():
+    with Podman() as engine:
         yield engine
 
 

@@ -175,3 +175,16 @@ def test_docker_engine(convert, docker, root, user_tar, sifconv, tmp_path):
         done = root.run([sifconv, f"docker-daemon:{name}", "x.sif"], env={"DOCKER_HOST": host}, cwd=tmp_path)
         assert done.returncode == 255 and said in done.stderr, done.stderr
     assert not (tmp_path / "x.sif").exists()
+
+
+def test_podman_service(convert, podman, root, sifconv, sifrun, layers, tmp_path):
+    """The same interface from another engine, which names what has no registry localhost/."""
+    expected = listing(convert(Archive(layers).write(tmp_path / "in.tar"), name="archive.sif"))
+    podman.load(tmp_path / "in.tar")
+    where = {"DOCKER_HOST": podman.socket}
+    for number, name in enumerate(("docker-daemon:bed/test:1", "docker-daemon://localhost/bed/test:1")):
+        assert listing(convert(name, name=f"{number}.sif", who=root, env=where)) == expected
+    done = root.run([sifrun, "build", tmp_path / "built.sif", "docker-daemon://bed/test:1"], env=where, cwd=tmp_path)
+    assert done.returncode == 0 and listing(tmp_path / "built.sif") == expected, done.stderr
+    done = root.run([sifconv, "docker-daemon:no/such:1", "x.sif"], env=where, cwd=tmp_path)
+    assert done.returncode == 255 and "does not give the image no/such:1" in done.stderr and not (tmp_path / "x.sif").exists()
