@@ -26,16 +26,15 @@ class DeflateDecoder {
 
   DeflateDecoder();
   // Goes on as far as input and room allow. No step without progress happens where `in` has 1 KiB;
-  // what is not consumed comes again, with more behind it. After `done` or reset() a new stream
-  // begins.
+  // what is not consumed comes again, with more behind it. After `done` a new stream begins.
   Step step(std::span<const std::byte> in, std::span<std::byte> out);
-  void reset();
   const char* problem() const { return problem_; }  // of a corrupt stream
 
  private:
   enum class Phase { header, stored, codes, done, corrupt };
   class Bits;
 
+  void reset();
   void decode(Bits& bits);
   void read_header(Bits& bits);
   bool read_tables(Bits& bits);

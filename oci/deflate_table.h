@@ -64,7 +64,6 @@ enum class DeflateAlphabet { code_lengths, literals_and_lengths, distances };
 // bits and bits: 128 for 19, 7 and 7; 2342 for 288, 11 and 15; 594 for 32, 9 and 15 (rounded up).
 template <unsigned FirstBits, std::size_t Size>
 struct DeflateTable {
-  static constexpr unsigned kFirstBits = FirstBits;
   std::array<DeflateWord, Size> words;
 
   DeflateWord first(std::uint64_t stream) const { return words[stream & ((1U << FirstBits) - 1)]; }

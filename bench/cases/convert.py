@@ -52,8 +52,8 @@ class Case:
                 self.mksquashfs("gzip", "-Xcompression-level", "6"), self.tar2sqfs("gzip", 6), self.apptainer(apptainer_runs)]
 
 
-ZSTD = ("65 % of the CPU time are zstd's own search and coding at level 3, which the peers spend as well, 16 % verifying SHA-256, 7 % reading (perf); "
-        "smaller tables and longer minimal matches brought 10 %, level 1 would make images 5 % larger")
+ZSTD = ("most of the CPU time is zstd's own search and coding, which the peers spend as well, then verifying SHA-256 and reading; smaller tables and longer minimal "
+        "matches were worth it, a lower level would make images larger than is wanted")
 USUAL_TARGETS = [
     *(Target("sifconv", "apptainer build", 1 / 40, of, bound=ZSTD) for of in ("wall", "CPU")),
     *(Target("sifconv gzip", "apptainer build", 1 / 8, of) for of in ("wall", "CPU")),

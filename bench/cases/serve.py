@@ -17,12 +17,12 @@ WORK = [
 ]
 
 
-WHOLE = ("half of the CPU time is the readers' own (a folder's takes as much), a quarter zstd's, which is the kernel's as well, and the rest requests and copying 550 MB "
-         "into the page cache (perf); two readers and a server keep two CPUs busy")
+WHOLE = ("most of the CPU time is the readers' own and zstd's, which the kernel spends as well, and the rest requests and copying all of it into the page cache; "
+         "two readers and a server keep two CPUs busy")
 SLOW_RUNS = 5  # of reading everything, which takes the peers long
-ASKED = ("inflating 36 MB and copying them into the page cache is 70 ms of CPU time, which on two CPUs Python and the file server compete for: tried without gain "
-         "were more threads asking ahead, fewer requests at a time, and a nicer server (perf). And Python asks the file server at each file that it opens "
-         "(an ioctl, which the kernel never remembers)")
+ASKED = ("on two CPUs Python and the file server, which inflates and copies what is imported into the page cache, compete for time: tried without gain were more "
+         "threads asking ahead, fewer requests at a time, and a nicer server. And Python asks the file server at each file that it opens (an ioctl, which the "
+         "kernel never remembers)")
 
 
 def script(work, state):

@@ -3,10 +3,9 @@
 from runner import Program, Target
 
 TITLE = "Starting a program"
-PROCESSES = "the server and what asks ahead are processes of their own, each with page tables and page faults of its own: 800 faults where bwrap has 180 (perf stat)"
-JOINING = ("of about 1.2 ms of CPU time 0.45 go into executing a static program of 10 MB (page faults, and the C library's CPUID instructions, which a "
-           "virtual machine traps), and waking the file server takes 0.1-0.4 ms; evaluating environment scripts, binds and the rest are below 0.3 ms each "
-           "(perf, --timing)")
+PROCESSES = "the server and what asks ahead are processes of their own, each with page tables and page faults of its own"
+JOINING = ("the largest part is executing a static program (page faults, and the C library's CPUID instructions, which a virtual machine traps), then waking the "
+           "file server; evaluating environment scripts, binds and the rest are small each (`sifrun exec --timing`)")
 OWN, JOIN = ["--share=off"], ["--share=bench"]
 
 

@@ -35,6 +35,7 @@ SURROUNDINGS = {
     "folder that is closed": "the program starts in the home, as where the folder cannot be reached; Apptainer dies",
     "limits too small for Go": "Apptainer itself does not run within them",
     "quotes in a value of --env": "a value keeps its quotes; Apptainer takes off those at the end alone",
+    "no truth in the environment": "it is a mistake like the option's on the line, and ends with 1; Apptainer's ends with 255",
     "empty image": "it is a mistake; Apptainer takes the working directory for an image",
 }
 

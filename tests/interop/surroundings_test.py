@@ -102,6 +102,7 @@ SIF_FILES = {
     "sif add of odd files": "cp $I x; chmod 644 x; : > empty; P sif add --datatype 7 x .; echo $?; P sif add --datatype 7 x empty; echo $?; P sif add --datatype 7 x -; echo $?; echo in | P sif add --datatype 7 x /dev/stdin; echo $?; "
                             "P sif add --datatype 7 x /dev/null; echo $?; P sif list x; chmod 444 x; P sif add --datatype 7 x empty; echo $?; P sif del 1 x; echo $?; P sif setprim 1 x; echo $?",
     "sif del": "cp $I x; chmod 644 x; P sif del 4 x; P exec x true; echo $?; P inspect x; echo $?; for i in 1 2 3 3; do P sif del $i x; echo $?; done; P sif list x; P inspect x; echo $?",
+    "no truth in the environment": "APPTAINER_CONTAIN=no P exec $I true; echo $?",
     "inspect": "mkdir -p d; : > e; for f in d e '' /no/such /etc/passwd docker-archive:$T; do P inspect \"$f\"; echo $?; done; P inspect --app '' $I; P inspect --list-apps $I; P run-help d; echo $?; P run-help e; echo $?",
     "inspect of odd labels": r"""mkdir -p d/.singularity.d/env; for t in '{"a":"b"' '[]' '{"b":"x","a":"line\nnew","é":""}'; do echo "$t" > d/.singularity.d/labels.json; P inspect d; P inspect --json d; done
 rm d/.singularity.d/labels.json; mkdir d/.singularity.d/labels.json; P inspect d; P inspect -e d; echo $?""",
