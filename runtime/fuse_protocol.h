@@ -3,6 +3,7 @@
 #pragma once
 
 #include <dirent.h>
+#include <linux/fuse.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -15,6 +16,13 @@
 #include "sif/tree.h"
 
 namespace runtime {
+
+// At most this much is read at once, one squashfs block of the usual size: more per request keeps
+// threads waiting for one.
+inline constexpr std::uint32_t kRequestBytes = 128 << 10;
+// The kernel hands out no request to a smaller buffer; ours are lookups and reads, with short
+// bodies.
+inline constexpr std::size_t kLongestRequest = FUSE_MIN_READ_BUFFER + 4096;
 
 struct TypeBits {
   mode_t mode;

@@ -21,16 +21,18 @@ FuseReply::FuseReply() { grow(sizeof(fuse_out_header) + kFirstReplyBody); }
 
 void FuseReply::grow(std::size_t capacity) {
   auto larger = std::make_unique_for_overwrite<std::byte[]>(capacity);
-  if (size_ > 0) std::memcpy(larger.get(), bytes_.get(), sizeof(fuse_out_header) + size_);
-  bytes_ = std::move(larger);
+  if (size_ > 0) std::memcpy(larger.get(), bytes_, sizeof(fuse_out_header) + size_);
+  owned_ = std::move(larger);
+  bytes_ = owned_.get();
   capacity_ = capacity;
 }
 
 std::span<std::byte> FuseReply::body(std::size_t size) {
-  if (size > kMaxReplyBody) throw base::errno_error(EIO, "FUSE request for ", size, " bytes");
   const std::size_t wanted = sizeof(fuse_out_header) + size;
+  if (size > kMaxReplyBody || (capacity_ < wanted && !owned_))
+    throw base::errno_error(EIO, "FUSE request for ", size, " bytes");
   if (capacity_ < wanted) grow(std::max(wanted, 2 * capacity_));
-  return {bytes_.get() + sizeof(fuse_out_header), size};
+  return {bytes_ + sizeof(fuse_out_header), size};
 }
 
 void FuseReply::append(std::span<const std::byte> bytes) {
@@ -45,8 +47,8 @@ std::span<const std::byte> FuseReply::finish(std::uint64_t unique, int errno_val
   header.len = static_cast<std::uint32_t>(sizeof(header) + size_);
   header.error = -errno_value;
   header.unique = unique;
-  std::memcpy(bytes_.get(), &header, sizeof(header));
-  return {bytes_.get(), header.len};
+  std::memcpy(bytes_, &header, sizeof(header));
+  return {bytes_, header.len};
 }
 
 }  // namespace runtime

@@ -13,6 +13,9 @@ namespace runtime {
 class FuseReply {
  public:
   FuseReply();
+  // In the caller's memory, which is not left: a body that is too large for it throws EIO.
+  explicit FuseReply(std::span<std::byte> memory)
+      : bytes_(memory.data()), capacity_(memory.size()) {}
   // The body, at least `size` bytes; throws EIO above kMaxReplyBody.
   std::span<std::byte> body(std::size_t size);
   template <typename T>
@@ -29,7 +32,8 @@ class FuseReply {
  private:
   void grow(std::size_t capacity);
 
-  std::unique_ptr<std::byte[]> bytes_;  // not initialised: fresh pages cost as much as the work
+  std::unique_ptr<std::byte[]> owned_;  // not initialised: fresh pages cost as much as the work
+  std::byte* bytes_ = nullptr;
   std::size_t capacity_ = 0;
   std::size_t size_ = 0;  // of the body
 };

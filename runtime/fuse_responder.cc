@@ -27,11 +27,11 @@ constexpr std::uint64_t kForever = 10ULL * 365 * 24 * 3600;
 constexpr std::uint64_t kFirstNodeId = 2;
 // Offsets in directory listings from here on are those of added nodes.
 constexpr std::uint64_t kAddedOffset = std::uint64_t{1} << 62;
-// One request, one squashfs block of the usual size: more per request keeps threads waiting for
-// one.
-constexpr std::uint32_t kRequestBytes = 128 << 10;
 constexpr std::uint32_t kMaxWrite = 4096;
 constexpr std::uint16_t kMaxBackground = 64;
+// Requests that wait for this limit on one transport are not woken by the other.
+constexpr std::uint16_t kMaxBackgroundOfTwo = 4096;
+constexpr std::uint32_t kOverIoUring = 1 << 9;  // FUSE_OVER_IO_URING in flags2, protocol 7.42
 constexpr unsigned kMaxLoggedFailures = 20;
 constexpr std::string_view kTrustedPrefix = "trusted.";
 
@@ -152,8 +152,9 @@ int FuseResponder::initialize(const Request& request, FuseReply& reply) {
     kernel_flags_ = in.flags;
     out.flags = in.flags & kWantedFlags;
     out.max_readahead = std::min(in.max_readahead, kRequestBytes);
-    out.max_background = kMaxBackground;
-    out.congestion_threshold = kMaxBackground * 3 / 4;
+    offers_io_uring_ = (in.flags & FUSE_INIT_EXT) != 0 && (in.flags2 & kOverIoUring) != 0;
+    out.max_background = offers_io_uring_ ? kMaxBackgroundOfTwo : kMaxBackground;
+    out.congestion_threshold = static_cast<std::uint16_t>(out.max_background / 4 * 3);
     out.max_write = kMaxWrite;
     out.time_gran = 1'000'000'000;  // squashfs keeps whole seconds
     const auto page_bytes = static_cast<std::uint32_t>(::sysconf(_SC_PAGESIZE));

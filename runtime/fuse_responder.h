@@ -43,6 +43,9 @@ class FuseResponder {
   // corruption is EIO and a log line.
   std::span<const std::byte> answer(std::span<const std::byte> request, FuseReply& reply);
 
+  // Whether the kernel said so in FUSE_INIT.
+  bool offers_io_uring() const { return offers_io_uring_; }
+
  private:
   struct Request;
   using Handler = int (FuseResponder::*)(const Request&, FuseReply&);
@@ -78,6 +81,7 @@ class FuseResponder {
   AddedNodes added_;
   TraceRecorder* const recorder_;
   std::atomic<std::uint32_t> kernel_flags_ = 0;
+  std::atomic<bool> offers_io_uring_ = false;
   std::atomic<unsigned> logged_failures_ = 0;
 };
 

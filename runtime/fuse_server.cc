@@ -9,15 +9,16 @@
 #include <memory>
 #include <system_error>
 
+#include "runtime/fuse_protocol.h"
+
 namespace runtime {
 namespace {
 
 // Also on one CPU: a thread that waits for a network file system must not hold up the others.
 constexpr unsigned kMinThreads = 4;
 constexpr unsigned kMaxThreads = 8;
-// The kernel hands out no request to a smaller buffer; ours are lookups and reads, with short
-// bodies.
-constexpr std::size_t kRequestBuffer = FUSE_MIN_READ_BUFFER + 4096;
+// Going over to io_uring costs more than the few requests of a small program.
+constexpr unsigned kRequestsBeforeRing = 256;
 
 unsigned allowed_threads() {
   cpu_set_t cpus;
@@ -65,11 +66,20 @@ void FuseServer::add_thread_if_busy() {
   }
 }
 
+void FuseServer::start_ring() {
+  ring_.emplace(
+      device_fd_,
+      [this](std::span<const std::byte> request, FuseReply& reply) {
+        return responder_.answer(request, reply);
+      },
+      max_threads_);
+}
+
 // Whoever starts this has counted the thread in idle_; it counts itself out and in again around
 // each request, and out at its end.
 void FuseServer::work() {
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kRequestBuffer);
-  const std::span<std::byte> request(buffer.get(), kRequestBuffer);
+  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kLongestRequest);
+  const std::span<std::byte> request(buffer.get(), kLongestRequest);
   FuseReply reply;
   for (;;) {
     const ssize_t size = ::read(device_fd_, request.data(), request.size());
@@ -88,6 +98,7 @@ void FuseServer::work() {
         responder_.answer(request.first(static_cast<std::size_t>(size)), reply);
     // Before the answer: its client may have the next request there while we are still writing.
     ++idle_;
+    if (responder_.offers_io_uring() && ++requests_ == kRequestsBeforeRing) start_ring();
     if (answer.empty()) continue;
     // A failure concerns this request alone (ENOENT: its caller was killed); the next read tells
     // whether the mount is gone.

@@ -5,10 +5,12 @@
 
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
 #include "runtime/fuse_responder.h"
+#include "runtime/fuse_ring.h"
 
 namespace runtime {
 
@@ -24,6 +26,7 @@ class FuseServer {
  private:
   void work();
   void add_thread_if_busy();
+  void start_ring();
 
   const int device_fd_;
   FuseResponder responder_;
@@ -32,6 +35,8 @@ class FuseServer {
   std::mutex threads_mutex_;
   std::vector<std::thread> threads_;
   std::atomic<unsigned> thread_count_ = 1;
+  std::atomic<unsigned> requests_ = 0;  // counted where there is io_uring only
+  std::optional<FuseRing> ring_;        // last: its threads use the others
 };
 
 }  // namespace runtime

@@ -27,7 +27,7 @@ constexpr std::string_view kDriverContainer = "/run/nvidia/driver";
 constexpr std::string_view kShareOfDriver = "/usr/local/nvidia/share/";
 constexpr std::string_view kDefaultMpsDirectory = "/tmp/nvidia-mps";
 
-// NVIDIA_DRIVER_CAPABILITIES; unset means everything, as with Apptainer's --nv.
+// NVIDIA_DRIVER_CAPABILITIES; unset means everything but 32-bit libraries, as with Apptainer's --nv.
 DriverCapability wanted_capabilities(const NvidiaRequest& request, HostAdditions& out) {
   const std::optional<std::string_view> text =
       find_variable(request.environment, "NVIDIA_DRIVER_CAPABILITIES");
@@ -36,7 +36,7 @@ DriverCapability wanted_capabilities(const NvidiaRequest& request, HostAdditions
   if (!text || text->empty()) return wanted | everything;
   for (const std::string& word : base::split(*text, ',')) {
     const std::optional<DriverCapability> capability = find_driver_capability(word);
-    if (capability) wanted = wanted | (*capability == all ? everything : *capability);
+    if (capability) wanted = wanted | (*capability == all ? everything | compat32 : *capability);
     if (!capability && !word.empty()) {
       out.warnings.push_back(
           base::cat("NVIDIA_DRIVER_CAPABILITIES: unknown word ", base::printable(word)));

@@ -3,7 +3,6 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -57,13 +56,6 @@ base::UniqueFd make_socket() {
   return made;
 }
 
-bool is_same(const std::string& first, const std::string& second) {
-  struct stat a {
-  }, b{};
-  return ::stat(first.c_str(), &a) == 0 && ::stat(second.c_str(), &b) == 0 &&
-         a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 // "Pid:" of the process that a pidfd refers to; 0 if it has none here.
 pid_t process_of(int pidfd) {
   const std::string text =
@@ -86,8 +78,8 @@ bool is_trustworthy(const FdMessage& answer) {
   const pid_t sender = answer.sender->pid;
   if (sender <= 0 || process_of(pidfd) != sender) return false;
   const std::string process = "/proc/" + std::to_string(sender);
-  return is_same(process + "/ns/user", "/proc/self/ns/user") &&
-         is_same(process + "/ns/mnt", "/proc/self/ns/mnt") && !has_ended(pidfd);
+  return base::is_same_file(process + "/ns/user", "/proc/self/ns/user") &&
+         base::is_same_file(process + "/ns/mnt", "/proc/self/ns/mnt") && !has_ended(pidfd);
 }
 
 bool is_of_our_user(int socket) {

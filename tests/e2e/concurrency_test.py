@@ -133,6 +133,8 @@ def compare(user, sifrun, tree, tmp_path, fuse_device):
         assert ended == [(expected * READERS, "", 0)] * len(PLACES)
         wait_until(lambda: not servers(image), LINGER + 60)
         found = [file.read_text(errors="replace") for file in reports.iterdir()]
+        # What ASan says of any process that leaves a stack of its own by _exit, as the one that starts the server does.
+        found = [text for text in found if "is ignoring requested __asan_handle_no_return" not in text or "ERROR" in text]
         assert not found, found[0][:6000]
     return read
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images through the FUSE server alone (tests/probes/mount_probe): the same tree as the kernel's own driver shows, under load,
-for every codec; the server's life; damaged images."""
+for every codec; the server's life; damaged images. All of it by both of the kernel's transports."""
 import errno
 import hashlib
 import json
@@ -15,8 +15,10 @@ import time
 import pytest
 
 from beds.servers import wait_until
+from conftest import absent
 
 CODECS = ["gzip", "zstd", "lz4", "xz", "lzo", "lzma"]
+ENABLE_URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent.parent
 
 # Prints a checksum of everything that lstat, listxattr, readlink and read tell about a tree; each worker walks in another order.
@@ -83,6 +85,20 @@ def probe(scratch):
     return shutil.copy(source, scratch / "bin/mount_probe")
 
 
+@pytest.fixture(scope="module", params=["device", "io_uring"], autouse=True)
+def transport(request):
+    """io_uring is off until an administrator allows it, which root's tests do."""
+    if request.param == "io_uring":
+        request.getfixturevalue("root")
+        ENABLE_URING.exists() or absent("this kernel's FUSE knows no io_uring (Linux 6.14)")
+    before = ENABLE_URING.read_text() if os.geteuid() == 0 and ENABLE_URING.exists() else None
+    if before is not None:
+        ENABLE_URING.write_text("Y" if request.param == "io_uring" else "N")
+    yield request.param
+    if before is not None:
+        ENABLE_URING.write_text(before)
+
+
 @pytest.fixture
 def target(tmp_path):
     folder = tmp_path / "mnt"
@@ -137,6 +153,11 @@ def servers(image):
     return found
 
 
+def held(process):
+    folder = f"/proc/{process}/fd"
+    return {os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)}
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_sixteen_readers_see_what_the_kernel_sees(root, probe, tree, target, tmp_path, codec):
     image = make_image(tree, tmp_path / "image", "-comp", codec)
@@ -186,8 +207,7 @@ def test_server_holds_nothing_and_survives_the_jobs_signals(root, probe, tree, t
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_until(lambda: len(servers(image)) == 1)
     server, = servers(image)
-    held = lambda: {os.readlink(f"/proc/{server}/fd/{fd}") for fd in os.listdir(f"/proc/{server}/fd")}
-    wait_until(lambda: held() == {"/dev/null", "/dev/fuse", str(image)})
+    wait_until(lambda: held(server) == {"/dev/null", "/dev/fuse", str(image)})
     status = pathlib.Path(f"/proc/{server}/status").read_text()
     assert "NoNewPrivs:\t1" in status and "CapEff:\t0000000000000000" in status
     assert os.getpgid(server) != os.getpgid(payload.pid) and os.getsid(server) != os.getsid(payload.pid)
@@ -197,6 +217,26 @@ def test_server_holds_nothing_and_survives_the_jobs_signals(root, probe, tree, t
     assert payload.returncode == 0, errors
     assert output.split()[1] == str((tree / "big").stat().st_size)
     os.close(keep)
+    wait_until(lambda: not servers(image))
+
+
+@pytest.mark.parametrize("victim", ["program", "server"])
+def test_transport_is_used_and_survives_a_kill_under_load(root, probe, tree, target, tmp_path, transport, victim):
+    image = make_image(tree, tmp_path / "image", "-comp", "zstd")
+    load = f"""find {target} -type f | xargs cat | wc -c >&2; echo ready; read go
+      while cat {target}/big >/dev/null && find {target}/python -type f | xargs cat >/dev/null; do :; done"""
+    payload = subprocess.Popen([probe, image, target, "sh", "-c", load], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL, start_new_session=True)
+    assert payload.stdout.readline() == "ready\n"
+    server, = servers(image)
+    assert ("anon_inode:[io_uring]" in held(server)) == (transport == "io_uring")
+    payload.stdin.write("go\n")
+    payload.stdin.flush()
+    if victim == "server":
+        os.kill(server, signal.SIGKILL)
+    else:
+        os.killpg(payload.pid, signal.SIGKILL)
+    payload.wait(timeout=30)  # not one of its reads waits for ever
     wait_until(lambda: not servers(image))
 
 

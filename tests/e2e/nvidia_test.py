@@ -280,6 +280,7 @@ LIBS32 = LIBS + "32"
 
 @pytest.mark.parametrize("options, env, expected",
                          [(["--compat32"], {}, True), ([], {"APPTAINER_COMPAT32": "1"}, True), ([], {"NVIDIA_DRIVER_CAPABILITIES": "compute,compat32"}, True),
+                          ([], {"NVIDIA_DRIVER_CAPABILITIES": "all"}, True),
                           ([], {}, False), ([], {"NVIDIA_DRIVER_CAPABILITIES": "compute"}, False), (["--compat32", "--no-nv"], {}, False),
                           (["--compat32"], {"NVIDIA_DRIVER_CAPABILITIES": "utility"}, False)], ids=str)
 def test_32_bit_libraries_on_request(user, sifrun, driver, probe_sif, options, env, expected):

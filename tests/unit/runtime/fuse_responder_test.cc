@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <string>
@@ -107,6 +108,25 @@ TEST_F(ResponderTest, NegotiatesOnlyWhatTheKernelOffers) {
   // This kernel knows no "opendir is not needed": it must be told to cache at each open.
   EXPECT_EQ(ask(FUSE_OPENDIR, 1, "").as<fuse_open_out>().open_flags,
             std::uint32_t{FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR});
+}
+
+TEST_F(ResponderTest, KnowsWhetherTheKernelOffersIoUring) {
+  fuse_init_in in{};
+  in.major = FUSE_KERNEL_VERSION;
+  in.minor = FUSE_KERNEL_MINOR_VERSION;
+  in.flags2 = 1 << 9;
+  ask(FUSE_INIT, 0, raw(in));
+  EXPECT_FALSE(responder_->offers_io_uring());  // no flags2 without FUSE_INIT_EXT
+  in.flags = FUSE_INIT_EXT;
+  ask(FUSE_INIT, 0, raw(in));
+  EXPECT_TRUE(responder_->offers_io_uring());
+}
+
+TEST_F(ResponderTest, StaysInTheMemoryThatItIsGiven) {
+  std::array<std::byte, sizeof(fuse_out_header) + 100> memory;
+  FuseReply borrowed(memory);
+  EXPECT_EQ(borrowed.body(100).data(), memory.data() + sizeof(fuse_out_header));
+  EXPECT_THROW(borrowed.body(101), base::Error);
 }
 
 TEST_F(ResponderTest, LooksUpReadsAndRemembersAbsence) {
