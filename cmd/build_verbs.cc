@@ -188,30 +188,24 @@ int pull(const ParsedOptions& parsed) {
 }  // namespace
 
 int run_build_verb(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kBuildTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("DEST SOURCE", kBuildTable);
-    return EXIT_SUCCESS;
-  }
-  if (parsed.positionals().size() != 2) {
+  const auto parsed = invocation.parse("DEST SOURCE", kBuildTable);
+  if (!parsed) return EXIT_SUCCESS;
+  if (parsed->positionals().size() != 2) {
     invocation.throw_usage(
-        base::cat("accepts 2 arg(s), received ", parsed.positionals().size(), ": DEST SOURCE"));
+        base::cat("accepts 2 arg(s), received ", parsed->positionals().size(), ": DEST SOURCE"));
   }
-  invocation.understood(parsed);
-  return build(parsed);
+  invocation.understood(*parsed);
+  return build(*parsed);
 }
 
 int run_pull_verb(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kPullTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("[OUTPUT FILE] URI", kPullTable);
-    return EXIT_SUCCESS;
-  }
-  const std::size_t count = parsed.positionals().size();
+  const auto parsed = invocation.parse("[OUTPUT FILE] URI", kPullTable);
+  if (!parsed) return EXIT_SUCCESS;
+  const std::size_t count = parsed->positionals().size();
   if (count != 1 && count != 2)
     invocation.throw_usage(base::cat("accepts between 1 and 2 arg(s), received ", count));
-  invocation.understood(parsed);
-  return pull(parsed);
+  invocation.understood(*parsed);
+  return pull(*parsed);
 }
 
 }  // namespace cmd

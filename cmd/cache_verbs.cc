@@ -105,15 +105,12 @@ struct Sum {
 };
 
 int list_cache(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kCacheListTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("", kCacheListTable);
-    return EXIT_SUCCESS;
-  }
-  const std::vector<std::string_view> kinds = chosen_kinds(invocation, parsed);
-  invocation.understood(parsed);
+  const auto parsed = invocation.parse("", kCacheListTable);
+  if (!parsed) return EXIT_SUCCESS;
+  const std::vector<std::string_view> kinds = chosen_kinds(invocation, *parsed);
+  invocation.understood(*parsed);
   const std::string cache = own_cache();
-  const bool verbose = parsed.flag("verbose");
+  const bool verbose = parsed->flag("verbose");
   if (verbose) print_row("NAME", "DATE CREATED", "SIZE", "TYPE");
   Sum images, blobs;
   for (const std::string_view kind : kinds) {
@@ -171,18 +168,15 @@ void clean_kind(const std::string& cache, std::string_view kind, time_t newest, 
 }
 
 int clean_cache(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kCleanTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("", kCleanTable);
-    return EXIT_SUCCESS;
-  }
-  const std::vector<std::string_view> kinds = chosen_kinds(invocation, parsed);
-  const std::int64_t days = invocation.integer(parsed, "days").value_or(0);
-  invocation.understood(parsed);
-  const bool dry = parsed.flag("dry-run");
+  const auto parsed = invocation.parse("", kCleanTable);
+  if (!parsed) return EXIT_SUCCESS;
+  const std::vector<std::string_view> kinds = chosen_kinds(invocation, *parsed);
+  const std::int64_t days = invocation.integer(*parsed, "days").value_or(0);
+  invocation.understood(*parsed);
+  const bool dry = parsed->flag("dry-run");
   if (dry) {
     std::cout << "User requested a dry run. Not actually deleting any data!\n" << std::flush;
-  } else if (!parsed.flag("force") && !user_agrees()) {
+  } else if (!parsed->flag("force") && !user_agrees()) {
     base::log_info("Nothing was removed");
     return EXIT_SUCCESS;
   }

@@ -185,35 +185,29 @@ void print_sections(const ImageMetadata& image, const AppMetadata& of) {
 }  // namespace
 
 int run_inspect_verb(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kInspectTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("IMAGE", kInspectTable);
-    return EXIT_SUCCESS;
-  }
-  const std::string& path = invocation.only_argument(parsed);
-  invocation.understood(parsed);
-  const ImageMetadata shown = keep_wanted(parsed, read_metadata(path));
-  if (parsed.flag("json") || parsed.flag("all")) {
+  const auto parsed = invocation.parse("IMAGE", kInspectTable);
+  if (!parsed) return EXIT_SUCCESS;
+  const std::string& path = invocation.only_argument(*parsed);
+  invocation.understood(*parsed);
+  const ImageMetadata shown = keep_wanted(*parsed, read_metadata(path));
+  if (parsed->flag("json") || parsed->flag("all")) {
     std::cout << oci::metadata_document(shown) << "\n";
     return EXIT_SUCCESS;
   }
-  if (parsed.flag("list-apps")) {
+  if (parsed->flag("list-apps")) {
     for (const auto& [app, metadata] : shown.apps) std::cout << app << "\n";
   }
-  const auto app = shown.apps.find(parsed.text("app").value_or(""));
+  const auto app = shown.apps.find(parsed->text("app").value_or(""));
   print_sections(shown, app == shown.apps.end() ? shown : app->second);
   return EXIT_SUCCESS;
 }
 
 int run_help_verb(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kRunHelpTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("IMAGE", kRunHelpTable);
-    return EXIT_SUCCESS;
-  }
-  const std::string& path = invocation.only_argument(parsed);
-  invocation.understood(parsed);
-  const std::string app = parsed.text("app").value_or("");
+  const auto parsed = invocation.parse("IMAGE", kRunHelpTable);
+  if (!parsed) return EXIT_SUCCESS;
+  const std::string& path = invocation.only_argument(*parsed);
+  invocation.understood(*parsed);
+  const std::string app = parsed->text("app").value_or("");
   const std::string folder = app.empty() ? std::string(kImageScripts) : app_scripts(app);
   const auto text = runtime::ImageFiles(path).read(folder + "runscript.help");
   std::cout << without_last_newlines(text.value_or("No help sections were defined for this image"))

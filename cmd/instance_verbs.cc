@@ -102,34 +102,32 @@ void write_pid_file(const std::string& path, pid_t number) {
 }
 
 int start(const Invocation& invocation, runtime::Verb verb) {
-  const ParsedOptions parsed = invocation.parse(start_table());
-  if (parsed.flag("help")) {
-    invocation.print_help("IMAGE NAME [ARG...]", start_table());
-    return EXIT_SUCCESS;
-  }
-  const std::vector<std::string>& words = parsed.positionals();
+  const auto parsed = invocation.parse("IMAGE NAME [ARG...]", start_table());
+  if (!parsed) return EXIT_SUCCESS;
+  const std::vector<std::string>& words = parsed->positionals();
   if (words.size() < 2)
     invocation.throw_usage(base::cat("requires at least 2 arg(s), only received ", words.size()));
-  invocation.understood(parsed);
+  invocation.understood(*parsed);
   const std::string& name = words[1];
 
   runtime::HostFacts facts = runtime::gather_host_facts(std::getenv("PWD"));
   const runtime::InstanceFolder folder = find_instance_folder(facts.caller);
   InstanceRecord record = folder.make_record(name);
-  const std::optional<std::string> image = fetch_image(parsed, words[0], facts.caller.home);
+  const std::optional<std::string> image = fetch_image(*parsed, words[0], facts.caller.home);
   if (!image) return kExitFatal;
   base::UniqueFd lock = folder.lock();
   if (!folder.find(name).empty()) throw base::error("instance ", name, " already exists");
-  runtime::RunPlan plan = plan_action(
-      invocation, parsed, {verb, *image, {words.begin() + 2, words.end()}, name}, std::move(facts));
-  if (parsed.flag("dry-run")) {
+  runtime::RunPlan plan =
+      plan_action(invocation, *parsed, {verb, *image, {words.begin() + 2, words.end()}, name},
+                  std::move(facts));
+  if (parsed->flag("dry-run")) {
     std::cout << runtime::describe(plan);
     return EXIT_SUCCESS;
   }
   runtime::remember_environment(plan.action.environment, record);
   runtime::start_instance(std::move(plan), folder, std::move(record), std::move(lock));
   base::log_info("instance started successfully");
-  if (const auto& path = parsed.text("pid-file"); path && !path->empty())
+  if (const auto& path = parsed->text("pid-file"); path && !path->empty())
     write_pid_file(*path, folder.get(name).init.pid);
   return EXIT_SUCCESS;
 }
@@ -175,22 +173,19 @@ void wait_for_end(std::vector<InstanceRecord>& instances, std::chrono::milliseco
 }
 
 int stop_verb(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kStopTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("[NAME]", kStopTable);
-    return EXIT_SUCCESS;
-  }
-  if (parsed.positionals().size() > 1 || parsed.positionals().empty() == !parsed.flag("all"))
+  const auto parsed = invocation.parse("[NAME]", kStopTable);
+  if (!parsed) return EXIT_SUCCESS;
+  if (parsed->positionals().size() > 1 || parsed->positionals().empty() == !parsed->flag("all"))
     invocation.throw_usage("give the name of an instance, or --all");
-  const std::chrono::seconds timeout = timeout_of(invocation, parsed);
-  invocation.understood(parsed);
-  parsed.throw_if_refused();
-  const std::string signal = parsed.text("signal").value_or("");
+  const std::chrono::seconds timeout = timeout_of(invocation, *parsed);
+  invocation.understood(*parsed);
+  parsed->throw_if_refused();
+  const std::string signal = parsed->text("signal").value_or("");
   int number = signal.empty() ? SIGINT : parse_signal(signal);
-  if (parsed.flag("force")) number = SIGKILL;
+  if (parsed->flag("force")) number = SIGKILL;
 
   const runtime::InstanceFolder folder = own_folder();
-  const std::string pattern = parsed.flag("all") ? "*" : parsed.positionals().front();
+  const std::string pattern = parsed->flag("all") ? "*" : parsed->positionals().front();
   const std::vector<InstanceRecord> found = folder.find(pattern);
   if (found.empty()) invocation.throw_usage("no instance found");
   for (const InstanceRecord& record : found) {
@@ -238,26 +233,23 @@ void print_json(const std::vector<InstanceRecord>& found) {
 }
 
 int list_instances(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kInstanceListTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("[NAME]", kInstanceListTable);
-    return EXIT_SUCCESS;
-  }
-  if (parsed.positionals().size() > 1) invocation.throw_usage("accepts at most 1 arg(s)");
-  invocation.understood(parsed);
-  parsed.throw_if_refused();
-  if (parsed.flag("json") && parsed.flag("logs"))
+  const auto parsed = invocation.parse("[NAME]", kInstanceListTable);
+  if (!parsed) return EXIT_SUCCESS;
+  if (parsed->positionals().size() > 1) invocation.throw_usage("accepts at most 1 arg(s)");
+  invocation.understood(*parsed);
+  parsed->throw_if_refused();
+  if (parsed->flag("json") && parsed->flag("logs"))
     throw base::error("more than one flags have been set");
-  const std::string pattern = parsed.positionals().empty() ? "*" : parsed.positionals().front();
+  const std::string pattern = parsed->positionals().empty() ? "*" : parsed->positionals().front();
   const std::vector<InstanceRecord> found = own_folder().find(pattern);
-  if (parsed.flag("json")) {
+  if (parsed->flag("json")) {
     print_json(found);
     return EXIT_SUCCESS;
   }
   std::vector<std::vector<std::string>> rows = {{"INSTANCE NAME", "PID", "IP", "IMAGE"}};
-  if (parsed.flag("logs")) rows = {{"INSTANCE NAME", "PID", "LOGS"}};
+  if (parsed->flag("logs")) rows = {{"INSTANCE NAME", "PID", "LOGS"}};
   for (const InstanceRecord& record : found) {
-    if (parsed.flag("logs")) {
+    if (parsed->flag("logs")) {
       rows.push_back({record.name, base::cat(record.init.pid), record.log_err});
       rows.push_back({"", "", record.log_out});
     } else {
@@ -269,12 +261,9 @@ int list_instances(const Invocation& invocation) {
 }
 
 int stats_verb(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kStatsTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("NAME", kStatsTable);
-    return EXIT_SUCCESS;
-  }
-  invocation.only_argument(parsed);
+  const auto parsed = invocation.parse("NAME", kStatsTable);
+  if (!parsed) return EXIT_SUCCESS;
+  invocation.only_argument(*parsed);
   throw base::error("stats are only available if cgroups are enabled, which instances do not use")
       .with_hint("the process number that `instance list` shows can be looked at with ps and top");
 }

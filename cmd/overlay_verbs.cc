@@ -81,14 +81,11 @@ void make_folders_below(const base::UniqueFd& upper, const std::string& wanted) 
 }
 
 int create(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kCreateTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("NAME", kCreateTable);
-    return EXIT_SUCCESS;
-  }
-  const std::string& path = invocation.only_argument(parsed);
-  const std::int64_t size = invocation.integer(parsed, "size").value_or(kLeastSize);
-  invocation.understood(parsed);
+  const auto parsed = invocation.parse("NAME", kCreateTable);
+  if (!parsed) return EXIT_SUCCESS;
+  const std::string& path = invocation.only_argument(*parsed);
+  const std::int64_t size = invocation.integer(*parsed, "size").value_or(kLeastSize);
+  invocation.understood(*parsed);
   if (size < kLeastSize)
     throw base::error("--size ", size, ": at least ", kLeastSize, " (MiB) is needed");
   refuse_existing(path);
@@ -97,7 +94,7 @@ int create(const Invocation& invocation) {
   OutputFolder folder(path, base::Existing::refuse);
   const base::UniqueFd upper = make_folder(folder.fd(), "upper");
   make_folder(folder.fd(), "work");
-  for (const std::string& wanted : parsed.values("create-dir")) make_folders_below(upper, wanted);
+  for (const std::string& wanted : parsed->values("create-dir")) make_folders_below(upper, wanted);
   folder.commit();
   base::log_info("Made the folder ", base::printable(path),
                  " for --overlay; its size is not limited");

@@ -100,23 +100,20 @@ runtime::RunPlan plan_action(const Invocation& invocation, const ParsedOptions& 
 
 int run_action_verb(const Invocation& invocation) {
   const ActionRow& action = *std::ranges::find(kActions, invocation.verb(), &ActionRow::name);
-  const ParsedOptions parsed = invocation.parse(run_option_table());
-  if (parsed.flag("help")) {
-    invocation.print_help(action.arguments, run_option_table());
-    return EXIT_SUCCESS;
-  }
-  std::vector<std::string> words = parsed.positionals();
+  const auto parsed = invocation.parse(action.arguments, run_option_table());
+  if (!parsed) return EXIT_SUCCESS;
+  std::vector<std::string> words = parsed->positionals();
   if (words.empty()) invocation.throw_usage("no image given");
   if (action.verb == runtime::Verb::exec && words.size() < 2)
     invocation.throw_usage("no command given");
-  invocation.understood(parsed);
+  invocation.understood(*parsed);
   if (action.verb == runtime::Verb::shell && words.size() > 1) {
     base::log_warning("shell takes no arguments besides the image, ignoring them");
     words.resize(1);
   }
   std::string image = std::move(words.front());
   words.erase(words.begin());
-  return launch_action(invocation, parsed, {action.verb, std::move(image), std::move(words), ""});
+  return launch_action(invocation, *parsed, {action.verb, std::move(image), std::move(words), ""});
 }
 
 }  // namespace cmd

@@ -151,16 +151,13 @@ void print_text(const sif::SifContainer& container, const sif::Verification& ver
 }  // namespace
 
 int run_sign_verb(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kSignTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("IMAGE", kSignTable);
-    return EXIT_SUCCESS;
-  }
-  const std::string& path = invocation.only_argument(parsed);
-  const sif::SignedPart part = part_of(invocation, parsed);
-  invocation.understood(parsed);
-  parsed.throw_if_refused();
-  const auto& file = parsed.text("key");
+  const auto parsed = invocation.parse("IMAGE", kSignTable);
+  if (!parsed) return EXIT_SUCCESS;
+  const std::string& path = invocation.only_argument(*parsed);
+  const sif::SignedPart part = part_of(invocation, *parsed);
+  invocation.understood(*parsed);
+  parsed->throw_if_refused();
+  const auto& file = parsed->text("key");
   if (!file) throw no_pgp("--key private.pem");
   base::log_info("Signing image with key material from '", *file, "'");
   const sif::SignatureKey key = sif::SignatureKey::open_private(*file);
@@ -171,18 +168,15 @@ int run_sign_verb(const Invocation& invocation) {
 }
 
 int run_verify_verb(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kVerifyTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("IMAGE", kVerifyTable);
-    return EXIT_SUCCESS;
-  }
-  const std::string& path = invocation.only_argument(parsed);
-  const sif::SignedPart part = part_of(invocation, parsed);
-  invocation.understood(parsed);
-  const sif::SignatureKey key = verification_key(parsed);
+  const auto parsed = invocation.parse("IMAGE", kVerifyTable);
+  if (!parsed) return EXIT_SUCCESS;
+  const std::string& path = invocation.only_argument(*parsed);
+  const sif::SignedPart part = part_of(invocation, *parsed);
+  invocation.understood(*parsed);
+  const sif::SignatureKey key = verification_key(*parsed);
   const sif::SifFile file = sif::open_sif(path);
   const sif::Verification verification = sif::verify(file, part, key);
-  if (parsed.flag("json")) {
+  if (parsed->flag("json")) {
     print_json(file.container, verification);
   } else {
     print_text(file.container, verification);

@@ -108,18 +108,15 @@ std::string bind_text(const oci::BundleBind& bind) {
 }  // namespace
 
 int run_slurm_verb(const Invocation& invocation) {
-  const ParsedOptions parsed = invocation.parse(kTable);
-  if (parsed.flag("help")) {
-    invocation.print_help("IMAGE -- COMMAND [ARG...]", kTable);
-    return EXIT_SUCCESS;
-  }
-  const std::vector<std::string>& words = parsed.positionals();
-  const auto& bundle = parsed.text("bundle");
+  const auto parsed = invocation.parse("IMAGE -- COMMAND [ARG...]", kTable);
+  if (!parsed) return EXIT_SUCCESS;
+  const std::vector<std::string>& words = parsed->positionals();
+  const auto& bundle = parsed->text("bundle");
   const std::size_t least = words.size() > 1 && words[1] == "--" ? 3 : 2;
   if (bundle ? !words.empty() : words.size() < least)
     invocation.throw_usage("expected either --bundle or an image and a command");
-  invocation.understood(parsed);
-  const Task task = bundle ? task_of_bundle(*bundle) : task_of_line(parsed, words);
+  invocation.understood(*parsed);
+  const Task task = bundle ? task_of_bundle(*bundle) : task_of_line(*parsed, words);
   take_on(task);
   std::vector<std::string> line;
   for (const oci::BundleBind& bind : task.binds) line.push_back("--bind=" + bind_text(bind));

@@ -128,6 +128,14 @@ ParsedOptions Invocation::parse(std::span<const OptionRow> table) const {
   }
 }
 
+std::optional<ParsedOptions> Invocation::parse(std::string_view arguments,
+                                               std::span<const OptionRow> table) const {
+  ParsedOptions parsed = parse(table);
+  if (!parsed.flag("help")) return parsed;
+  print_help(arguments, table);
+  return std::nullopt;
+}
+
 bool Invocation::stands_in() const {
   return program_ == "apptainer" || program_ == "singularity" || program_ == "run-singularity";
 }

@@ -35,6 +35,9 @@ class Invocation {
   // Options from the arguments and the environment's APPTAINER_ and SINGULARITY_ keys. Throws Error
   // with a pointer to --help.
   ParsedOptions parse(std::span<const OptionRow> table) const;
+  // The same of a verb that takes these arguments; nothing if --help was asked for, and given.
+  std::optional<ParsedOptions> parse(std::string_view arguments,
+                                     std::span<const OptionRow> table) const;
   [[noreturn]] void throw_usage(const std::string& message) const;
   // The one positional argument; throws a usage error unless there is exactly that.
   const std::string& only_argument(const ParsedOptions& parsed) const;
@@ -44,10 +47,11 @@ class Invocation {
   Invocation below() const;
   // Failures from here on are not usage errors. Says what parsing had to warn of.
   void understood(const ParsedOptions& parsed) const;
+
+ private:
   // Usage line and options.
   void print_help(std::string_view arguments, std::span<const OptionRow> table) const;
 
- private:
   std::string program_;
   std::string verb_;
   std::span<const char* const> arguments_;

@@ -13,6 +13,7 @@
 
 #include "base/output_file.h"
 #include "base/syscalls.h"
+#include "base/text.h"
 #include "oci/archive_members.h"
 #include "oci/docker_engine.h"
 #include "oci/json.h"
@@ -126,26 +127,78 @@ std::string default_destination(const SourceSpec& source) {
   return name + ".sif";
 }
 
+namespace {
+
+// Gives the number of bytes; so do the others.
+std::uint64_t write_stream(const ReadStream& stream, int file, const std::string& folder,
+                           Sha256* hash) {
+  std::vector<std::byte> chunk(kSpoolChunk);
+  std::uint64_t size = 0;
+  for (std::size_t count; (count = stream(chunk)) > 0; size += count) {
+    const std::span<const std::byte> data = std::span(chunk).first(count);
+    if (hash != nullptr) hash->update(data);
+    base::write_all(file, data, "a temporary file in " + folder);
+  }
+  return size;
+}
+
+// Without copying it here. Stops early, having lost nothing, where the file system cannot do that
+// or `input` is no pipe.
+std::uint64_t splice_pipe(int input, int file, const std::string& folder,
+                          ConvertProgress& progress) {
+  for (std::uint64_t size = 0;;) {
+    const ssize_t count = ::splice(input, nullptr, file, nullptr, kSpoolChunk, SPLICE_F_MOVE);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0 && errno != EINVAL && errno != EAGAIN)
+      throw base::errno_error(errno, "cannot write a temporary file in ", base::printable(folder));
+    if (count <= 0) return size;
+    size += static_cast<std::uint64_t>(count);
+    progress.read_done += static_cast<std::uint64_t>(count);
+  }
+}
+
+}  // namespace
+
 FileSource spool(Compression compression, const ReadStream& input, const std::string& folder,
                  const std::string& name, Sha256* hash) {
   auto file = std::make_shared<const base::UniqueFd>(base::make_unnamed_file(folder));
-  std::vector<std::byte> chunk(kSpoolChunk);
   ReadStream stream = input;
   std::optional<Inflater> inflater;
   if (compression != Compression::none) {
     inflater.emplace(compression, input, name);
     stream = [&](std::span<std::byte> out) { return inflater->read(out); };
   }
-  std::uint64_t size = 0;
-  for (std::size_t count; (count = stream(chunk)) > 0; size += count) {
-    const std::span<const std::byte> data = std::span(chunk).first(count);
-    if (hash != nullptr) hash->update(data);
-    base::write_all(file->get(), data, "a temporary file in " + folder);
-  }
+  const std::uint64_t size = write_stream(stream, file->get(), folder, hash);
   return {std::move(file), 0, size, name};
 }
 
 namespace {
+
+// What cannot be read twice; `start` was read already.
+FileSource spool_pipe(int pipe, std::span<const std::byte> start, Compression compression,
+                      const std::string& folder, const std::string& name,
+                      ConvertProgress& progress) {
+  const ReadStream rest = [&](std::span<std::byte> out) {
+    const std::size_t count = base::read_up_to(pipe, out, name);
+    progress.read_done += count;
+    return count;
+  };
+  if (compression == Compression::none) {
+    auto file = std::make_shared<const base::UniqueFd>(base::make_unnamed_file(folder));
+    base::write_all(file->get(), start, "a temporary file in " + folder);
+    std::uint64_t size = start.size() + splice_pipe(pipe, file->get(), folder, progress);
+    size += write_stream(rest, file->get(), folder, nullptr);
+    return {std::move(file), 0, size, name};
+  }
+  std::size_t given_back = 0;
+  const ReadStream whole = [&](std::span<std::byte> out) {
+    const std::size_t again = std::min(out.size(), start.size() - given_back);
+    std::copy_n(start.begin() + static_cast<std::ptrdiff_t>(given_back), again, out.begin());
+    given_back += again;
+    return again + rest(out.subspan(again));
+  };
+  return spool(compression, whole, folder, name);
+}
 
 FileSource open_archive(const SourceSpec& source, const std::string& spool_folder,
                         ConvertProgress& progress) {
@@ -153,24 +206,18 @@ FileSource open_archive(const SourceSpec& source, const std::string& spool_folde
   auto file = std::make_shared<const base::UniqueFd>(open_source(source.path));
   const std::optional<std::uint64_t> size = seekable_size(file->get(), name);
   std::array<std::byte, kMagicSize> start{};
-  std::size_t start_size = 0;
-  if (size) {
-    start_size = base::pread_up_to(file->get(), start, 0, name);
-  } else {
+  if (!size) {
     ::fcntl(file->get(), F_SETPIPE_SZ, kSpoolChunk);  // less waking; for pipes that may have it
-    start_size = base::read_up_to(file->get(), start, name);
+    const std::size_t start_size = base::read_up_to(file->get(), start, name);
+    const std::span<const std::byte> magic = std::span(start).first(start_size);
+    return spool_pipe(file->get(), magic, detect_compression(magic), spool_folder, name, progress);
   }
-  const std::span<const std::byte> magic = std::span(start).first(start_size);
-  const Compression compression = detect_compression(magic);
-  if (size && compression == Compression::none) return {std::move(file), 0, *size, name};
-  if (size) progress.read_total = *size;
-  // What detection took from a pipe is given back first.
-  std::size_t given_back = size ? start_size : 0;
+  const std::size_t start_size = base::pread_up_to(file->get(), start, 0, name);
+  const Compression compression = detect_compression(std::span(start).first(start_size));
+  if (compression == Compression::none) return {std::move(file), 0, *size, name};
+  progress.read_total = *size;
   const ReadStream input = [&](std::span<std::byte> out) {
-    const std::size_t again = std::min(out.size(), start_size - given_back);
-    std::copy_n(start.begin() + static_cast<std::ptrdiff_t>(given_back), again, out.begin());
-    given_back += again;
-    const std::size_t count = again + base::read_up_to(file->get(), out.subspan(again), name);
+    const std::size_t count = base::read_up_to(file->get(), out, name);
     progress.read_done += count;
     return count;
   };

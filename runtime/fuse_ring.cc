@@ -17,7 +17,6 @@
 #include <system_error>
 #include <utility>
 
-#include "base/log.h"
 #include "runtime/fuse_protocol.h"
 
 namespace runtime {

@@ -27,7 +27,8 @@ constexpr std::string_view kDriverContainer = "/run/nvidia/driver";
 constexpr std::string_view kShareOfDriver = "/usr/local/nvidia/share/";
 constexpr std::string_view kDefaultMpsDirectory = "/tmp/nvidia-mps";
 
-// NVIDIA_DRIVER_CAPABILITIES; unset means everything but 32-bit libraries, as with Apptainer's --nv.
+// NVIDIA_DRIVER_CAPABILITIES; unset means everything but 32-bit libraries, as with Apptainer's
+// --nv.
 DriverCapability wanted_capabilities(const NvidiaRequest& request, HostAdditions& out) {
   const std::optional<std::string_view> text =
       find_variable(request.environment, "NVIDIA_DRIVER_CAPABILITIES");
