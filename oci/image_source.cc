@@ -129,7 +129,7 @@ std::string default_destination(const SourceSpec& source) {
 
 namespace {
 
-// Gives the number of bytes; so do the others.
+// Gives the number of bytes.
 std::uint64_t write_stream(const ReadStream& stream, int file, const std::string& folder,
                            Sha256* hash) {
   std::vector<std::byte> chunk(kSpoolChunk);

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Starting `true`, the image in the page cache."""
+"""Starting `true`, the image in the page cache. NVIDIA's driver is that of Debian's packages in a folder, which stands in for one that is installed: what
+is found and bound is the same; without a GPU there are no device nodes."""
+from beds import nvidia
 from runner import Program, Target
 
 TITLE = "Starting a program"
@@ -21,4 +23,13 @@ def groups(bed):
     ]
     targets = [Target("sifrun", "bwrap", 2.0, bound=PROCESSES), Target("sifrun", "apptainer", 1 / 14, bound=PROCESSES),
                Target("sifrun, joining", "bwrap", 0.8, bound=JOINING), Target("sifrun, joining", "apptainer", 1 / 50, bound=JOINING)]
-    return [("`true`, image of zstd unless said otherwise", "ms", programs, targets)]
+    return [("`true`, image of zstd unless said otherwise", "ms", programs, targets), with_driver(bed)]
+
+
+def with_driver(bed):
+    root = bed.folder / "driver"
+    if not root.exists():
+        root.symlink_to(nvidia.driver_tree())
+    programs = [Program(f"sifrun {option}", ["env", f"SIFRUN_NV_ROOT={root}", *bed.sifrun_exec(["true"], options=[*OWN, option])], home=bed.home)
+                for option in ("--no-nv", "--nv")]
+    return "`true`, with NVIDIA's driver and without", "ms", programs, []
