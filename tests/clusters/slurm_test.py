@@ -145,7 +145,7 @@ def test_a_killed_task_disturbs_no_other(cluster, run, home, small_sif, work):
     script = (f"if [ $SLURM_PROCID = 0 ]; then echo $$ > {work}/part; mv {work}/part {work}/pid; kill -KILL $$; fi\n"
               f"until [ -e {work}/pid ] && ! kill -0 $(cat {work}/pid) 2>/dev/null; do sleep 0.1; done; cat /srv/replaced; readlink /proc/self/ns/user")
     done = run("-n3", home / "bin/sifrun", "exec", small_sif, "sh", "-c", script, cwd=work)
-    first, namespace, second, same = done.stdout.split()
+    first, second, namespace, same = sorted(done.stdout.split())  # the tasks' lines come in any order
     assert (first, second, namespace) == ("new", "new", same), done.stderr
     assert done.returncode == 128 + 9
     assert leaves_nothing(cluster)
