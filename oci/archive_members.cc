@@ -40,7 +40,8 @@ std::string parent_of(const std::string& path) {
 
 }  // namespace
 
-ArchiveMembers::ArchiveMembers(FileSource archive) : archive_(std::move(archive)) {
+ArchiveMembers::ArchiveMembers(FileSource archive, std::unique_ptr<MemberHasher> hasher)
+    : archive_(std::move(archive)), hasher_(std::move(hasher)) {
   require_tar(archive_);
   TarReader reader(archive_, archive_.size(), archive_.name());
   while (std::optional<TarEntry> entry = reader.next()) {
@@ -93,6 +94,10 @@ FileSource ArchiveMembers::open(const std::string& path, std::string_view what,
     wanted = member->second.link_target;
   }
   throw base::error(place, ", which is a loop of links");
+}
+
+std::string ArchiveMembers::computed_digest(const FileSource& member) const {
+  return hasher_ ? hasher_->digest(member.place().second) : "";
 }
 
 }  // namespace oci

@@ -4,11 +4,13 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "oci/image_members.h"
+#include "oci/member_hasher.h"
 
 namespace oci {
 
@@ -18,13 +20,15 @@ class ArchiveMembers : public ImageMembers {
  public:
   // Reads all headers of the uncompressed tar archive. Throws when it is none, and when it lacks
   // the end-of-archive marker, which a copy that was cut short at a member's end does.
-  explicit ArchiveMembers(FileSource archive);
+  // `hasher` is at work on the same archive.
+  explicit ArchiveMembers(FileSource archive, std::unique_ptr<MemberHasher> hasher = nullptr);
 
   const std::string& name() const override { return archive_.name(); }
   bool contains(const std::string& path) const override;
   // Links are followed; throws for a loop of them, too.
   FileSource open(const std::string& path, std::string_view what,
                   std::string_view document) const override;
+  std::string computed_digest(const FileSource& member) const override;
   std::uint64_t size() const override { return archive_.size(); }
 
  private:
@@ -35,6 +39,7 @@ class ArchiveMembers : public ImageMembers {
   };
 
   FileSource archive_;
+  std::unique_ptr<MemberHasher> hasher_;
   std::map<std::string, Member, std::less<>> members_;
 };
 

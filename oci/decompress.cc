@@ -118,4 +118,10 @@ std::size_t Inflater::read(std::span<std::byte> out) {
   return filled;
 }
 
+ReadStream inflated_stream(Compression compression, ReadStream input, const std::string& name) {
+  if (compression == Compression::none) return input;
+  const auto inflater = std::make_shared<Inflater>(compression, std::move(input), name);
+  return [inflater](std::span<std::byte> out) { return inflater->read(out); };
+}
+
 }  // namespace oci

@@ -64,4 +64,7 @@ class Inflater {
   bool ended_ = false;
 };
 
+// The inflated bytes of `input`, or its own if there is no compression.
+ReadStream inflated_stream(Compression compression, ReadStream input, const std::string& name);
+
 }  // namespace oci

@@ -9,6 +9,8 @@ namespace oci {
 
 void ImageMembers::expect(const std::vector<std::string>&) const {}
 
+std::string ImageMembers::computed_digest(const FileSource&) const { return ""; }
+
 std::optional<std::string> clean_member_path(std::string_view path) {
   CleanPath clean = clean_path(path);
   if (path.starts_with('/') || clean.escapes || clean.text.empty()) return std::nullopt;

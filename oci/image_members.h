@@ -31,6 +31,10 @@ class ImageMembers {
   // Says that these will be opened next: what is far away is brought here, several at once.
   virtual void expect(const std::vector<std::string>& paths) const;
 
+  // The digest of a member that open() gave, if it is being computed already; waits for it. Empty:
+  // nobody is at it.
+  virtual std::string computed_digest(const FileSource& member) const;
+
   // Size of everything there is; of what was brought here if it is far away.
   virtual std::uint64_t size() const = 0;
 };

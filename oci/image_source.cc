@@ -7,23 +7,27 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "base/output_file.h"
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "oci/archive_members.h"
+#include "oci/decompress.h"
 #include "oci/docker_engine.h"
 #include "oci/json.h"
 #include "oci/layout_folder.h"
+#include "oci/member_hasher.h"
 #include "oci/registry_members.h"
+#include "oci/spool_file.h"
 
 namespace oci {
 namespace {
 
-constexpr std::size_t kSpoolChunk = 1 << 20;
+constexpr int kPipeSize = 1 << 20;
 struct TransportRow {
   std::string_view prefix;
   Transport transport;
@@ -129,66 +133,38 @@ std::string default_destination(const SourceSpec& source) {
 
 namespace {
 
-// Gives the number of bytes.
-std::uint64_t write_stream(const ReadStream& stream, int file, const std::string& folder,
-                           Sha256* hash) {
-  std::vector<std::byte> chunk(kSpoolChunk);
-  std::uint64_t size = 0;
-  for (std::size_t count; (count = stream(chunk)) > 0; size += count) {
-    const std::span<const std::byte> data = std::span(chunk).first(count);
-    if (hash != nullptr) hash->update(data);
-    base::write_all(file, data, "a temporary file in " + folder);
-  }
-  return size;
-}
-
-// Without copying it here. Stops early, having lost nothing, where the file system cannot do that
-// or `input` is no pipe.
-std::uint64_t splice_pipe(int input, int file, const std::string& folder,
-                          ConvertProgress& progress) {
-  for (std::uint64_t size = 0;;) {
-    const ssize_t count = ::splice(input, nullptr, file, nullptr, kSpoolChunk, SPLICE_F_MOVE);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno != EINVAL && errno != EAGAIN)
-      throw base::errno_error(errno, "cannot write a temporary file in ", base::printable(folder));
-    if (count <= 0) return size;
-    size += static_cast<std::uint64_t>(count);
-    progress.read_done += static_cast<std::uint64_t>(count);
-  }
-}
-
-}  // namespace
-
-FileSource spool(Compression compression, const ReadStream& input, const std::string& folder,
-                 const std::string& name, Sha256* hash) {
-  auto file = std::make_shared<const base::UniqueFd>(base::make_unnamed_file(folder));
-  ReadStream stream = input;
-  std::optional<Inflater> inflater;
-  if (compression != Compression::none) {
-    inflater.emplace(compression, input, name);
-    stream = [&](std::span<std::byte> out) { return inflater->read(out); };
-  }
-  const std::uint64_t size = write_stream(stream, file->get(), folder, hash);
-  return {std::move(file), 0, size, name};
-}
-
-namespace {
-
-// What cannot be read twice; `start` was read already.
-FileSource spool_pipe(int pipe, std::span<const std::byte> start, Compression compression,
-                      const std::string& folder, const std::string& name,
-                      ConvertProgress& progress) {
-  const ReadStream rest = [&](std::span<std::byte> out) {
-    const std::size_t count = base::read_up_to(pipe, out, name);
+ReadStream counted_reads(int file, const std::string& name, ConvertProgress& progress) {
+  return [file, &name, &progress](std::span<std::byte> out) {
+    const std::size_t count = base::read_up_to(file, out, name);
     progress.read_done += count;
     return count;
   };
+}
+
+// The members of an archive that cannot be read in place; `fill` writes it.
+std::unique_ptr<ImageMembers> spool_members(const std::string& folder, const std::string& name,
+                                            const std::function<void(SpoolFile&)>& fill) {
+  const auto archive = std::make_shared<SpoolFile>(folder);
+  auto hasher = std::make_unique<MemberHasher>(archive);
+  fill(*archive);
+  archive->end();
+  return std::make_unique<ArchiveMembers>(archive->source(name), std::move(hasher));
+}
+
+std::unique_ptr<ImageMembers> spool_pipe(int pipe, const std::string& folder,
+                                         const std::string& name, ConvertProgress& progress) {
+  ::fcntl(pipe, F_SETPIPE_SZ, kPipeSize);  // less waking; for pipes that may have it
+  std::array<std::byte, kMagicSize> magic{};
+  const std::span<const std::byte> start =
+      std::span(magic).first(base::read_up_to(pipe, magic, name));
+  const Compression compression = detect_compression(start);
+  const ReadStream rest = counted_reads(pipe, name, progress);
   if (compression == Compression::none) {
-    auto file = std::make_shared<const base::UniqueFd>(base::make_unnamed_file(folder));
-    base::write_all(file->get(), start, "a temporary file in " + folder);
-    std::uint64_t size = start.size() + splice_pipe(pipe, file->get(), folder, progress);
-    size += write_stream(rest, file->get(), folder, nullptr);
-    return {std::move(file), 0, size, name};
+    return spool_members(folder, name, [&](SpoolFile& archive) {
+      archive.append(start);
+      archive.append_pipe(pipe, progress.read_done);
+      archive.append_stream(rest);
+    });
   }
   std::size_t given_back = 0;
   const ReadStream whole = [&](std::span<std::byte> out) {
@@ -197,42 +173,39 @@ FileSource spool_pipe(int pipe, std::span<const std::byte> start, Compression co
     given_back += again;
     return again + rest(out.subspan(again));
   };
-  return spool(compression, whole, folder, name);
+  return spool_members(folder, name, [&](SpoolFile& archive) {
+    archive.append_stream(inflated_stream(compression, whole, name));
+  });
 }
 
-FileSource open_archive(const SourceSpec& source, const std::string& spool_folder,
-                        ConvertProgress& progress) {
+std::unique_ptr<ImageMembers> open_archive(const SourceSpec& source, const std::string& folder,
+                                           ConvertProgress& progress) {
   const std::string name = source.name();
   auto file = std::make_shared<const base::UniqueFd>(open_source(source.path));
   const std::optional<std::uint64_t> size = seekable_size(file->get(), name);
-  std::array<std::byte, kMagicSize> start{};
-  if (!size) {
-    ::fcntl(file->get(), F_SETPIPE_SZ, kSpoolChunk);  // less waking; for pipes that may have it
-    const std::size_t start_size = base::read_up_to(file->get(), start, name);
-    const std::span<const std::byte> magic = std::span(start).first(start_size);
-    return spool_pipe(file->get(), magic, detect_compression(magic), spool_folder, name, progress);
-  }
-  const std::size_t start_size = base::pread_up_to(file->get(), start, 0, name);
-  const Compression compression = detect_compression(std::span(start).first(start_size));
-  if (compression == Compression::none) return {std::move(file), 0, *size, name};
+  if (!size) return spool_pipe(file->get(), folder, name, progress);
+  std::array<std::byte, kMagicSize> magic{};
+  const std::size_t magic_size = base::pread_up_to(file->get(), magic, 0, name);
+  const Compression compression = detect_compression(std::span(magic).first(magic_size));
+  if (compression == Compression::none)
+    return std::make_unique<ArchiveMembers>(FileSource(std::move(file), 0, *size, name));
   progress.read_total = *size;
-  const ReadStream input = [&](std::span<std::byte> out) {
-    const std::size_t count = base::read_up_to(file->get(), out, name);
-    progress.read_done += count;
-    return count;
-  };
-  return spool(compression, input, spool_folder, name);
+  return spool_members(folder, name, [&](SpoolFile& archive) {
+    archive.append_stream(
+        inflated_stream(compression, counted_reads(file->get(), name, progress), name));
+  });
 }
 
-FileSource fetch_archive(const SourceSpec& source, const std::string& spool_folder,
-                         ConvertProgress& progress) {
-  const ReadStream archive = DockerEngine(docker_host()).save(source.path);
-  const ReadStream counted = [&](std::span<std::byte> out) {
-    const std::size_t count = archive(out);
-    progress.read_done += count;
-    return count;
-  };
-  return spool(Compression::none, counted, spool_folder, source.name());
+std::unique_ptr<ImageMembers> fetch_archive(const SourceSpec& source, const std::string& folder,
+                                            ConvertProgress& progress) {
+  const ReadStream answer = DockerEngine(docker_host()).save(source.path);
+  return spool_members(folder, source.name(), [&](SpoolFile& archive) {
+    archive.append_stream([&](std::span<std::byte> out) {
+      const std::size_t count = answer(out);
+      progress.read_done += count;
+      return count;
+    });
+  });
 }
 
 }  // namespace
@@ -271,9 +244,9 @@ std::unique_ptr<ImageMembers> open_members(const SourceSpec& source,
                                                spool_folder, progress.read_done,
                                                progress.read_total);
     case Transport::engine:
-      return std::make_unique<ArchiveMembers>(fetch_archive(source, spool_folder, progress));
+      return fetch_archive(source, spool_folder, progress);
     default:
-      return std::make_unique<ArchiveMembers>(open_archive(source, spool_folder, progress));
+      return open_archive(source, spool_folder, progress);
   }
 }
 

@@ -5,9 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include "oci/decompress.h"
-#include "oci/digest.h"
-#include "oci/file_source.h"
 #include "oci/image_members.h"
 #include "oci/progress.h"
 #include "oci/registry_client.h"
@@ -41,11 +38,6 @@ bool has_transport(std::string_view text);
 // The archive's file name with .sif for .tar, .tgz, .tar.zst and the like; name_tag.sif of an
 // engine's or a registry's image. Throws for "-".
 std::string default_destination(const SourceSpec& source);
-
-// Copies a stream into a nameless file in `folder`, inflating it on the way and hashing what is
-// written if `hash` is given.
-FileSource spool(Compression compression, const ReadStream& input, const std::string& folder,
-                 const std::string& name, Sha256* hash = nullptr);
 
 // What tells this image from all others without reading it whole: a digest where the source has one
 // (registry, engine, layout folder), else which file it is and when it was changed.

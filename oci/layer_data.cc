@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "oci/digest.h"
-#include "oci/image_source.h"
+#include "oci/spool_file.h"
 
 namespace oci {
 namespace {
@@ -45,9 +45,9 @@ class HashedStream {
 
 }  // namespace
 
-LayerData::LayerData(const std::vector<LayerBlob>& blobs, const std::string& spool_folder,
-                     unsigned threads, ConvertProgress& progress)
-    : blobs_(blobs) {
+LayerData::LayerData(const ImageMembers& members, const std::vector<LayerBlob>& blobs,
+                     const std::string& spool_folder, unsigned threads, ConvertProgress& progress)
+    : members_(members), blobs_(blobs) {
   struct Job {
     const LayerBlob* blob;
     Inflated* target;
@@ -94,7 +94,9 @@ void LayerData::inflate(const LayerBlob& blob, Inflated& target, const std::stri
     return count;
   };
   Sha256 hash;
-  target.tar = spool(blob.compression, input, spool_folder, blob.name, &hash);
+  SpoolFile tar(spool_folder);
+  tar.append_stream(inflated_stream(blob.compression, input, blob.name), &hash);
+  target.tar = tar.source(blob.name);
   target.blob_digest = stored.digest();
   target.diff_id = hash.digest();
 }
@@ -108,11 +110,15 @@ void LayerData::verify_plain_layers() const {
   std::vector<std::byte> chunk(kHashChunk);
   std::map<Place, std::string> digests;
   for (const auto& [place, blob] : plain_) {
-    HashedStream stream(blob->stored);
-    while (stream.read(chunk) > 0) {
-      if (stop_) return;
+    std::string digest = members_.computed_digest(blob->stored);
+    if (digest.empty()) {
+      HashedStream stream(blob->stored);
+      while (stream.read(chunk) > 0) {
+        if (stop_) return;
+      }
+      digest = stream.digest();
     }
-    digests.emplace(place, stream.digest());
+    digests.emplace(place, std::move(digest));
   }
   for (const LayerBlob& blob : blobs_) {
     const auto actual = digests.find(blob.stored.place());

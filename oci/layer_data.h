@@ -18,17 +18,18 @@ namespace oci {
 
 class LayerData {
  public:
-  // Inflates what is compressed; throws Error when a digest is wrong. `blobs` is borrowed.
-  LayerData(const std::vector<LayerBlob>& blobs, const std::string& spool_folder, unsigned threads,
-            ConvertProgress& progress);
+  // Inflates what is compressed; throws Error when a digest is wrong. `members`, and `blobs` of
+  // them, are borrowed.
+  LayerData(const ImageMembers& members, const std::vector<LayerBlob>& blobs,
+            const std::string& spool_folder, unsigned threads, ConvertProgress& progress);
   LayerData(const LayerData&) = delete;
   LayerData& operator=(const LayerData&) = delete;
 
   // Valid as long as this object.
   const FileSource& tar(const LayerBlob& blob) const;
 
-  // Hashes the plain layers; throws Error when a digest is wrong. To be run in a thread of its own;
-  // returns early once stop() was called.
+  // Hashes the plain layers, unless that has been done; throws Error when a digest is wrong. To be
+  // run in a thread of its own; returns early once stop() was called.
   void verify_plain_layers() const;
   void stop() { stop_ = true; }
 
@@ -40,6 +41,7 @@ class LayerData {
   static void inflate(const LayerBlob& blob, Inflated& target, const std::string& spool_folder,
                       ConvertProgress& progress);
 
+  const ImageMembers& members_;
   const std::vector<LayerBlob>& blobs_;
   // Layers may share a blob, which is inflated and hashed once.
   using Place = std::pair<const void*, std::uint64_t>;

@@ -40,7 +40,7 @@ class LayeredImage : public FlatImage {
   LayeredImage(const FlattenOptions& options, ConvertProgress& progress)
       : members_(open_members(options.source, options.spool_folder, progress)),
         image_(load(*members_, options)),
-        data_(image_.layers, options.spool_folder, options.threads, progress) {
+        data_(*members_, image_.layers, options.spool_folder, options.threads, progress) {
     for (const LayerBlob& blob : image_.layers) {
       const FileSource& tar = data_.tar(blob);
       base::log_verbose("reading ", base::printable(blob.name), ", ", base::human_size(tar.size()),

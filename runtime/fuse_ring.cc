@@ -114,13 +114,14 @@ std::span<const std::byte> assemble_request(const Entry& entry, std::span<std::b
 // One thread's queues, an entry each, and its own ring: the entries' user data are their indices.
 class Queues {
  public:
-  Queues(int device_fd, const std::vector<unsigned>& queues)
+  Queues(int device_fd, FuseResponder& responder, const std::vector<unsigned>& queues)
       : device_fd_(device_fd),
+        responder_(responder),
         queues_(queues),
         entries_(std::make_unique_for_overwrite<Entry[]>(queues.size())),
         ring_(queues.size()) {}
 
-  void serve(const FuseRing::Answer& answer) {
+  void serve() {
     if (ring_.error() != 0) return;
     for (std::size_t i = 0; i < queues_.size(); ++i) enlist(i);
     std::size_t lost = 0;  // the kernel returns an entry with an error when the mount is gone
@@ -133,7 +134,7 @@ class Queues {
         const bool is_request = done->res == 0;
         ::io_uring_cqe_seen(ring_.get(), done);
         if (is_request) {
-          respond(i, answer);
+          respond(i);
         } else {
           ++lost;
         }
@@ -152,12 +153,13 @@ class Queues {
     ::io_uring_submit(ring_.get());  // while `parts` lives
   }
 
-  void respond(std::size_t i, const FuseRing::Answer& answer) {
+  void respond(std::size_t i) {
     Entry& entry = entries_[i];
     FuseReply reply({reinterpret_cast<std::byte*>(&entry.answer_header),
                      sizeof entry.answer_header + entry.payload.size()});
     const std::uint64_t id = entry.header.entry.commit_id;
-    if (answer(assemble_request(entry, request_), reply).empty()) reply.finish(id, ENOSYS);
+    if (responder_.answer(assemble_request(entry, request_), reply).empty())
+      reply.finish(id, ENOSYS);
     std::memcpy(entry.header.in_out.data(), &entry.answer_header, sizeof entry.answer_header);
     entry.header.entry.payload_size = static_cast<std::uint32_t>(reply.size());
     command(i, kCommitAndFetch, id, {});
@@ -177,6 +179,7 @@ class Queues {
   }
 
   const int device_fd_;
+  FuseResponder& responder_;
   const std::vector<unsigned>& queues_;
   const std::unique_ptr<Entry[]> entries_;
   Uring ring_;
@@ -185,12 +188,12 @@ class Queues {
 
 }  // namespace
 
-FuseRing::FuseRing(int device_fd, Answer answer, unsigned threads)
-    : device_fd_(device_fd), answer_(std::move(answer)) {
+FuseRing::FuseRing(int device_fd, FuseResponder& responder, unsigned threads) {
   try {
     for (std::vector<unsigned>& queues : deal_queues(threads))
-      threads_.emplace_back(
-          [this, queues = std::move(queues)] { Queues(device_fd_, queues).serve(answer_); });
+      threads_.emplace_back([device_fd, &responder, queues = std::move(queues)] {
+        Queues(device_fd, responder, queues).serve();
+      });
   } catch (const std::system_error&) {
     // A process limit. Without a buffer for every queue the kernel goes on using the device.
   }

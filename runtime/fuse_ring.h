@@ -7,30 +7,22 @@
 // Format: include/uapi/linux/fuse.h since protocol 7.42, and fs/fuse/dev_uring.c.
 #pragma once
 
-#include <cstddef>
-#include <functional>
-#include <span>
 #include <thread>
 #include <vector>
 
-#include "runtime/fuse_reply.h"
+#include "runtime/fuse_responder.h"
 
 namespace runtime {
 
 class FuseRing {
  public:
-  // As FuseResponder::answer, upon which it is called; of several threads at once.
-  using Answer = std::function<std::span<const std::byte>(std::span<const std::byte>, FuseReply&)>;
-
-  // `device_fd`, borrowed, is mounted and has answered FUSE_INIT. `threads`, two at least,
+  // Both are borrowed; the device is mounted and has answered FUSE_INIT. `threads`, two at least,
   // share the queues. Where this kernel or its administrator allows no io_uring, nothing happens.
-  FuseRing(int device_fd, Answer answer, unsigned threads);
+  FuseRing(int device_fd, FuseResponder& responder, unsigned threads);
   // Waits for the threads, which end with the mount.
   ~FuseRing();
 
  private:
-  const int device_fd_;
-  const Answer answer_;
   std::vector<std::thread> threads_;
 };
 

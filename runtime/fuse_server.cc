@@ -66,15 +66,6 @@ void FuseServer::add_thread_if_busy() {
   }
 }
 
-void FuseServer::start_ring() {
-  ring_.emplace(
-      device_fd_,
-      [this](std::span<const std::byte> request, FuseReply& reply) {
-        return responder_.answer(request, reply);
-      },
-      max_threads_);
-}
-
 // Whoever starts this has counted the thread in idle_; it counts itself out and in again around
 // each request, and out at its end.
 void FuseServer::work() {
@@ -98,7 +89,8 @@ void FuseServer::work() {
         responder_.answer(request.first(static_cast<std::size_t>(size)), reply);
     // Before the answer: its client may have the next request there while we are still writing.
     ++idle_;
-    if (responder_.offers_io_uring() && ++requests_ == kRequestsBeforeRing) start_ring();
+    if (responder_.offers_io_uring() && ++requests_ == kRequestsBeforeRing)
+      ring_.emplace(device_fd_, responder_, max_threads_);
     if (answer.empty()) continue;
     // A failure concerns this request alone (ENOENT: its caller was killed); the next read tells
     // whether the mount is gone.

@@ -26,7 +26,6 @@ class FuseServer {
  private:
   void work();
   void add_thread_if_busy();
-  void start_ring();
 
   const int device_fd_;
   FuseResponder responder_;

@@ -43,19 +43,5 @@ TEST(DefaultDestination, ReplacesTheEnding) {
   EXPECT_THAT(message_of([&] { name("-"); }), HasSubstr("DEST is needed"));
 }
 
-TEST(Spool, CopiesAndHashes) {
-  std::string data = "some data";
-  const ReadStream input = [&](std::span<std::byte> out) {
-    const std::size_t count = std::min(out.size(), data.size());
-    std::copy_n(reinterpret_cast<const std::byte*>(data.data()), count, out.begin());
-    data.erase(0, count);
-    return count;
-  };
-  Sha256 hash;
-  const FileSource copy = spool(Compression::none, input, "/tmp", "copy", &hash);
-  EXPECT_EQ(read_text(copy, 100), "some data");
-  EXPECT_EQ(hash.digest(), sha256_digest("some data"));
-}
-
 }  // namespace
 }  // namespace oci

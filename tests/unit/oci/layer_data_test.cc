@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <zstd.h>
 
+#include "oci/archive_members.h"
 #include "oci/digest.h"
 #include "tests/unit/oci/archive_builder.h"
 
@@ -12,6 +13,12 @@ namespace oci {
 namespace {
 
 using ::testing::HasSubstr;
+
+// Where nothing is hashed beforehand.
+const ArchiveMembers& members() {
+  static const ArchiveMembers empty(memory_file(ArchiveBuilder().bytes()));
+  return empty;
+}
 
 LayerBlob blob(FileSource stored, const std::string& diff_id, const std::string& name = "layer") {
   return {std::move(stored), Compression::none, diff_id, "", name};
@@ -29,7 +36,7 @@ LayerBlob packed_blob(const std::string& text, const std::string& diff_id) {
 std::string message(const std::vector<LayerBlob>& blobs) {
   return message_of([&] {
     ConvertProgress progress;
-    LayerData(blobs, "/tmp", 4, progress).verify_plain_layers();
+    LayerData(members(), blobs, "/tmp", 4, progress).verify_plain_layers();
   });
 }
 
@@ -41,7 +48,7 @@ TEST(LayerData, InflatesAndVerifies) {
   blobs[0].stored = archive.part(0, packed.size(), "packed");
   blobs.push_back(blob(archive.part(packed.size(), 5, "plain"), sha256_digest("plain")));
   ConvertProgress progress;
-  const LayerData data(blobs, "/tmp", 4, progress);
+  const LayerData data(members(), blobs, "/tmp", 4, progress);
   EXPECT_EQ(read_text(data.tar(blobs[0]), 100), "text");
   EXPECT_EQ(read_text(data.tar(blobs[1]), 100), "plain");
   EXPECT_EQ(progress.read_done, blobs[0].stored.size());
@@ -57,6 +64,17 @@ TEST(LayerData, NamesTheWrongLayer) {
   LayerBlob packed = packed_blob("text", sha256_digest("text"));
   packed.blob_digest = wrong;
   EXPECT_THAT(message({packed}), HasSubstr("packed is corrupt: its digest is"));
+}
+
+TEST(LayerData, TakesADigestThatIsComputedAlready) {
+  class Known : public ArchiveMembers {
+   public:
+    using ArchiveMembers::ArchiveMembers;
+    std::string computed_digest(const FileSource&) const override { return "sha256:known"; }
+  } known(memory_file(ArchiveBuilder().bytes()));
+  ConvertProgress progress;
+  const std::vector<LayerBlob> blobs = {blob(memory_file("plain"), "sha256:known")};
+  EXPECT_NO_THROW(LayerData(known, blobs, "/tmp", 4, progress).verify_plain_layers());
 }
 
 TEST(LayerData, ChecksEveryUseOfASharedBlob) {
