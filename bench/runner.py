@@ -27,6 +27,7 @@ class Program:
     before: typing.Optional[typing.Callable] = None  # as root, before and after each run
     after: typing.Optional[typing.Callable] = None
     work: typing.Optional[typing.Callable] = None  # as root instead of running `argv`: work(program) gives wall, rss and perhaps memory (MiB), served (s)
+    again: bool = False  # what counts is the run right after another one, which leaves something behind
     inner: bool = False  # prints the nanoseconds that count, itself
     remark: str = ""
     output: typing.Optional[pathlib.Path] = None  # the file that it writes: its size counts
@@ -126,6 +127,8 @@ class Runner:
     def _run(self):
         if self.program.before:
             self.program.before()
+        if self.program.again:
+            self.user.ask()
         start = self.clock.read()
         result = self.program.work(self.program) if self.program.work else self.user.ask()
         time.sleep(SETTLE_SECONDS)

@@ -13,6 +13,7 @@
 #include <span>
 #include <string_view>
 
+#include "sif/squashfs_reader.h"
 #include "sif/tree.h"
 
 namespace runtime {
@@ -23,6 +24,10 @@ inline constexpr std::uint32_t kRequestBytes = 128 << 10;
 // The kernel hands out no request to a smaller buffer; ours are lookups and reads, with short
 // bodies.
 inline constexpr std::size_t kLongestRequest = FUSE_MIN_READ_BUFFER + 4096;
+
+// Node ids are inode positions, but for the root: 0 means "no such entry" and 1 is the root's name.
+inline constexpr std::uint64_t kFirstNodeId = 2;
+constexpr std::uint64_t node_id_of(sif::InodeRef ref) { return ref + kFirstNodeId; }
 
 struct TypeBits {
   mode_t mode;

@@ -23,8 +23,6 @@ namespace {
 
 // An image never changes: the kernel may keep what it learned for ten years.
 constexpr std::uint64_t kForever = 10ULL * 365 * 24 * 3600;
-// Position + 2: 0 means "no such entry" and 1 is the root's name in the protocol.
-constexpr std::uint64_t kFirstNodeId = 2;
 // Offsets in directory listings from here on are those of added nodes.
 constexpr std::uint64_t kAddedOffset = std::uint64_t{1} << 62;
 constexpr std::uint32_t kMaxWrite = 4096;
@@ -108,8 +106,9 @@ const FuseResponder::Operation FuseResponder::kOperations[] = {
 };
 
 FuseResponder::FuseResponder(const sif::SquashfsReader& reader, FuseOptions options,
-                             std::span<const AddedPath> added, TraceRecorder* recorder)
-    : reader_(reader), options_(options), recorder_(recorder) {
+                             std::span<const AddedPath> added, TraceRecorder* recorder,
+                             ReadAhead* read_ahead)
+    : reader_(reader), options_(options), recorder_(recorder), read_ahead_(read_ahead) {
   for (const AddedPath& path : added)
     added_.add(node_id_of(path.directory), path.components, path.is_directory);
 }
@@ -169,7 +168,7 @@ sif::InodeRef FuseResponder::ref_of(std::uint64_t node_id) const {
 }
 
 std::uint64_t FuseResponder::node_id_of(sif::InodeRef ref) const {
-  return ref == reader_.root() ? FUSE_ROOT_ID : ref + kFirstNodeId;
+  return ref == reader_.root() ? FUSE_ROOT_ID : runtime::node_id_of(ref);
 }
 
 fuse_attr FuseResponder::attributes_of(const sif::InodeAttributes& inode) const {
@@ -217,7 +216,7 @@ fuse_entry_out FuseResponder::entry_of(const sif::InodeAttributes& inode) const 
   if (inode.ref == reader_.root())
     throw base::Error("corrupt squashfs: a directory contains the root directory", EIO);
   fuse_entry_out out{};
-  out.nodeid = inode.ref + kFirstNodeId;
+  out.nodeid = runtime::node_id_of(inode.ref);
   out.entry_valid = kForever;
   out.attr_valid = kForever;
   out.attr = attributes_of(inode);
@@ -279,7 +278,9 @@ int FuseResponder::read_data(const Request& request, FuseReply& reply) {
   const auto in = parse<fuse_read_in>(request.body);
   if (added_.find(request.header.nodeid) != nullptr) return 0;  // empty
   if (recorder_ != nullptr) recorder_->read(request.header.nodeid, in.offset, in.size);
-  reply.set_size(reader_.read_file(ref_of(request.header.nodeid), in.offset, reply.body(in.size)));
+  const sif::InodeRef file = ref_of(request.header.nodeid);
+  reply.set_size(reader_.read_file(file, in.offset, reply.body(in.size)));
+  if (read_ahead_ != nullptr && in.offset == 0) read_ahead_->follow(file);
   return 0;
 }
 

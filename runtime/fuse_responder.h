@@ -18,6 +18,7 @@
 #include "runtime/access_trace.h"
 #include "runtime/added_nodes.h"
 #include "runtime/fuse_reply.h"
+#include "runtime/read_ahead.h"
 #include "sif/squashfs_reader.h"
 
 namespace runtime {
@@ -35,9 +36,11 @@ struct FuseOptions {
 // Thread-safe; each thread brings its own FuseReply.
 class FuseResponder {
  public:
-  // Shows the added paths besides the image's own. A recorder, borrowed, is told what is asked for.
+  // Shows the added paths besides the image's own. Recorder and read-ahead, borrowed, are told what
+  // is asked for.
   FuseResponder(const sif::SquashfsReader& reader, FuseOptions options,
-                std::span<const AddedPath> added = {}, TraceRecorder* recorder = nullptr);
+                std::span<const AddedPath> added = {}, TraceRecorder* recorder = nullptr,
+                ReadAhead* read_ahead = nullptr);
 
   // Gives the bytes to write back; empty for requests that want no answer. Never throws:
   // corruption is EIO and a log line.
@@ -80,6 +83,7 @@ class FuseResponder {
   const FuseOptions options_;
   AddedNodes added_;
   TraceRecorder* const recorder_;
+  ReadAhead* const read_ahead_;
   std::atomic<std::uint32_t> kernel_flags_ = 0;
   std::atomic<bool> offers_io_uring_ = false;
   std::atomic<unsigned> logged_failures_ = 0;

@@ -66,17 +66,19 @@ class Uring {
   int error_ = 0;
 };
 
+// One for each CPU that the kernel may ever have.
+unsigned queue_count() { return static_cast<unsigned>(::get_nprocs_conf()); }
+
 // For each thread the queues that it serves. Every queue has two threads, else a program that reads
 // ahead would wait for one block after the other; as far as the threads go round, those of the
 // allowed CPUs share none, for the kernel does not see which thread is busy with another queue.
 std::vector<std::vector<unsigned>> deal_queues(unsigned threads) {
-  const auto queue_count = static_cast<unsigned>(::get_nprocs_conf());
   cpu_set_t allowed;
   if (::sched_getaffinity(0, sizeof allowed, &allowed) != 0) CPU_ZERO(&allowed);
   std::vector<std::vector<unsigned>> dealt(threads);
   std::size_t next = 0;
   for (const bool is_allowed : {true, false}) {
-    for (unsigned queue = 0; queue < queue_count; ++queue) {
+    for (unsigned queue = 0; queue < queue_count(); ++queue) {
       if ((CPU_ISSET(queue, &allowed) != 0) != is_allowed) continue;
       dealt[next % threads].push_back(queue);
       dealt[(next + threads / 2) % threads].push_back(queue);
@@ -198,6 +200,8 @@ FuseRing::FuseRing(int device_fd, FuseResponder& responder, unsigned threads) {
     // A process limit. Without a buffer for every queue the kernel goes on using the device.
   }
 }
+
+bool FuseRing::has_a_queue_per_thread(unsigned threads) { return 2 * queue_count() <= threads; }
 
 FuseRing::~FuseRing() {
   for (std::thread& thread : threads_) thread.join();

@@ -19,6 +19,9 @@ class FuseRing {
   // Both are borrowed; the device is mounted and has answered FUSE_INIT. `threads`, two at least,
   // share the queues. Where this kernel or its administrator allows no io_uring, nothing happens.
   FuseRing(int device_fd, FuseResponder& responder, unsigned threads);
+  // Whether no thread would serve more than one queue: while such a thread waits for the kernel,
+  // no request waits for it alone.
+  static bool has_a_queue_per_thread(unsigned threads);
   // Waits for the threads, which end with the mount.
   ~FuseRing();
 

@@ -34,7 +34,8 @@ bool is_long_running(std::uint32_t opcode) { return opcode == FUSE_READ; }
 FuseServer::FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOptions options,
                        std::span<const AddedPath> added, TraceRecorder* recorder)
     : device_fd_(device_fd),
-      responder_(reader, options, added, recorder),
+      read_ahead_(device_fd, reader, recorder),
+      responder_(reader, options, added, recorder, &read_ahead_),
       max_threads_(allowed_threads()) {}
 
 void FuseServer::serve() {
@@ -63,6 +64,7 @@ void FuseServer::add_thread_if_busy() {
   } catch (const std::system_error&) {
     --idle_;
     thread_count_ = max_threads_;  // a process limit: serve with what there is
+    read_ahead_.give_up();
   }
 }
 
@@ -89,8 +91,10 @@ void FuseServer::work() {
         responder_.answer(request.first(static_cast<std::size_t>(size)), reply);
     // Before the answer: its client may have the next request there while we are still writing.
     ++idle_;
-    if (responder_.offers_io_uring() && ++requests_ == kRequestsBeforeRing)
+    if (responder_.offers_io_uring() && ++requests_ == kRequestsBeforeRing) {
+      if (!FuseRing::has_a_queue_per_thread(max_threads_)) read_ahead_.give_up();
       ring_.emplace(device_fd_, responder_, max_threads_);
+    }
     if (answer.empty()) continue;
     // A failure concerns this request alone (ENOENT: its caller was killed); the next read tells
     // whether the mount is gone.

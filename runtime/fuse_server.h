@@ -28,6 +28,7 @@ class FuseServer {
   void add_thread_if_busy();
 
   const int device_fd_;
+  ReadAhead read_ahead_;
   FuseResponder responder_;
   const unsigned max_threads_;
   std::atomic<unsigned> idle_ = 1;  // threads that will take the next request; serve()'s own first

@@ -73,7 +73,31 @@ void read_device(MetadataCursor& in, bool is_device, bool extended, InodeRecord&
   if (extended) inode.attributes.xattr_index = in.read<std::uint32_t>();
 }
 
+std::uint64_t block_list_bytes(const ImageTables& tables, const InodeRecord& file) {
+  const std::uint64_t size = file.attributes.size, block_size = tables.super.block_size;
+  const bool has_short_block = file.fragment == kNoFragment && size % block_size != 0;
+  return (size / block_size + (has_short_block ? 1 : 0)) * 4;
+}
+
+void skip_directory_index(MetadataCursor& in, std::uint16_t count) {
+  for (; count > 0; --count) {
+    in.skip(8);  // positions
+    in.skip(std::uint64_t{in.read<std::uint32_t>()} + 1);
+  }
+}
+
 }  // namespace
+
+std::optional<InodeRef> next_inode(const ImageTables& tables, const InodeRecord& inode) {
+  MetadataCursor in = inode_table_cursor(tables, inode.tail);
+  if (inode.attributes.type == FileType::regular) in.skip(block_list_bytes(tables, inode));
+  if (inode.attributes.type == FileType::symlink)
+    in.skip(inode.attributes.size + (inode.is_extended ? sizeof(std::uint32_t) : 0));
+  skip_directory_index(in, inode.index_count);
+  const MetadataPosition next = in.next_position();
+  if (next.block >= tables.super.directory_table) return std::nullopt;
+  return (next.block - tables.super.inode_table) << 16 | next.offset;
+}
 
 MetadataCursor inode_table_cursor(const ImageTables& tables, MetadataPosition position) {
   return {tables.metadata, position, tables.super.directory_table, "inode table"};
@@ -95,7 +119,7 @@ InodeRecord read_inode(const ImageTables& tables, InodeRef ref) {
     throw tables.image.corrupt("inode at ", ref, " has type ", raw_type, ", allowed are 1 to ",
                                2 * kBasicTypes);
   }
-  const bool extended = raw_type > kBasicTypes;
+  const bool extended = inode.is_extended = raw_type > kBasicTypes;
   const FileType type = kFileTypes[(raw_type - 1) % kBasicTypes];
   inode.attributes.type = type;
   inode.attributes.mode = in.read<std::uint16_t>() & 07777;

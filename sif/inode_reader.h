@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "sif/metadata_cache.h"
@@ -20,6 +21,7 @@ inline constexpr std::array kFileTypes = {
 
 struct InodeRecord {
   InodeAttributes attributes;
+  bool is_extended = false;
   MetadataPosition tail;
   // Directories: the listing starts at this position and has `listing_size` bytes.
   MetadataPosition listing;
@@ -40,6 +42,9 @@ struct ImageTables {
 
 // Throws EIO for an unknown type, an owner outside the id table, or a position outside the table.
 InodeRecord read_inode(const ImageTables& tables, InodeRef ref);
+
+// Where the next inode of the table starts; nullopt behind the last one. Throws EIO.
+std::optional<InodeRef> next_inode(const ImageTables& tables, const InodeRecord& inode);
 
 // A cursor into the inode table.
 MetadataCursor inode_table_cursor(const ImageTables& tables, MetadataPosition position);

@@ -81,6 +81,10 @@ class MetadataCursor {
   void read_into(std::span<std::byte> out);
   void skip(std::uint64_t count);
   MetadataPosition position() const { return {block_->position, offset_}; }
+  // As position(), but the start of the next block rather than the end of one.
+  MetadataPosition next_position() const {
+    return offset_ == block_->size ? MetadataPosition{block_->next, 0} : position();
+  }
 
   static constexpr std::size_t kMaxTake = 512;
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sif/squashfs_reader.h"
 
+#include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "sif/directory_reader.h"
@@ -26,6 +28,16 @@ ImageBytes open_bytes(int fd, std::uint64_t offset, std::uint64_t size, std::str
   image.prefetch(super.inode_table,
                  std::min(super.bytes_used - super.inode_table, kMaxMetadataPrefetch));
   return image;
+}
+
+std::optional<PackedFile> packed_in_fragment(const ImageTables& tables, const InodeRecord& inode) {
+  const std::uint64_t size = inode.attributes.size;
+  const bool is_packed = inode.attributes.type == FileType::regular &&
+                         inode.fragment != kNoFragment && size > 0 &&
+                         size < tables.super.block_size;
+  if (!is_packed) return std::nullopt;
+  return PackedFile{inode.attributes.ref, inode.fragment, inode.fragment_offset,
+                    static_cast<std::uint32_t>(size)};
 }
 
 }  // namespace
@@ -104,6 +116,24 @@ std::vector<std::pair<std::string, std::string>> SquashfsReader::xattrs(
 std::size_t SquashfsReader::read_file(InodeRef ref, std::uint64_t offset,
                                       std::span<std::byte> out) const {
   return state_->files.read(read_inode(state_->tables, ref), offset, out);
+}
+
+std::optional<PackedFile> SquashfsReader::packed_file(InodeRef ref) const {
+  return packed_in_fragment(state_->tables, read_inode(state_->tables, ref));
+}
+
+std::vector<PackedFile> SquashfsReader::packed_files() const {
+  std::vector<PackedFile> files;
+  std::optional<InodeRef> ref = 0;
+  for (std::uint64_t count = 0; ref && count < inode_count(); ++count) {
+    const InodeRecord inode = read_inode(state_->tables, *ref);
+    if (const auto file = packed_in_fragment(state_->tables, inode)) files.push_back(*file);
+    ref = next_inode(state_->tables, inode);
+  }
+  std::ranges::sort(files, {}, [](const PackedFile& file) {
+    return std::tuple(file.fragment, file.offset, file.ref);
+  });
+  return files;
 }
 
 }  // namespace sif

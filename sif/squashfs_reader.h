@@ -37,6 +37,12 @@ struct InodeAttributes {
   std::uint32_t xattr_index = kNoXattr;
 };
 
+// A regular file that lies wholly in a fragment block, among others.
+struct PackedFile {
+  InodeRef ref = 0;
+  std::uint32_t fragment = 0, offset = 0, size = 0;
+};
+
 inline constexpr std::uint32_t kMaxSymlinkTarget = 65535;  // as mksquashfs; Linux follows 4,095
 
 class SquashfsReader {
@@ -73,6 +79,11 @@ class SquashfsReader {
   // Reads up to out.size() bytes at `offset` of a regular file; gives the count (short only at end
   // of file).
   std::size_t read_file(InodeRef ref, std::uint64_t offset, std::span<std::byte> out) const;
+
+  // nullopt for other files.
+  std::optional<PackedFile> packed_file(InodeRef ref) const;
+  // All of them, in the order of their bytes; reads the whole inode table.
+  std::vector<PackedFile> packed_files() const;
 
  private:
   struct State;

@@ -18,7 +18,7 @@ def groups(bed):
         Program("Charliecloud", bed.charliecloud(["true"]), remark="unpacked folder; ch-run by way of env"),
         Program("sifrun", bed.sifrun_exec(["true"], options=OWN), home=bed.home, remark="own mount"),
         Program("sifrun, gzip", bed.sifrun_exec(["true"], "gzip", OWN), home=bed.home, remark="own mount"),
-        Program("sifrun, joining", bed.sifrun_exec(["true"], options=JOIN), home=bed.home, remark="the mount of the run before it"),
+        Program("sifrun, joining", bed.sifrun_exec(["true"], options=JOIN), home=bed.home, again=True, remark="the mount of the run before it"),
         Program("apptainer", **bed.apptainer_exec(["true"])),
     ]
     targets = [Target("sifrun", "bwrap", 2.0, bound=PROCESSES), Target("sifrun", "apptainer", 1 / 14, bound=PROCESSES),

@@ -76,13 +76,17 @@ def scan(path, workers=1, exact=True, prefix=()):
     return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module")
-def probe(scratch):
-    source = pathlib.Path(os.environ.get("SIFCONV_BUILD") or REPOSITORY / "build/release") / "bin/mount_probe"
+def built_probe(scratch, name):
+    source = pathlib.Path(os.environ.get("SIFCONV_BUILD") or REPOSITORY / "build/release") / "bin" / name
     if not source.exists():
         pytest.fail(f"{source} is not built", pytrace=False)
     (scratch / "bin").mkdir(exist_ok=True)
-    return shutil.copy(source, scratch / "bin/mount_probe")
+    return shutil.copy(source, scratch / "bin" / name)
+
+
+@pytest.fixture(scope="module")
+def probe(scratch):
+    return built_probe(scratch, "mount_probe")
 
 
 @pytest.fixture(scope="module", params=["device", "io_uring"], autouse=True)
@@ -185,6 +189,24 @@ def test_user_reads_everything_and_owns_it(user, fuse_device, probe, tree, targe
     assert "Read-only file system" in done.stderr
 
 
+SUMS = "cd {} && find . -type f -print0 | sort -z | xargs -0 -n 16 -P 4 sha256sum | sort"
+
+
+@pytest.mark.parametrize("codec", ["gzip", "zstd"])
+def test_files_in_order_come_unasked(user, fuse_device, probe, tree, target, tmp_path, scratch, codec):
+    image = make_image(tree, tmp_path / "image", "-comp", codec, "-all-root")
+    everything = user.run([probe, image, target, "sh", "-c", SUMS.format(target)])
+    assert everything.stdout == user.run(["sh", "-c", SUMS.format(tree)]).stdout
+    pages = built_probe(scratch, "resident_pages")  # tells only a file's owner
+
+    def next_ones_pages(order):
+        script = f"""cd {target}/python/encodings; ls -l >/dev/null
+          ls *.py | head -40 | {order} | xargs -n 1 cat >/dev/null; {pages} $(ls *.py | sed -n 41p)"""
+        return int(user.run([probe, "--owner", image, target, "sh", "-c", script]).stdout)
+    assert next_ones_pages("sort") > 0
+    assert next_ones_pages("sort -r") == 0
+
+
 def test_server_ends_with_the_last_user_of_the_mount(user, fuse_device, probe, tree, target, tmp_path):
     image = make_image(tree, tmp_path / "image", "-comp", "lz4")
     # A child outlives the program that was started, and still reads.
@@ -223,8 +245,9 @@ def test_server_holds_nothing_and_survives_the_jobs_signals(root, probe, tree, t
 @pytest.mark.parametrize("victim", ["program", "server"])
 def test_transport_is_used_and_survives_a_kill_under_load(root, probe, tree, target, tmp_path, transport, victim):
     image = make_image(tree, tmp_path / "image", "-comp", "zstd")
+    # Direct reads are asked of the server every time; what the kernel has in its cache would be read for ever.
     load = f"""find {target} -type f | xargs cat | wc -c >&2; echo ready; read go
-      while cat {target}/big >/dev/null && find {target}/python -type f | xargs cat >/dev/null; do :; done"""
+      while dd if={target}/big of=/dev/null bs=64k iflag=direct && find {target}/python -type f | xargs cat >/dev/null; do :; done"""
     payload = subprocess.Popen([probe, image, target, "sh", "-c", load], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                stderr=subprocess.DEVNULL, start_new_session=True)
     assert payload.stdout.readline() == "ready\n"

@@ -85,6 +85,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   attempt([&] {
     const sif::SquashfsReader reader(fd, 0, size, "image");
     walk(reader);
+    attempt([&] { reader.packed_files(); });
   });
   return 0;
 }

@@ -207,6 +207,34 @@ TEST(Reader, FindsBlocksOfBigSparseFilesWithoutReadingAll) {
   EXPECT_EQ(text_at(kSize), "");
 }
 
+// Every small file that the listings lead to, whatever inodes lie between, and no other.
+TEST_P(ReaderTest, FindsWhatIsPackedIntoFragments) {
+  for (int i = 0; i < 300; ++i)  // an indexed directory, and long links
+    std::filesystem::create_symlink(random_letters(200, 1), tree_ / base::cat("dir/inner/link", i));
+  open(GetParam());
+  if (IsSkipped()) return;
+  std::set<InodeRef> expected, found;
+  for (const char* folder : {"dir", "dir/inner"}) {
+    image_->list(at(folder), 0, [&](const SquashfsReader::Entry& entry) {
+      if (image_->packed_file(entry.ref)) expected.insert(entry.ref);
+      return true;
+    });
+  }
+  std::uint64_t end = 0;
+  for (const PackedFile& file : image_->packed_files()) {
+    EXPECT_TRUE(found.insert(file.ref).second);
+    EXPECT_EQ(file.size, image_->attributes(file.ref).size);
+    const std::uint64_t start = std::uint64_t{file.fragment} << 32 | file.offset;
+    EXPECT_GE(start, end);
+    end = start + file.size;
+  }
+  EXPECT_EQ(found, expected);
+  const bool packs = GetParam().find("-no-fragments") == std::string::npos;
+  EXPECT_EQ(found.contains(at("dir/small")), packs);
+  EXPECT_FALSE(found.contains(at("dir/sparse")));
+  EXPECT_FALSE(found.contains(at("dir/empty")));
+}
+
 TEST(Reader, ServesManyThreadsAtOnce) {
   const TemporaryFolder tree;
   const TemporaryFolder output;
