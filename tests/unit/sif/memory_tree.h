@@ -92,4 +92,24 @@ inline std::string noise(std::size_t size, unsigned seed) {
   return out;
 }
 
+inline MemoryTree& fill_with_a_bit_of_everything(MemoryTree& t) {
+  Inode& usr = t.directory(t.root(), "usr");
+  Inode& bin = t.directory(usr, "bin");
+  t.file(bin, "program", text(700'000, 1)).mode = 04755;
+  t.file(bin, "packed", noise(400'000, 2));
+  Inode& linked = t.file(bin, "linked", text(300, 3));
+  usr.children["linked too"] = &linked;
+  Inode& lib = t.directory(usr, "lib");
+  for (unsigned i = 0; i < 100; ++i) t.file(lib, base::cat("file", i), text(i * 97, i));
+  t.file(lib, "copy of packed", noise(400'000, 2));
+  t.file(lib, "copy of file99", text(99 * 97, 99));
+  t.file(lib, "zeros", std::string(1'000'000, '\0'));
+  t.file(lib, "empty", "");
+  t.file(lib, "a block", text(131072, 9));
+  t.symlink(t.root(), "bin", "usr/bin");
+  t.symlink(lib, "long", std::string(4095, 'x'));
+  t.directory(t.root(), "empty dir").mode = 01777;
+  return t;
+}
+
 }  // namespace sif::test

@@ -16,7 +16,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/syscalls.h"
-#include "memory_tree.h"
+#include "tests/unit/sif/memory_tree.h"
 #include "sif/sif_reader.h"
 #include "sif/sif_writer.h"
 #include "sif/squashfs_writer.h"
