@@ -47,7 +47,7 @@ class ReadAhead {
   TraceRecorder* const recorder_;
   std::atomic<bool> has_given_up_ = false;
   std::mutex mutex_;
-  std::array<Run, 8> runs_;
+  std::array<Run, 32> runs_;
   std::uint64_t clock_ = 0;
   std::vector<sif::PackedFile> files_;  // all of the image, once there was a long run
   std::vector<std::byte> message_;
