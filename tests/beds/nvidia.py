@@ -7,7 +7,7 @@ import platform
 import shutil
 import subprocess
 
-from . import Missing, cache, debian_tree, images, made_once
+from . import Missing, cache, debian_tree, images, kernel, made_once
 
 PACKAGES = ("libcuda1", "libnvidia-ml1", "nvidia-smi", "libnvidia-ptxjitcompiler1", "libnvidia-nvvm4", "libnvidia-cfg1",
             "libnvidia-encode1", "libnvidia-allocator1", "libnvcuvid1", "libcudadebugger1", "nvidia-cuda-mps", "nvidia-opencl-icd",
@@ -51,6 +51,17 @@ __attribute__((force_align_arg_pointer)) void _start(void) {
 }
 """
 LIBC = ("libc.so.6", "libm.so.6", "libdl.so.2", "libpthread.so.0", "librt.so.1")
+# For a kernel that runs no programs of 32 bits: the loader's search by hand.
+SEARCH_32 = f"""#!/bin/sh
+IFS=:
+for folder in $LD_LIBRARY_PATH; do
+  case $(head -c 5 "$folder/libcuda.so.1" 2>/dev/null | od -An -tx1) in
+    " 7f 45 4c 46 01") echo "32 {CUDA_NO_DEVICE} $folder/libcuda.so.1"; exit;;
+  esac
+done
+echo libcuda.so.1: not found
+exit 1
+"""
 LOADERS = {32: ("i386-linux-gnu", "lib/ld-linux.so.2"), 64: ("x86_64-linux-gnu", "lib64/ld-linux-x86-64.so.2")}
 
 
@@ -80,7 +91,8 @@ def probe_layer(tree, folder):
                                f"-Wl,--dynamic-linker=/{loader}", "-Wl,--allow-shlib-undefined"], capture_output=True, text=True)
         if done.returncode != 0:
             raise Missing(f"gcc -m{bits} failed: {done.stderr.strip()[-400:]}")
-        layer.file(f"bin/probe{bits}", program.read_bytes(), mode=0o755)
+        runs = bits == 64 or kernel.runs_32_bit_programs()
+        layer.file(f"bin/probe{bits}", program.read_bytes() if runs else SEARCH_32.encode(), mode=0o755)
         layer.file(loader, (libraries / pathlib.Path(loader).name).resolve().read_bytes(), mode=0o755)
         for name in LIBC:
             layer.file(f"lib/{triplet}/{name}", (libraries / name).read_bytes())
