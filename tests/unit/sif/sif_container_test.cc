@@ -16,10 +16,10 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "base/syscalls.h"
-#include "tests/unit/sif/memory_tree.h"
 #include "sif/sif_reader.h"
 #include "sif/sif_writer.h"
 #include "sif/squashfs_writer.h"
+#include "tests/unit/sif/memory_tree.h"
 
 namespace sif {
 namespace {
