@@ -162,7 +162,8 @@ def held(process):
     return {os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)}
 
 
-@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("transport, codec", [("device", codec) for codec in CODECS] + [("io_uring", codec) for codec in ("gzip", "zstd")],
+                         indirect=["transport"], scope="module")
 def test_sixteen_readers_see_what_the_kernel_sees(root, probe, tree, target, tmp_path, codec):
     image = make_image(tree, tmp_path / "image", "-comp", codec)
     shown = scan(target, 16, prefix=[probe, image, target])
