@@ -172,13 +172,12 @@ std::size_t FileReader::read(const InodeRecord& file, std::uint64_t offset,
   out = out.first(std::min<std::uint64_t>(out.size(), size - offset));
 
   const std::uint64_t block_size = tables_.super.block_size;
-  const bool has_tail = file.fragment != kNoFragment;
-  const std::uint64_t block_count = size / block_size + (!has_tail && size % block_size != 0);
-  if (block_count > kMaxBlocksPerFile) {
-    throw tables_.image.corrupt("inode ", file.attributes.inode_number, " has ", block_count,
+  const std::uint64_t blocks = block_count(tables_, file);
+  if (blocks > kMaxBlocksPerFile) {
+    throw tables_.image.corrupt("inode ", file.attributes.inode_number, " has ", blocks,
                                 " blocks, allowed are ", kMaxBlocksPerFile);
   }
-  if (file.data_position > tables_.image.size() && block_count > 0)
+  if (file.data_position > tables_.image.size() && blocks > 0)
     throw tables_.image.corrupt("file data at offset ", file.data_position);
 
   std::size_t done = 0;
@@ -191,11 +190,11 @@ std::size_t FileReader::read(const InodeRecord& file, std::uint64_t offset,
     const std::size_t skip = offset + done - block_start;
     const std::span<std::byte> part =
         out.subspan(done, std::min(block_bytes - skip, out.size() - done));
-    if (block >= block_count) {
+    if (block >= blocks) {
       read_tail(file, block_bytes, skip, part);
     } else {
       if (!sizes) {
-        place = find_block(file, block_count, block);
+        place = find_block(file, blocks, block);
         sizes.emplace(inode_table_cursor(tables_, place.size_word));
       }
       const auto size_word = sizes->read<std::uint32_t>();

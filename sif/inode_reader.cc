@@ -73,12 +73,6 @@ void read_device(MetadataCursor& in, bool is_device, bool extended, InodeRecord&
   if (extended) inode.attributes.xattr_index = in.read<std::uint32_t>();
 }
 
-std::uint64_t block_list_bytes(const ImageTables& tables, const InodeRecord& file) {
-  const std::uint64_t size = file.attributes.size, block_size = tables.super.block_size;
-  const bool has_short_block = file.fragment == kNoFragment && size % block_size != 0;
-  return (size / block_size + (has_short_block ? 1 : 0)) * 4;
-}
-
 void skip_directory_index(MetadataCursor& in, std::uint16_t count) {
   for (; count > 0; --count) {
     in.skip(8);  // positions
@@ -88,9 +82,16 @@ void skip_directory_index(MetadataCursor& in, std::uint16_t count) {
 
 }  // namespace
 
+std::uint64_t block_count(const ImageTables& tables, const InodeRecord& file) {
+  const std::uint64_t size = file.attributes.size, block_size = tables.super.block_size;
+  const bool has_short_block = file.fragment == kNoFragment && size % block_size != 0;
+  return size / block_size + (has_short_block ? 1 : 0);
+}
+
 std::optional<InodeRef> next_inode(const ImageTables& tables, const InodeRecord& inode) {
   MetadataCursor in = inode_table_cursor(tables, inode.tail);
-  if (inode.attributes.type == FileType::regular) in.skip(block_list_bytes(tables, inode));
+  if (inode.attributes.type == FileType::regular)
+    in.skip(block_count(tables, inode) * sizeof(std::uint32_t));
   if (inode.attributes.type == FileType::symlink)
     in.skip(inode.attributes.size + (inode.is_extended ? sizeof(std::uint32_t) : 0));
   skip_directory_index(in, inode.index_count);

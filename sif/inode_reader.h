@@ -43,6 +43,9 @@ struct ImageTables {
 // Throws EIO for an unknown type, an owner outside the id table, or a position outside the table.
 InodeRecord read_inode(const ImageTables& tables, InodeRef ref);
 
+// How many blocks, with a size each in the inode's list, a regular file has besides its tail end.
+std::uint64_t block_count(const ImageTables& tables, const InodeRecord& file);
+
 // Where the next inode of the table starts; nullopt behind the last one. Throws EIO.
 std::optional<InodeRef> next_inode(const ImageTables& tables, const InodeRecord& inode);
 

@@ -21,7 +21,7 @@ WORK = [
 
 
 WHOLE = ("all of the image is inflated and copied into the page cache, and every folder and larger file asked for, while two readers, the programs that they start and a "
-         "server keep two CPUs busy. Small files that are read in order are handed over unasked (FUSE_NOTIFY_STORE: a quarter of the requests is left), and io_uring "
+         "server keep two CPUs busy. Small files that are read in order are handed over unasked (FUSE_NOTIFY_STORE), and io_uring "
          "makes requests cheaper; tried without gain: attributes with every listing (READDIRPLUS always)")
 ENABLE_URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
 ASKED = ("on two CPUs Python and the file server, which inflates and copies what is imported into the page cache, compete for time: tried without gain were more "
