@@ -65,6 +65,12 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
   return out;
 }
 
+std::string padded(std::string_view text, std::size_t width) {
+  std::string out(text);
+  out.resize(std::max(width, text.size()), ' ');
+  return out;
+}
+
 std::string hex(const void* bytes, std::size_t count) {
   constexpr char kDigits[] = "0123456789abcdef";
   const auto* data = static_cast<const unsigned char*>(bytes);

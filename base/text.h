@@ -48,6 +48,9 @@ std::string_view trimmed(std::string_view text);
 // ASCII letters only, whatever the locale.
 std::string lower_case(std::string_view text);
 
+// With blanks behind it, to so many bytes at least.
+std::string padded(std::string_view text, std::size_t width);
+
 // Lower-case hexadecimal, two digits a byte.
 std::string hex(const void* bytes, std::size_t count);
 

@@ -27,7 +27,7 @@ class Program:
     before: typing.Optional[typing.Callable] = None  # as root, before and after each run
     after: typing.Optional[typing.Callable] = None
     work: typing.Optional[typing.Callable] = None  # as root instead of running `argv`: work(program) gives wall, rss and perhaps memory (MiB), served (s)
-    again: bool = False  # what counts is the run right after another one, which leaves something behind
+    again: bool = False  # what counts is the run soon after another one, which leaves something behind
     inner: bool = False  # prints the nanoseconds that count, itself
     remark: str = ""
     output: typing.Optional[pathlib.Path] = None  # the file that it writes: its size counts
@@ -129,6 +129,7 @@ class Runner:
             self.program.before()
         if self.program.again:
             self.user.ask()
+            time.sleep(SETTLE_SECONDS)
         start = self.clock.read()
         result = self.program.work(self.program) if self.program.work else self.user.ask()
         time.sleep(SETTLE_SECONDS)

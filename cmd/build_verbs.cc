@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "cmd/exit_codes.h"
@@ -115,12 +115,9 @@ void refuse_definition_file(const std::string& source) {
 
 bool may_replace(const std::string& destination) {
   if (::isatty(STDIN_FILENO) != 1) return false;
-  std::cout << "Build target '" << base::printable(destination)
-            << "' already exists and will be deleted during the build process. Do you want to "
-               "continue? [N/y] "
-            << std::flush;
-  std::string answer;
-  std::getline(std::cin, answer);
+  const auto answer = base::ask(base::cat("Build target '", base::printable(destination),
+                                          "' already exists and will be deleted during the build "
+                                          "process. Do you want to continue? [N/y] "));
   return answer == "y" || answer == "Y";
 }
 

@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
-#include <iostream>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/text.h"
 #include "cmd/verbs.h"
 #include "oci/image_cache.h"
@@ -85,10 +85,8 @@ std::string kibibytes(std::uint64_t bytes) {
 
 void print_row(std::string_view name, const std::string& date, const std::string& size,
                std::string_view kind) {
-  const auto padded = [](std::string_view text, std::size_t width) {
-    return base::cat(text, std::string(width - std::min(width, text.size()), ' '), " ");
-  };
-  std::cout << padded(name, 24) << padded(date, 22) << padded(size, 16) << kind << "\n";
+  base::print(base::padded(name, 24), " ", base::padded(date, 22), " ", base::padded(size, 16), " ",
+              kind, "\n");
 }
 
 std::string local_date(time_t when) {
@@ -126,27 +124,24 @@ int list_cache(const Invocation& invocation) {
       sum.size += entry.size;
     }
   }
-  if (verbose) std::cout << "\n";
+  if (verbose) base::print("\n");
   const bool has_blobs = kinds.front() == oci::kCachedBlobs;
   const bool has_images = !has_blobs || kinds.size() > 1;
-  std::cout << "There are";
+  base::print("There are");
   if (has_images)
-    std::cout << " " << images.count << " container file(s) using " << kibibytes(images.size);
-  if (has_images && has_blobs) std::cout << " and";
-  if (has_blobs)
-    std::cout << " " << blobs.count << " oci blob file(s) using " << kibibytes(blobs.size);
-  std::cout << " of space\nTotal space used: " << kibibytes(images.size + blobs.size) << "\n";
+    base::print(" ", images.count, " container file(s) using ", kibibytes(images.size));
+  if (has_images && has_blobs) base::print(" and");
+  if (has_blobs) base::print(" ", blobs.count, " oci blob file(s) using ", kibibytes(blobs.size));
+  base::print(" of space\nTotal space used: ", kibibytes(images.size + blobs.size), "\n");
   return EXIT_SUCCESS;
 }
 
 bool user_agrees() {
-  std::cout << "This will delete everything in your cache (containers from all sources and OCI "
-               "blobs).\nHint: You can see exactly what would be deleted by canceling and using "
-               "the --dry-run option.\nDo you want to continue? [y/N] "
-            << std::flush;
-  std::string answer;
-  if (!std::getline(std::cin, answer))
-    throw base::error("no answer on standard input").with_hint("--force does not ask");
+  const auto answer = base::ask(
+      "This will delete everything in your cache (containers from all sources and OCI "
+      "blobs).\nHint: You can see exactly what would be deleted by canceling and using "
+      "the --dry-run option.\nDo you want to continue? [y/N] ");
+  if (!answer) throw base::error("no answer on standard input").with_hint("--force does not ask");
   return answer == "y" || answer == "Y" || answer == "yes";
 }
 
@@ -175,7 +170,7 @@ int clean_cache(const Invocation& invocation) {
   invocation.understood(*parsed);
   const bool dry = parsed->flag("dry-run");
   if (dry) {
-    std::cout << "User requested a dry run. Not actually deleting any data!\n" << std::flush;
+    base::print("User requested a dry run. Not actually deleting any data!\n");
   } else if (!parsed->flag("force") && !user_agrees()) {
     base::log_info("Nothing was removed");
     return EXIT_SUCCESS;

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "cmd/verbs.h"
 #include "oci/image_metadata.h"
 #include "runtime/image_files.h"
@@ -168,7 +168,7 @@ ImageMetadata keep_wanted(const ParsedOptions& parsed, ImageMetadata all) {
 }
 
 void print_line(std::string_view text) {
-  if (!text.empty()) std::cout << text << "\n";
+  if (!text.empty()) base::print(text, "\n");
 }
 
 void print_sections(const ImageMetadata& image, const AppMetadata& of) {
@@ -177,9 +177,8 @@ void print_sections(const ImageMetadata& image, const AppMetadata& of) {
   print_line(image.startscript);
   print_line(of.test);
   print_line(of.helpfile);
-  for (const auto& [path, text] : of.environment)
-    std::cout << "=== " << path << " ===\n" << text << "\n\n";
-  for (const auto& [label, value] : of.labels) std::cout << label << ": " << value << "\n";
+  for (const auto& [path, text] : of.environment) base::print("=== ", path, " ===\n", text, "\n\n");
+  for (const auto& [label, value] : of.labels) base::print(label, ": ", value, "\n");
 }
 
 }  // namespace
@@ -191,11 +190,11 @@ int run_inspect_verb(const Invocation& invocation) {
   invocation.understood(*parsed);
   const ImageMetadata shown = keep_wanted(*parsed, read_metadata(path));
   if (parsed->flag("json") || parsed->flag("all")) {
-    std::cout << oci::metadata_document(shown) << "\n";
+    base::print(oci::metadata_document(shown), "\n");
     return EXIT_SUCCESS;
   }
   if (parsed->flag("list-apps")) {
-    for (const auto& [app, metadata] : shown.apps) std::cout << app << "\n";
+    for (const auto& [app, metadata] : shown.apps) base::print(app, "\n");
   }
   const auto app = shown.apps.find(parsed->text("app").value_or(""));
   print_sections(shown, app == shown.apps.end() ? shown : app->second);
@@ -210,8 +209,8 @@ int run_help_verb(const Invocation& invocation) {
   const std::string app = parsed->text("app").value_or("");
   const std::string folder = app.empty() ? std::string(kImageScripts) : app_scripts(app);
   const auto text = runtime::ImageFiles(path).read(folder + "runscript.help");
-  std::cout << without_last_newlines(text.value_or("No help sections were defined for this image"))
-            << "\n";
+  base::print(without_last_newlines(text.value_or("No help sections were defined for this image")),
+              "\n");
   return EXIT_SUCCESS;
 }
 

@@ -9,7 +9,6 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
-#include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +17,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/output_file.h"
 #include "base/syscalls.h"
 #include "cmd/action_plan.h"
@@ -121,7 +121,7 @@ int start(const Invocation& invocation, runtime::Verb verb) {
       plan_action(invocation, *parsed, {verb, *image, {words.begin() + 2, words.end()}, name},
                   std::move(facts));
   if (parsed->flag("dry-run")) {
-    std::cout << runtime::describe(plan);
+    base::print(runtime::describe(plan));
     return EXIT_SUCCESS;
   }
   runtime::remember_environment(plan.action.environment, record);
@@ -215,7 +215,7 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
     std::string line;
     for (std::size_t i = 0; i + 1 < row.size(); ++i)
       line += row[i] + std::string(widths[i] - row[i].size() + kGap, ' ');
-    std::cout << line << row.back() << "\n";
+    base::print(line, row.back(), "\n");
   }
 }
 
@@ -229,7 +229,7 @@ void print_json(const std::vector<InstanceRecord>& found) {
                     {"logErrPath", record.log_err},
                     {"logOutPath", record.log_out}});
   }
-  std::cout << oci::indented_json({{"instances", list}}) << "\n";
+  base::print(oci::indented_json({{"instances", list}}), "\n");
 }
 
 int list_instances(const Invocation& invocation) {

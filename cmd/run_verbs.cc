@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "cmd/action_plan.h"
 #include "cmd/exit_codes.h"
 #include "cmd/image_fetch.h"
@@ -77,7 +77,7 @@ int launch_action(const Invocation& invocation, const ParsedOptions& parsed, Act
   words.image = *image;
   runtime::RunPlan plan = plan_action(invocation, parsed, std::move(words), std::move(facts));
   if (parsed.flag("dry-run")) {
-    std::cout << runtime::describe(plan);
+    base::print(runtime::describe(plan));
     return EXIT_SUCCESS;
   }
   for (const std::string& note : plan.host.notes) base::log_verbose(note);

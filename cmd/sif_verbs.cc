@@ -9,7 +9,6 @@
 #include <charconv>
 #include <cstdlib>
 #include <ctime>
-#include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/output.h"
 #include "base/output_file.h"
 #include "base/syscalls.h"
 #include "cmd/sif_listing.h"
@@ -197,16 +197,16 @@ std::uint32_t id_of(const ParsedOptions& parsed) {
 }
 
 void print_header(const ParsedOptions& parsed) {
-  std::cout << sif_header_text(sif::open_sif(parsed.positionals()[0]).container);
+  base::print(sif_header_text(sif::open_sif(parsed.positionals()[0]).container));
 }
 
 void print_list(const ParsedOptions& parsed) {
-  std::cout << sif_list_text(sif::open_sif(parsed.positionals()[0]).container);
+  base::print(sif_list_text(sif::open_sif(parsed.positionals()[0]).container));
 }
 
 void print_info(const ParsedOptions& parsed) {
   const sif::SifFile file = sif::open_sif(parsed.positionals()[1]);
-  std::cout << sif_info_text(sif::get_object(file.container, id_of(parsed)));
+  base::print(sif_info_text(sif::get_object(file.container, id_of(parsed))));
 }
 
 void dump_object(const ParsedOptions& parsed) {
@@ -249,9 +249,8 @@ constexpr auto kRows = std::to_array<SifRow>({
 });
 
 int print_sif_help(const Invocation& invocation) {
-  std::cout << "Usage: " << invocation.program() << " sif COMMAND [options] ...\n\nCommands:\n";
-  for (const SifRow& row : kRows)
-    std::cout << "  " << row.name << std::string(10 - row.name.size(), ' ') << row.help << "\n";
+  base::print("Usage: ", invocation.program(), " sif COMMAND [options] ...\n\nCommands:\n");
+  for (const SifRow& row : kRows) base::print("  ", base::padded(row.name, 10), row.help, "\n");
   return EXIT_SUCCESS;
 }
 
@@ -269,9 +268,8 @@ int run_sif_verb(const Invocation& invocation) {
   // The documented form has the options last.
   const ParsedOptions parsed = parse_options(table, words.subspan(1), {}, Ordering::mixed);
   if (parsed.flag("help")) {
-    std::cout << "Usage: " << invocation.program() << " sif " << row->name << " [options] "
-              << row->arguments << "\n\n"
-              << options_help(table);
+    base::print("Usage: ", invocation.program(), " sif ", row->name, " [options] ", row->arguments,
+                "\n\n", options_help(table));
     return EXIT_SUCCESS;
   }
   if (parsed.positionals().size() != row->argument_count) {

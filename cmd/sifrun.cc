@@ -9,7 +9,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <iostream>
 #include <span>
 #include <string>
 #include <string_view>
@@ -17,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "cmd/exit_codes.h"
@@ -90,26 +90,16 @@ void set_messages(const ParsedOptions& global) {
   for (const std::string& warning : global.warnings()) base::log_warning(warning);
 }
 
-// What could not be written must not look like success.
-void flush_output() {
-  errno = 0;
-  std::cout.flush();
-  if (std::fflush(stdout) == 0 && std::cout) return;
-  if (errno != 0) throw base::errno_error(errno, "cannot write to standard output");
-  throw base::error("cannot write to standard output");
-}
-
 void print_help(const std::string& program) {
-  std::cout << "Usage: " << program << " [options] VERB [options] IMAGE [ARGUMENT...]\n\n"
-            << "Runs programs from a container image (SIF, squashfs or directory) as yourself.\n\n"
-            << "Verbs:\n";
+  base::print("Usage: ", program,
+              " [options] VERB [options] IMAGE [ARGUMENT...]\n\n"
+              "Runs programs from a container image (SIF, squashfs or directory) as yourself.\n\n"
+              "Verbs:\n");
   for (const VerbRow& row : verb_table()) {
-    if (!row.help.empty())
-      std::cout << "  " << row.name << std::string(10 - row.name.size(), ' ') << row.help << "\n";
+    if (!row.help.empty()) base::print("  ", base::padded(row.name, 10), row.help, "\n");
   }
-  std::cout << "\n"
-            << options_help(kGlobalTable) << "\nSee `" << program
-            << " VERB --help` for the options of a verb.\n";
+  base::print("\n", options_help(kGlobalTable), "\nSee `", program,
+              " VERB --help` for the options of a verb.\n");
 }
 
 int run_program(const std::string& program, std::vector<const char*> arguments, int& failure_code) {
@@ -122,7 +112,7 @@ int run_program(const std::string& program, std::vector<const char*> arguments, 
   const std::vector<std::string>& words = global.positionals();
   if (global.flag("version")) {
     const NameRow& name = name_row(program);
-    std::cout << name.printed << " version " << name.version << "\n";
+    base::print(name.printed, " version ", name.version, "\n");
     return EXIT_SUCCESS;
   }
   if (global.flag("help") || words.empty()) {
@@ -150,7 +140,7 @@ int run_usage_verb(const Invocation& invocation) {
 }
 
 int run_version_verb(const Invocation& invocation) {
-  std::cout << name_row(invocation.program()).version << "\n";
+  base::print(name_row(invocation.program()).version, "\n");
   return EXIT_SUCCESS;
 }
 
@@ -162,7 +152,7 @@ int sifrun_main(int argc, char** argv) {
     const std::vector<const char*> arguments(argv + std::min(argc, 1), argv + argc);
     const int status = run_program(path.substr(path.rfind('/') + 1), arguments, failure_code);
     failure_code = kExitFatal;
-    flush_output();
+    base::flush_output();
     return status;
   } catch (const base::Error& error) {
     base::log_fatal(error);

@@ -2,8 +2,6 @@
 // sign and verify: signatures by PEM keys and certificates.
 #include <array>
 #include <cstdlib>
-#include <iomanip>
-#include <iostream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "cmd/verbs.h"
 #include "oci/json.h"
 #include "sif/sif_names.h"
@@ -125,25 +124,24 @@ void print_json(const sif::SifContainer& container, const sif::Verification& ver
   }
   const nlohmann::ordered_json out = {{"Signatures", verification.signatures.size()},
                                       {"SignerKeys", keys}};
-  std::cout << out.dump(2) << "\n";
+  base::print(out.dump(2), "\n");
 }
 
 void print_text(const sif::SifContainer& container, const sif::Verification& verification) {
   for (const sif::VerifiedSignature& signature : verification.signatures) {
     if (!signature.problem.empty()) {
-      std::cout << "\nError encountered during signature verification: " << signature.problem
-                << "\n";
+      base::print("\nError encountered during signature verification: ", signature.problem, "\n");
       return;
     }
-    std::cout << "Objects verified:\nID  |GROUP   |LINK    |TYPE\n" << std::string(48, '-') << "\n";
+    base::print("Objects verified:\nID  |GROUP   |LINK    |TYPE\n", std::string(48, '-'), "\n");
     for (const std::uint32_t id : signature.objects) {
       const sif::SifDescriptor& object = sif::get_object(container, id);
       const std::uint32_t group = object.group & ~sif::kGroupBit;
       const std::uint32_t link = object.link & ~sif::kGroupBit;
-      std::cout << std::left << std::setw(4) << id << "|" << std::setw(8)
-                << (group == 0 ? "NONE" : base::cat(group)) << "|" << std::setw(8)
-                << (link == 0 ? "NONE" : base::cat(link)) << "|" << sif::name_of(object.type)
-                << "\n";
+      base::print(base::padded(base::cat(id), 4), "|",
+                  base::padded(group == 0 ? "NONE" : base::cat(group), 8), "|",
+                  base::padded(link == 0 ? "NONE" : base::cat(link), 8), "|",
+                  sif::name_of(object.type), "\n");
     }
   }
 }
@@ -182,7 +180,7 @@ int run_verify_verb(const Invocation& invocation) {
     print_text(file.container, verification);
   }
   if (!verification.problem.empty()) {
-    std::cout.flush();
+    base::flush_output();
     throw base::error("Failed to verify container: integrity: ", verification.problem);
   }
   base::log_info("Verified signature(s) from image '", path, "'");

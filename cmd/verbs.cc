@@ -6,10 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <iostream>
 #include <utility>
 
 #include "base/log.h"
+#include "base/output.h"
 #include "base/text.h"
 #include "cmd/exit_codes.h"
 
@@ -89,7 +89,7 @@ int refuse_verb(const Invocation& invocation) {
   const std::string why(verb_row(invocation.program(), invocation.verb()).refused);
   const auto asks_help = [](std::string_view word) { return word == "--help" || word == "-h"; };
   if (std::ranges::any_of(invocation.arguments(), asks_help)) {
-    std::cout << command_of(invocation) << " is not supported: " << why << "\n";
+    base::print(command_of(invocation), " is not supported: ", why, "\n");
     return EXIT_SUCCESS;
   }
   base::log_fatal(base::error(command_of(invocation), " is not supported: ", why));
@@ -168,12 +168,10 @@ int run_second_word(const Invocation& invocation, std::span<const VerbRow> table
   const std::span<const char* const> words = invocation.arguments();
   const auto row = words.empty() ? table.end() : std::ranges::find(table, words[0], &VerbRow::name);
   if (row != table.end()) return row->run(invocation.below());
-  std::cout << "Usage: " << invocation.program() << " " << invocation.verb()
-            << " COMMAND [options] ...\n\nCommands:\n";
+  base::print("Usage: ", invocation.program(), " ", invocation.verb(),
+              " COMMAND [options] ...\n\nCommands:\n");
   for (const VerbRow& each : table) {
-    if (!each.help.empty())
-      std::cout << "  " << each.name << std::string(10 - each.name.size(), ' ') << each.help
-                << "\n";
+    if (!each.help.empty()) base::print("  ", base::padded(each.name, 10), each.help, "\n");
   }
   const std::string_view word = words.empty() ? "" : words[0];
   return word == "--help" || word == "-h" ? EXIT_SUCCESS : kExitUsage;
@@ -185,8 +183,7 @@ void Invocation::understood(const ParsedOptions& parsed) const {
 }
 
 void Invocation::print_help(std::string_view arguments, std::span<const OptionRow> table) const {
-  std::cout << "Usage: " << command_of(*this) << " [options] " << arguments << "\n\n"
-            << options_help(table);
+  base::print("Usage: ", command_of(*this), " [options] ", arguments, "\n\n", options_help(table));
 }
 
 }  // namespace cmd

@@ -8,7 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <iostream>
+#include <cstdio>
 #include <utility>
 
 #include "base/log.h"
@@ -118,7 +118,7 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
   if (request.times.wanted()) {
     base::PhaseTimes times = request.times;
     times.end_phase("the program found");
-    std::cerr << times.report() << std::flush;
+    std::fputs(times.report().c_str(), stderr);
   }
   shell::become_program(path, arguments, environment);
   const int error = errno;

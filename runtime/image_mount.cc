@@ -139,8 +139,9 @@ void ImageServer::mount_at(const std::string& target, FuseOptions options,
 }
 
 // A server that has died meanwhile is found by the next access to the image.
-void ImageServer::share(int user_namespace, int mount_namespace) {
+base::UniqueFd ImageServer::share(int user_namespace, int mount_namespace) {
   send_message(control_.get(), "+", {user_namespace, mount_namespace});
+  return std::move(control_);
 }
 
 }  // namespace runtime

@@ -33,8 +33,9 @@ class ImageServer {
   // dies before, so does the server.
   void mount_at(const std::string& target, FuseOptions options = {},
                 std::span<const AddedPath> added = {});
-  // Lets others in: `mount_namespace` is one with nothing but the image.
-  void share(int user_namespace, int mount_namespace);
+  // Lets others in: `mount_namespace` is one with nothing but the image. The last step here; gives
+  // the way to the server's ShareDoor.
+  base::UniqueFd share(int user_namespace, int mount_namespace);
 
  private:
   ImageServer(base::UniqueFd control, bool preloads)

@@ -20,6 +20,7 @@
 #include "runtime/image_preview.h"
 #include "runtime/join.h"
 #include "runtime/loop_mount.h"
+#include "runtime/root_key.h"
 #include "runtime/user_namespace.h"
 #include "sif/sif_format.h"
 
@@ -102,12 +103,15 @@ void ImageSource::open_file(const ImageRequest& request) {
   file_.reset();
 }
 
-void ImageSource::find_share(const ShareRequest& request,
-                             const std::vector<std::string>& environment) {
+void ImageSource::find_share(const RunPlan& plan) {
   if (!file_) return;
-  if (const auto key = find_share_key(request, *file_, environment))
-    share_ = runtime::find_share(*key);
+  const auto key = find_share_key(plan.share, *file_, plan.action.environment.host);
+  if (!key) return;
+  root_.key = find_root_key(plan).value_or("");
+  share_ = runtime::find_share(*key, root_.key);
   shows_others_ = share_.listener.has_value();
+  if (shows_others_ && !root_.key.empty())
+    root_.mount_table = base::open_file("/proc/self/mountinfo", O_RDONLY);
   if (share_.joined) file_.reset();
 }
 
@@ -148,6 +152,16 @@ void ImageSource::use_namespace(IdMap ids) {
   if (server_) server_->open_device();
 }
 
+// Its root becomes ours as well (setns(2)).
+bool ImageSource::enter_finished_root() {
+  if (!share_.joined || !share_.joined->root ||
+      ::setns(share_.joined->root.get(), CLONE_NEWNS) != 0)
+    return false;
+  share_.joined.reset();
+  is_shared_ = true;
+  return true;
+}
+
 void ImageSource::open_in_namespace() {
   if (share_.joined) {
     tree_ = copy_root_of(share_.joined->mount.get());
@@ -168,8 +182,9 @@ void ImageSource::mount_for_all() {
   server_->mount_at(*place, server_options_, added_);
   try {
     const base::UniqueFd mount_namespace = make_mount_namespace_of(*place);
-    server_->share(open_own_namespace("user").get(), mount_namespace.get());
+    door_ = server_->share(open_own_namespace("user").get(), mount_namespace.get());
     is_shared_ = true;
+    if (root_.mount_table) root_.mount_namespace = open_own_namespace("mnt");
   } catch (const base::Error& error) {
     base::log_verbose("the image's mount is not shared: ", error.what());
   }
@@ -177,6 +192,15 @@ void ImageSource::mount_for_all() {
   list_root(*place);
   if (::umount2(*place, MNT_DETACH) != 0) throw base::errno_error(errno, "cannot detach ", *place);
   server_.reset();
+}
+
+void ImageSource::offer_root(std::vector<base::UniqueFd> files) {
+  if (!root_.mount_namespace) return;
+  root_.files = std::move(files);
+  root_.state_of_files = state_of(root_.files);
+  send_root(door_.get(), root_);
+  root_ = {};
+  door_.reset();
 }
 
 std::string ImageSource::mount_in(SessionDirectory& session) {

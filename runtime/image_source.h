@@ -43,7 +43,7 @@ class ImageSource {
 
   // Looks for the mount of an earlier start, for which the next two steps are done. Nothing for
   // directories, as these.
-  void find_share(const ShareRequest& request, const std::vector<std::string>& environment);
+  void find_share(const RunPlan& plan);
   // The file that is to be served; null where none is.
   const sif::ImageFile* served_file() const { return file_ ? &*file_ : nullptr; }
   // Outside of all new namespaces, and before the tables are read: the server does that for itself
@@ -57,10 +57,15 @@ class ImageSource {
   IdMap enter_user_namespace(const IdentityRequest& identity);
   // In a user namespace that was entered otherwise, instead.
   void use_namespace(IdMap ids);
+  // Moves into the mount namespace of an earlier start that has made just the root which this one
+  // would: all that follows is done then. False if there is none.
+  bool enter_finished_root();
   // Inside the mount namespace, before the session directory.
   void open_in_namespace();
   // Gives the mount point's path: nosuid, nodev, and read-only unless asked for otherwise.
   std::string mount_in(SessionDirectory& session);
+  // With all mounts made: later starts may enter them. `files`: those made for this root.
+  void offer_root(std::vector<base::UniqueFd> files);
   // Afterwards: others are, or can come, in the same user namespace.
   bool is_shared() const { return is_shared_; }
 
@@ -81,6 +86,8 @@ class ImageSource {
   std::shared_ptr<const OpenFile> served_;  // what a server is to serve
   std::vector<AddedPath> added_;            // mount points that the file lacks
   Share share_;
+  FinishedRoot root_;          // to be offered to others, as far as it is known
+  base::UniqueFd door_;        // whom to tell
   bool shows_others_ = false;  // the server waits for namespaces to hand to others
   bool is_shared_ = false;
   std::optional<ImageServer> server_;

@@ -95,6 +95,7 @@ void assemble(RunPlan& plan, ImageSource& image, ExtraImages& extra) {
   plan.action.times.end_phase("mounts attached");
   root.seal();
   root.switch_root();
+  if (root.is_complete()) image.offer_root(root.take_account_files());
   plan.action.times.end_phase("root switched");
 }
 
@@ -125,7 +126,7 @@ void confine(RunPlan& plan, const std::function<void()>& enter_processes) {
       {plan.image, {}, plan.driver, plan.unsquash, plan.writable, plan.cache_folder});
   ExtraImages extra = ExtraImages::open(plan, image.overlays());
   const std::optional<SeccompFilter> filter = find_filter(plan);
-  if (may_share(plan, extra)) image.find_share(plan.share, plan.action.environment.host);
+  if (may_share(plan, extra)) image.find_share(plan);
   times.end_phase("image opened, or found to be mounted");
   // Outside of the namespaces: out of the payload's reach, and no user of its own mount.
   image.start_server(find_trace_path(plan, image));
@@ -144,12 +145,16 @@ void confine(RunPlan& plan, const std::function<void()>& enter_processes) {
   // Forks: only the payload's process goes on. Before the mount namespace, so that no helper
   // process holds the container's mounts.
   enter_processes();
-  enter_mount_namespace(namespace_flags(plan));
-  times.end_phase("other namespaces");
-  name_host(plan.hostname);
-  if (plan.empty_network) raise_loopback();
-  // Every path of the container is resolved by descriptors; ends with the host's tree detached.
-  assemble(plan, image, extra);
+  if (image.enter_finished_root()) {
+    times.end_phase("finished root entered");
+  } else {
+    enter_mount_namespace(namespace_flags(plan));
+    times.end_phase("other namespaces");
+    name_host(plan.hostname);
+    if (plan.empty_network) raise_loopback();
+    // Every path of the container is resolved by descriptors; ends with the host's tree detached.
+    assemble(plan, image, extra);
+  }
   // All privilege is gone from here on; what follows runs on the image's content.
   drop_privileges(ids, plan.identity, plan.capabilities);
   if (filter) filter->install();

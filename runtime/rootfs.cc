@@ -20,18 +20,20 @@ namespace runtime {
 namespace {
 
 // The one place where a failure may be survived: what a run can do without is told, not fatal.
+// False after a warning.
 template <typename Step>
-void attempt(const MountEntry& entry, Step step) {
+bool attempt(const MountEntry& entry, Step step) {
   try {
     step();
   } catch (const base::Error& error) {
     if (entry.importance == Importance::required) throw;
     if (entry.importance == Importance::expected) {
       base::log_warning("skipping mount: ", error.what());
-    } else {
-      base::log_verbose("skipping mount: ", error.what());
+      return false;
     }
+    base::log_verbose("skipping mount: ", error.what());
   }
+  return true;
 }
 
 // mkdir -p on the host, for the directories of --workdir.
@@ -187,7 +189,8 @@ void Rootfs::mount_account_file(const RunPlan& plan, const MountEntry& entry) {
       known ? *known : base::read_small_file(descriptor_path(present->get()), kMaxAccountFile);
   const std::string text = is_passwd ? passwd_with(image_text, plan.caller, plan.caller.home)
                                      : group_with(image_text, plan.groups, plan.caller.name);
-  const base::UniqueFd file = session_.make_file(kind_name(entry.kind), text);
+  const base::UniqueFd& file =
+      account_files_.emplace_back(session_.make_file(kind_name(entry.kind), text));
   MountSource::open_at(file.get(), entry.target).attach(present->get(), entry.flags, entry.target);
 }
 
@@ -241,7 +244,8 @@ void Rootfs::mount(const RunPlan& plan, const MountEntry& entry,
 void Rootfs::mount_all(const RunPlan& plan, MountSources sources) {
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     covered_ = is_covered(plan.mounts, i);
-    attempt(plan.mounts[i], [&] { mount(plan, plan.mounts[i], sources[i]); });
+    if (!attempt(plan.mounts[i], [&] { mount(plan, plan.mounts[i], sources[i]); }))
+      complete_ = false;
   }
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -41,6 +42,10 @@ class Rootfs {
   void seal();
   // pivot_root(2); the host's tree is gone from the mount namespace afterwards.
   void switch_root();
+  // The files with the caller's entries; whoever is inside may write to them.
+  std::vector<base::UniqueFd> take_account_files() { return std::move(account_files_); }
+  // False if there were warnings of what the run has to do without.
+  bool is_complete() const { return complete_; }
 
  private:
   MissingTargets find_missing(const RunPlan& plan, const MountSources& sources) const;
@@ -60,6 +65,8 @@ class Rootfs {
   bool layered_ = false;  // the root is an overlay
   bool written_ = false;  // the image itself is writable
   bool covered_ = false;  // the entry being mounted lies below an earlier one
+  bool complete_ = true;
+  std::vector<base::UniqueFd> account_files_;
   std::vector<base::UniqueFd> covers_;
   std::vector<std::string> throwaway_;  // targets whose host directory was made for this run
 };

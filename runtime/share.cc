@@ -73,7 +73,7 @@ bool has_ended(int pidfd) {
 // that runs inside a container can be. The kernel told its number; that it is still the same
 // process, and not a later one of that number, shows by its pidfd, which existed when it sent it.
 bool is_trustworthy(const FdMessage& answer) {
-  if (!answer.sender || answer.sender->uid != ::geteuid() || answer.fds.size() != 3) return false;
+  if (!answer.sender || answer.sender->uid != ::geteuid() || answer.fds.size() < 3) return false;
   const int pidfd = answer.fds[0].get();
   const pid_t sender = answer.sender->pid;
   if (sender <= 0 || process_of(pidfd) != sender) return false;
@@ -91,26 +91,29 @@ bool is_of_our_user(int socket) {
 
 enum class Outcome { joined, doubtful, gone };
 
-Outcome ask(int socket, const std::string& key, Share& share) {
-  if (!send_message(socket, key, {})) return Outcome::gone;
+Outcome ask(int socket, const std::string& request, Share& share) {
+  if (!send_message(socket, request, {})) return Outcome::gone;
   errno = 0;
   std::optional<FdMessage> answer = receive_message(socket, kShareWelcome.size());
   // The end of the connection: its listener died, or closed the door at this moment.
   if (!answer) return errno == EAGAIN ? Outcome::doubtful : Outcome::gone;
   if (answer->text != kShareWelcome || !is_trustworthy(*answer)) return Outcome::doubtful;
-  share.joined = {std::move(answer->fds[1]), std::move(answer->fds[2])};
+  share.joined = SharedNamespaces{std::move(answer->fds[1]), std::move(answer->fds[2]), {}};
+  if (answer->fds.size() > 3) share.joined->root = std::move(answer->fds[3]);
   return Outcome::joined;
 }
 
 // True when the search is over, with or without success.
-bool try_once(const Address& address, const std::string& key, Share& share) {
+bool try_once(const Address& address, const std::string& key, const std::string& root_key,
+              Share& share) {
   const base::UniqueFd client = make_socket();
   ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &kPatience, sizeof kPatience);
   ::setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &kPatience, sizeof kPatience);
   want_senders(client.get());
   if (::connect(client.get(), address.get(), address.size) == 0) {
     // Another user's socket would let us wait.
-    return !is_of_our_user(client.get()) || ask(client.get(), key, share) != Outcome::gone;
+    return !is_of_our_user(client.get()) ||
+           ask(client.get(), key + root_key, share) != Outcome::gone;
   }
   if (errno != ECONNREFUSED) return true;
   base::UniqueFd listener = make_socket();
@@ -126,14 +129,14 @@ bool try_once(const Address& address, const std::string& key, Share& share) {
 
 }  // namespace
 
-Share find_share(const std::string& key) {
+Share find_share(const std::string& key, const std::string& root_key) {
   Share share;
   // What is handed over are detached mounts.
-  if (key.size() > kMaxShareKey || !has_mount_setattr()) return share;
+  if (key.size() + root_key.size() > kMaxShareKey || !has_mount_setattr()) return share;
   const Address address = address_of(key);
   const Clock::time_point end = Clock::now() + kPatienceInAll;
   try {
-    while (!try_once(address, key, share) && Clock::now() < end) {
+    while (!try_once(address, key, root_key, share) && Clock::now() < end) {
     }
   } catch (const base::Error& error) {
     base::log_debug("no sharing: ", error.what());

@@ -21,6 +21,7 @@ inline constexpr std::string_view kShareRefusal = "no";
 // Where the image of another start can be had: see ShareDoor.
 struct SharedNamespaces {
   base::UniqueFd user, mount;
+  base::UniqueFd root;  // a mount namespace whose root is finished; invalid if there is none
 };
 
 struct Share {
@@ -29,7 +30,8 @@ struct Share {
 };
 
 // Neither of both on any doubt: then the mount is private. Waits while the holder is still being
-// started, but not for ever. To be called in the namespaces that the key was made in.
-Share find_share(const std::string& key);
+// started, but not for ever. To be called in the namespaces that the key was made in. A root is
+// asked for where its key is not empty.
+Share find_share(const std::string& key, const std::string& root_key);
 
 }  // namespace runtime

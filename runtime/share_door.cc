@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/share_door.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
+#include <utility>
 
 #include "runtime/fd_message.h"
 #include "runtime/share.h"
@@ -19,44 +23,96 @@ namespace {
 constexpr int kLingerMilliseconds = 1000;
 // A start sends its key right after it has connected.
 constexpr timeval kKeyWait{0, 200'000};
+constexpr char kEndOfState = '\n';
 
 // Linux 5.3; close-on-exec by itself.
 base::UniqueFd open_process(pid_t process) {
   return base::UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
 }
 
+bool watch(int events, int fd) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.fd = fd;
+  return ::epoll_ctl(events, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
 }  // namespace
+
+bool FinishedRoot::is_unchanged() const {
+  // Has a priority event after each change of the mounts (proc_pid_mountinfo(5)).
+  pollfd table{mount_table.get(), POLLPRI, 0};
+  return ::poll(&table, 1, 0) == 0 && state_of(files) == state_of_files;
+}
+
+std::string state_of(std::span<const base::UniqueFd> files) {
+  std::string state;
+  for (const base::UniqueFd& file : files) {
+    struct stat status {};
+    ::fstat(file.get(), &status);
+    for (const auto number : {std::int64_t{status.st_size}, std::int64_t{status.st_ctim.tv_sec},
+                              std::int64_t{status.st_ctim.tv_nsec}})
+      state.append(std::to_string(number)).push_back(' ');
+  }
+  return state;
+}
+
+bool send_root(int door, const FinishedRoot& root) {
+  const std::string text = root.state_of_files + kEndOfState + root.key;
+  const int mounts = root.mount_namespace.get(), table = root.mount_table.get();
+  switch (root.files.size()) {
+    case 0:
+      return send_message(door, text, {mounts, table});
+    case 1:
+      return send_message(door, text, {mounts, table, root.files[0].get()});
+    case 2:
+      return send_message(door, text, {mounts, table, root.files[0].get(), root.files[1].get()});
+    default:
+      return false;
+  }
+}
 
 void ShareDoor::attend() {
   if (receive_namespaces()) serve_until_idle();
   listener_.socket.reset();  // whoever waits there starts a server of its own
   user_namespace_.reset();
   mount_namespace_.reset();
+  root_.reset();
 }
 
 bool ShareDoor::receive_namespaces() {
   std::optional<FdMessage> message = receive_message(control_.get(), 1);
-  control_.reset();
   if (!message || message->fds.size() != 2 || !message->sender) return false;
   user_namespace_ = std::move(message->fds[0]);
   mount_namespace_ = std::move(message->fds[1]);
   self_ = open_process(::getpid());
   events_.reset(::epoll_create1(EPOLL_CLOEXEC));
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.fd = listener_.socket.get();
-  return self_ && events_ &&
-         ::epoll_ctl(events_.get(), EPOLL_CTL_ADD, event.data.fd, &event) == 0 &&
-         add_member(message->sender->pid);
+  return self_ && events_ && watch(events_.get(), listener_.socket.get()) &&
+         watch(events_.get(), control_.get()) && add_member(message->sender->pid);
+}
+
+// Or the news that there will be none.
+void ShareDoor::receive_root() {
+  std::optional<FdMessage> message = receive_message(control_.get(), kMaxShareKey);
+  control_.reset();
+  if (!message || message->fds.size() < 2) return;
+  const std::size_t end = message->text.find(kEndOfState);
+  if (end == std::string::npos) return;
+  std::vector<base::UniqueFd>& fds = message->fds;
+  FinishedRoot root;
+  root.state_of_files = message->text.substr(0, end);
+  root.key = message->text.substr(end + 1);
+  root.mount_namespace = std::move(fds[0]);
+  root.mount_table = std::move(fds[1]);
+  fds.erase(fds.begin(), fds.begin() + 2);
+  root.files = std::move(fds);
+  root_ = std::move(root);
 }
 
 // Its descriptor becomes readable when the process ends.
 bool ShareDoor::add_member(pid_t process) {
   base::UniqueFd member = open_process(process);
-  epoll_event event{};
-  event.events = EPOLLIN;
-  event.data.fd = member.get();
-  if (!member || ::epoll_ctl(events_.get(), EPOLL_CTL_ADD, member.get(), &event) != 0) return false;
+  if (!member || !watch(events_.get(), member.get())) return false;
   [[maybe_unused]] const int owned_by_events = member.release();
   ++members_;
   return true;
@@ -73,12 +129,20 @@ void ShareDoor::admit_one() {
     return;
   ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &kKeyWait, sizeof kKeyWait);
   const std::optional<FdMessage> request = receive_message(client.get(), kMaxShareKey);
-  const bool welcome = request && request->text == listener_.key && add_member(peer.pid);
-  if (welcome) {
-    send_message(client.get(), kShareWelcome,
-                 {self_.get(), user_namespace_.get(), mount_namespace_.get()});
+  if (request && request->text.starts_with(listener_.key) && add_member(peer.pid)) {
+    welcome(client.get(), std::string_view(request->text).substr(listener_.key.size()));
   } else {
     send_message(client.get(), kShareRefusal, {});
+  }
+}
+
+void ShareDoor::welcome(int client, std::string_view root_key) {
+  if (root_ && !root_->is_unchanged()) root_.reset();
+  const int self = self_.get(), user = user_namespace_.get(), mount = mount_namespace_.get();
+  if (root_ && root_->key == root_key) {
+    send_message(client, kShareWelcome, {self, user, mount, root_->mount_namespace.get()});
+  } else {
+    send_message(client, kShareWelcome, {self, user, mount});
   }
 }
 
@@ -91,6 +155,8 @@ void ShareDoor::serve_until_idle() {
     if (count < 0) continue;
     if (event.data.fd == listener_.socket.get()) {
       admit_one();
+    } else if (event.data.fd == control_.get()) {
+      receive_root();
     } else {
       ::close(event.data.fd);
       --members_;

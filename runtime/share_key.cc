@@ -18,7 +18,7 @@ namespace runtime {
 namespace {
 
 // Of the protocol between starter and holder, and of what a key means.
-constexpr std::string_view kVersion = "1";
+constexpr std::string_view kVersion = "2";
 constexpr std::size_t kMaxCgroups = 4096;
 constexpr std::size_t kMaxTag = 255;
 

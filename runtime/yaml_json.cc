@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/yaml_json.h"
 
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/yaml.h>
+#include <yaml.h>
 
-#include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <new>
 #include <nlohmann/json.hpp>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,7 +22,7 @@ using nlohmann::json;
 constexpr std::size_t kMaxDepth = 32;
 constexpr std::size_t kMaxNodes = 200000;
 
-json plain_scalar(const std::string& value) {
+json plain_scalar(std::string_view value) {
   if (value.empty() || value == "~" || value == "null") return nullptr;
   if (value == "true" || value == "false") return value == "true";
   std::int64_t number = 0;
@@ -34,32 +32,80 @@ json plain_scalar(const std::string& value) {
   return value;
 }
 
+class Event {
+ public:
+  Event() = default;
+  ~Event() { yaml_event_delete(&event_); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  yaml_event_t* get() { return &event_; }
+  const yaml_event_t* operator->() const { return &event_; }
+
+ private:
+  yaml_event_t event_{};
+};
+
+class Parser {
+ public:
+  Parser(std::string_view text, std::string_view name) : name_(base::printable(name)) {
+    if (yaml_parser_initialize(&parser_) == 0) throw std::bad_alloc();
+    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()),
+                                 text.size());
+  }
+  ~Parser() { yaml_parser_delete(&parser_); }
+  Parser(const Parser&) = delete;
+  Parser& operator=(const Parser&) = delete;
+
+  void next(Event& event) {
+    if (yaml_parser_parse(&parser_, event.get()) != 0) return;
+    const bool has_place =
+        parser_.error == YAML_SCANNER_ERROR || parser_.error == YAML_PARSER_ERROR;
+    throw base::error(name_, ", line ", (has_place ? parser_.problem_mark : parser_.mark).line + 1,
+                      ": ", parser_.problem != nullptr ? parser_.problem : "no memory left");
+  }
+  [[noreturn]] void refuse(const Event& event, std::string_view what) const {
+    throw base::error(name_, ", line ", event->start_mark.line + 1, ": ", what,
+                      " is not supported here");
+  }
+
+ private:
+  yaml_parser_t parser_{};
+  std::string name_;
+};
+
 // Builds the value from events: no tree of the library's stands between, so aliases cannot multiply
 // and depth is what we allow.
-class Builder : public YAML::EventHandler {
+class Builder {
  public:
-  explicit Builder(std::string_view name) : name_(name) {}
-  json take() { return std::move(root_); }
+  explicit Builder(const Parser& parser) : parser_(parser) {}
 
-  void OnDocumentStart(const YAML::Mark&) override {}
-  void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { add(mark, nullptr); }
-  void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { fail(mark, "an alias"); }
-  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t,
-                const std::string& value) override {
-    // "?" marks a plain scalar, "!" a quoted one.
-    add(mark, tag == "?" ? plain_scalar(value) : json(value), &value);
+  // False at the end of the document.
+  bool take(const Event& event) {
+    switch (event->type) {
+      case YAML_ALIAS_EVENT:
+        parser_.refuse(event, "an alias");
+      case YAML_SCALAR_EVENT:
+        add_scalar(event);
+        break;
+      case YAML_SEQUENCE_START_EVENT:
+        open(event, json::array());
+        break;
+      case YAML_MAPPING_START_EVENT:
+        open(event, json::object());
+        break;
+      case YAML_SEQUENCE_END_EVENT:
+      case YAML_MAPPING_END_EVENT:
+        close(event);
+        break;
+      case YAML_DOCUMENT_END_EVENT:
+      case YAML_STREAM_END_EVENT:
+        return false;
+      default:
+        break;
+    }
+    return true;
   }
-  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
-                       YAML::EmitterStyle::value) override {
-    open(mark, json::array());
-  }
-  void OnSequenceEnd() override { close(); }
-  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t,
-                  YAML::EmitterStyle::value) override {
-    open(mark, json::object());
-  }
-  void OnMapEnd() override { close(); }
+  json result() && { return std::move(root_); }
 
  private:
   struct Level {
@@ -68,13 +114,22 @@ class Builder : public YAML::EventHandler {
     bool has_key = false;
   };
 
-  [[noreturn]] void fail(const YAML::Mark& mark, std::string_view what) const {
-    throw base::error(base::printable(name_), ", line ", mark.line + 1, ": ", what,
-                      " is not supported here");
+  bool wants_key() const {
+    return !levels_.empty() && levels_.back().value.is_object() && !levels_.back().has_key;
   }
 
-  void add(const YAML::Mark& mark, json value, const std::string* text = nullptr) {
-    if (++nodes_ > kMaxNodes) fail(mark, "a file of this size");
+  void add_scalar(const Event& event) {
+    const auto& scalar = event->data.scalar;
+    const std::string_view text(reinterpret_cast<const char*>(scalar.value), scalar.length);
+    json value = scalar.plain_implicit != 0 ? plain_scalar(text) : json(text);
+    if (!wants_key()) return add(event, std::move(value));
+    if (value.is_null()) parser_.refuse(event, "a key that is no word");
+    levels_.back().key = text;
+    levels_.back().has_key = true;
+  }
+
+  void add(const Event& event, json value) {
+    if (++nodes_ > kMaxNodes) parser_.refuse(event, "a file of this size");
     if (levels_.empty()) {
       root_ = std::move(value);
       return;
@@ -82,49 +137,41 @@ class Builder : public YAML::EventHandler {
     Level& level = levels_.back();
     if (level.value.is_array()) {
       level.value.push_back(std::move(value));
-    } else if (!level.has_key) {
-      if (text == nullptr) fail(mark, "a key that is no word");
-      level.key = *text;
-      level.has_key = true;
     } else {
       level.value[level.key] = std::move(value);
       level.has_key = false;
     }
   }
 
-  void open(const YAML::Mark& mark, json value) {
-    if (levels_.size() == kMaxDepth) fail(mark, "nesting this deep");
-    if (!levels_.empty() && levels_.back().value.is_object() && !levels_.back().has_key)
-      fail(mark, "a key that is no word");
+  void open(const Event& event, json value) {
+    if (levels_.size() == kMaxDepth) parser_.refuse(event, "nesting this deep");
+    if (wants_key()) parser_.refuse(event, "a key that is no word");
     levels_.push_back({std::move(value), {}, false});
-    last_mark_ = mark;
   }
 
-  void close() {
+  void close(const Event& event) {
     json value = std::move(levels_.back().value);
     levels_.pop_back();
-    add(last_mark_, std::move(value));
+    add(event, std::move(value));
   }
 
-  std::string name_;
+  const Parser& parser_;
   json root_;
   std::vector<Level> levels_;
   std::size_t nodes_ = 0;
-  YAML::Mark last_mark_;
 };
 
 }  // namespace
 
 json yaml_to_json(std::string_view text, std::string_view name) {
-  std::istringstream stream{std::string(text)};
-  Builder builder(name);
-  try {
-    YAML::Parser parser(stream);
-    parser.HandleNextDocument(builder);
-  } catch (const YAML::Exception& failure) {
-    throw base::error(base::printable(name), ", line ", failure.mark.line + 1, ": ", failure.msg);
+  Parser parser(text, name);
+  Builder builder(parser);
+  for (bool more = true; more;) {
+    Event event;
+    parser.next(event);
+    more = builder.take(event);
   }
-  return builder.take();
+  return std::move(builder).result();
 }
 
 }  // namespace runtime

@@ -79,7 +79,7 @@ class Identity:
     def __init__(self, name, uid, gid, home):
         self.name, self.uid, self.gid, self.home = name, uid, gid, pathlib.Path(home)
 
-    def _command(self, argv, env):
+    def command(self, argv, env=None):
         environment = {"PATH": CLEAN_PATH, "HOME": self.home, "LANG": "C.UTF-8", **(env or {})}
         switch = []
         if os.geteuid() == 0:
@@ -88,7 +88,7 @@ class Identity:
 
     def popen(self, argv, env=None, **options):
         options.setdefault("cwd", self.home)
-        return subprocess.Popen(self._command(argv, env), text=options.pop("text", True), **options)
+        return subprocess.Popen(self.command(argv, env), text=options.pop("text", True), **options)
 
     def run(self, argv, env=None, timeout=120, **options):
         """A CompletedProcess with text (names that are no UTF-8 as surrogates), stdin empty unless given."""
@@ -98,7 +98,7 @@ class Identity:
             options.setdefault("stdin", subprocess.DEVNULL)
         if options.setdefault("text", True):
             options.setdefault("errors", "surrogateescape")
-        return subprocess.run(self._command(argv, env), timeout=timeout, **options)
+        return subprocess.run(self.command(argv, env), timeout=timeout, **options)
 
     def __repr__(self):
         return self.name

@@ -6,8 +6,8 @@ from runner import Program, Target
 
 TITLE = "Starting a program"
 PROCESSES = "the server and what asks ahead are processes of their own, each with page tables and page faults of its own"
-JOINING = ("the largest part is executing a static program (page faults, and the C library's CPUID instructions, which a virtual machine traps), then waking the "
-           "file server; evaluating environment scripts, binds and the rest are small each (`sifrun exec --timing`)")
+JOINING = ("two programs are executed, as by bwrap, and ours is larger (page faults); then come the host's facts, the question to the file server's process and the "
+           "image's environment scripts (`sifrun exec --timing`). Mounts cost nothing where a start enters the root of an earlier one")
 OWN, JOIN = ["--share=off"], ["--share=bench"]
 
 

@@ -184,7 +184,7 @@ def with_nodes(user, argv, env=None, nodes=NODES, prepare="true"):
     made = "; ".join(f"mknod -m 666 /mnt/{name} c {numbers}" for name, numbers in nodes.items())
     script = ("mount -t tmpfs tmpfs /mnt && mkdir /mnt/shm /mnt/pts /mnt/dri /mnt/nvidia-caps /mnt/nvidia-caps-imex-channels /mnt/infiniband && for n in null zero full random urandom tty fuse; do "
               f"touch /mnt/$n; mount --bind /dev/$n /mnt/$n; done; {made}; mount --rbind /mnt /dev; {prepare} && exec \"$@\"")
-    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *user._command(argv, env)]
+    command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", *user.command(argv, env)]
     return subprocess.run(command, capture_output=True, text=True, cwd=user.home, stdin=subprocess.DEVNULL, timeout=120)
 
 

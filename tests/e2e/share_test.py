@@ -3,6 +3,8 @@
 import os
 import pathlib
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -84,19 +86,19 @@ def names():
     return set(re.findall(r"@(sifrun-\w+)", pathlib.Path("/proc/net/unix").read_text()))
 
 
-def test_two_starts_share_the_mount_and_nothing_else(identity, start, own_image):
-    first, second = start(identity), start(identity)
-    assert first.user == second.user and first.device == second.device
-    assert first.mount != second.mount
+def test_two_starts_share_the_mount(identity, start, own_image):
+    first, second, other = start(identity), start(identity), start(identity, "--bind", "/opt:/usr/lib")
+    assert first.user == second.user == other.user and first.device == second.device == other.device
+    # The root, too, where it would be the same.
+    assert first.mount == second.mount != other.mount
     assert len(servers(own_image)) == 1
-    first.finish()
-    second.finish()
+    for member in (first, second, other):
+        member.finish()
 
 
 def test_sixteen_starts_at_once_share_one_mount(user, start, own_image):
     members = [start(user, wait=False) for _ in range(16)]
     assert len({member.where().user for member in members}) == 1
-    assert len({member.mount for member in members}) == 16
     assert len(servers(own_image)) == 1
     for member in members:
         member.finish()
@@ -136,6 +138,53 @@ def test_own_binds_stay_private(user, sifrun, own_image, tmp_path, start):
     done = user.run([sifrun, "exec", "--bind", f"{tmp_path}/note:/new/place", own_image, "cat", "/new/place"])
     assert done.stdout == "bound\n", done.stderr
     assert len(servers(own_image)) == 1
+
+
+def test_a_root_is_entered_only_while_the_host_is_as_it_was(user, sifrun, own_image, tmp_path, start):
+    note = tmp_path / "note"
+    note.write_text("old\n")
+    bind = ["--bind", f"{note}:/content"]
+    first = start(user, *bind)
+    assert start(user, *bind).mount == first.mount
+    (tmp_path / "new").write_text("new\n")
+    os.rename(note, tmp_path / "away")
+    look = [sifrun, "exec", *bind, own_image, "cat", "/content"]
+    assert user.run(look).returncode != 0
+    os.rename(tmp_path / "new", note)
+    assert start(user, *bind).mount != first.mount
+    assert user.run(look).stdout == "new\n"
+    os.rename(tmp_path / "away", note)
+    assert start(user, *bind).mount == first.mount
+
+
+def test_mounts_made_on_the_host_meanwhile_are_there(root, user, sifrun, own_image, tmp_path, start):
+    """Even those that the kernel does not carry into a container that runs already."""
+    data = tmp_path / "data"
+    (data / "deep").mkdir(parents=True)
+    look = user.command([sifrun, "exec", "--bind", f"{data}:/data", own_image, "sh", "-c", "ls /data/deep; echo end"])
+    run = shlex.join(map(os.fsdecode, look))
+    script = f"{run}; {run}; mount -t tmpfs none {data}/deep; touch {data}/deep/file; {run}"
+    done = root.run(["unshare", "--mount", "--propagation", "private", "sh", "-ec", script])
+    assert done.stdout.split() == ["end", "end", "file", "end"], done.stderr
+
+
+def test_who_writes_to_the_account_files_does_it_alone(user, sifrun, own_image, start):
+    """As with Apptainer they are the run's own and may be written to."""
+    run = [sifrun, "exec", own_image, "sh", "-c"]
+    write = user.run([*run, "echo mark >> /etc/passwd; echo mark >> /etc/group; cat /etc/passwd /etc/group"])
+    assert write.stdout.count("mark") == 2, write.stderr
+    assert "mark" not in user.run([*run, "cat /etc/passwd /etc/group"]).stdout
+    assert len(servers(own_image)) == 1
+
+
+def test_warnings_are_given_by_each_run(user, sifrun, scratch):
+    tree = make_tree(scratch / "no-sys-tree")
+    shutil.rmtree(tree / "sys", ignore_errors=True)
+    (tree / "sys").write_text("")  # no mount point for a directory
+    command = [sifrun, "exec", squash(tree, scratch / "no-sys.squashfs"), "true"]
+    first, second = user.run(command), user.run(command)
+    assert first.returncode == second.returncode == 0
+    assert first.stderr == second.stderr and "skipping mount" in first.stderr
 
 
 def test_other_namespaces_of_a_member_are_its_own(user, sifrun, own_image, start):

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/root_key.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+
+namespace runtime {
+namespace {
+
+bool has_own_namespaces(const RunPlan& plan) {
+  return plan.pid_namespace || plan.ipc_namespace || plan.uts_namespace || plan.empty_network;
+}
+
+bool is_same_for_all(const MountEntry& entry) {
+  if (entry.kind == MountKind::passwd_file || entry.kind == MountKind::group_file) return true;
+  return entry.kind == MountKind::bind && !entry.make_source && !entry.gives_way &&
+         entry.needs.empty();
+}
+
+// Texts of users end with a NUL, which none of them can contain.
+void append_text(std::string& key, std::string_view text) { key.append(text).push_back('\0'); }
+
+void append_numbers(std::string& key, std::initializer_list<std::uint64_t> values) {
+  for (const std::uint64_t value : values) key.append(std::to_string(value)).push_back(' ');
+}
+
+// False if there is none, which its importance forbids: each run is to say so.
+bool append_source(std::string& key, const MountEntry& entry) {
+  struct statx status {};
+  if (::statx(AT_FDCWD, entry.source.c_str(), 0, STATX_INO | STATX_MNT_ID, &status) == 0) {
+    append_numbers(key,
+                   {status.stx_dev_major, status.stx_dev_minor, status.stx_ino, status.stx_mnt_id});
+    return true;
+  }
+  key += "none ";
+  return entry.importance == Importance::optional;
+}
+
+void append_accounts(std::string& key, const RunPlan& plan) {
+  const Account& caller = plan.caller;
+  append_numbers(key, {caller.uid, caller.gid});
+  for (const std::string& text : {caller.name, caller.gecos, caller.home, caller.shell})
+    append_text(key, text);
+  for (const Group& group : plan.groups) {
+    append_numbers(key, {group.gid});
+    append_text(key, group.name);
+  }
+}
+
+}  // namespace
+
+std::optional<std::string> find_root_key(const RunPlan& plan) {
+  if (has_own_namespaces(plan) || plan.writable || plan.writable_tmpfs || !plan.overlays.empty() ||
+      !plan.host.libraries.empty() || !plan.host.nvidia_version.empty() ||
+      !std::ranges::all_of(plan.mounts, is_same_for_all))
+    return std::nullopt;
+  std::string key;
+  for (const MountEntry& entry : plan.mounts) {
+    append_numbers(key, {static_cast<std::uint64_t>(entry.kind),
+                         static_cast<std::uint64_t>(entry.flags), entry.unless_visible});
+    if (entry.kind == MountKind::bind && !append_source(key, entry)) return std::nullopt;
+    append_text(key, entry.source);
+    append_text(key, entry.target);
+  }
+  append_accounts(key, plan);
+  return key;
+}
+
+}  // namespace runtime

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which starts may share one root, as it is after all mounts: those whose keys are the same text. A
+// key says what is mounted where and, of the host's files and directories, which ones they are now.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "runtime/run_plan.h"
+
+namespace runtime {
+
+// nullopt for a root that is made for one run alone: with directories of its own, other namespaces,
+// or parts that depend on what the image has. A caller who may mount something in it must not ask.
+std::optional<std::string> find_root_key(const RunPlan& plan);
+
+}  // namespace runtime
