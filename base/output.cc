@@ -19,7 +19,7 @@ void flush_output() {
 
 std::optional<std::string> ask(std::string_view question) {
   print_text(question);
-  flush_output();
+  std::fflush(stdout);
   std::string answer;
   int next = std::getchar();
   if (next == EOF) return std::nullopt;

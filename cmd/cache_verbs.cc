@@ -171,6 +171,7 @@ int clean_cache(const Invocation& invocation) {
   const bool dry = parsed->flag("dry-run");
   if (dry) {
     base::print("User requested a dry run. Not actually deleting any data!\n");
+    base::flush_output();
   } else if (!parsed->flag("force") && !user_agrees()) {
     base::log_info("Nothing was removed");
     return EXIT_SUCCESS;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // sign and verify: signatures by PEM keys and certificates.
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -180,7 +181,7 @@ int run_verify_verb(const Invocation& invocation) {
     print_text(file.container, verification);
   }
   if (!verification.problem.empty()) {
-    base::flush_output();
+    std::fflush(stdout);  // before the message on standard error
     throw base::error("Failed to verify container: integrity: ", verification.problem);
   }
   base::log_info("Verified signature(s) from image '", path, "'");

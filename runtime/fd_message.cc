@@ -23,6 +23,10 @@ void want_senders(int socket) {
 }
 
 bool send_message(int socket, std::string_view text, std::initializer_list<int> fds) {
+  return send_message(socket, text, std::span(fds.begin(), fds.size()));
+}
+
+bool send_message(int socket, std::string_view text, std::span<const int> fds) {
   iovec part{const_cast<char*>(text.data()), text.size()};
   alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxMessageFds * sizeof(int))> control{};
   msghdr message{};
@@ -36,7 +40,7 @@ bool send_message(int socket, std::string_view text, std::initializer_list<int> 
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
     header->cmsg_len = CMSG_LEN(size);
-    std::memcpy(CMSG_DATA(header), fds.begin(), size);
+    std::memcpy(CMSG_DATA(header), fds.data(), size);
   }
   ssize_t sent = 0;
   do {

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <initializer_list>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,7 @@ SocketPair make_socket_pair();
 void want_senders(int socket);
 
 // False if the other end is gone or does not listen.
+bool send_message(int socket, std::string_view text, std::span<const int> fds);
 bool send_message(int socket, std::string_view text, std::initializer_list<int> fds);
 
 // nullopt at the end of the connection, after the socket's time limit, and for a message with more

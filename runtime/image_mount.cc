@@ -44,7 +44,11 @@ base::UniqueFd open_fuse_device() {
 void attend_in_background(ShareListener listener, base::UniqueFd control) {
   try {
     std::thread([door = ShareDoor(std::move(listener), std::move(control))]() mutable {
-      door.attend();
+      try {
+        door.attend();
+      } catch (const std::exception&) {
+        // No memory: whoever is inside goes on, nobody else comes in.
+      }
     }).detach();
   } catch (const std::system_error&) {
   }

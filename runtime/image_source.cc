@@ -108,10 +108,11 @@ void ImageSource::find_share(const RunPlan& plan) {
   const auto key = find_share_key(plan.share, *file_, plan.action.environment.host);
   if (!key) return;
   root_.key = find_root_key(plan).value_or("");
+  if (root_.key.size() > kMaxRootKey) root_.key.clear();
   share_ = runtime::find_share(*key, root_.key);
   shows_others_ = share_.listener.has_value();
   if (shows_others_ && !root_.key.empty())
-    root_.mount_table = base::open_file("/proc/self/mountinfo", O_RDONLY);
+    root_.mount_table.reset(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
   if (share_.joined) file_.reset();
 }
 
@@ -152,7 +153,7 @@ void ImageSource::use_namespace(IdMap ids) {
   if (server_) server_->open_device();
 }
 
-// Its root becomes ours as well (setns(2)).
+// setns(2) also sets the root and the working directory to those of that namespace.
 bool ImageSource::enter_finished_root() {
   if (!share_.joined || !share_.joined->root ||
       ::setns(share_.joined->root.get(), CLONE_NEWNS) != 0)
@@ -192,6 +193,10 @@ void ImageSource::mount_for_all() {
   list_root(*place);
   if (::umount2(*place, MNT_DETACH) != 0) throw base::errno_error(errno, "cannot detach ", *place);
   server_.reset();
+}
+
+void ImageSource::confirm_root(const RunPlan& plan) {
+  if (root_.mount_table && find_root_key(plan) != root_.key) root_.mount_table.reset();
 }
 
 void ImageSource::offer_root(std::vector<base::UniqueFd> files) {

@@ -58,12 +58,14 @@ class ImageSource {
   // In a user namespace that was entered otherwise, instead.
   void use_namespace(IdMap ids);
   // Moves into the mount namespace of an earlier start that has made just the root which this one
-  // would: all that follows is done then. False if there is none.
+  // would; nothing is left to be mounted then. False if there is none.
   bool enter_finished_root();
   // Inside the mount namespace, before the session directory.
   void open_in_namespace();
   // Gives the mount point's path: nosuid, nodev, and read-only unless asked for otherwise.
   std::string mount_in(SessionDirectory& session);
+  // To be called when the sources of all binds are open: were they what find_share() took them for?
+  void confirm_root(const RunPlan& plan);
   // With all mounts made: later starts may enter them. `files`: those made for this root.
   void offer_root(std::vector<base::UniqueFd> files);
   // Afterwards: others are, or can come, in the same user namespace.

@@ -75,6 +75,7 @@ void assemble(RunPlan& plan, ImageSource& image, ExtraImages& extra) {
   const Umask exact(0);
   // Opened first: the session directory may cover host paths.
   MountSources sources = open_mount_sources(plan.mounts);
+  image.confirm_root(plan);
   plan.action.times.end_phase("mount sources opened");
   image.open_in_namespace();
   extra.open_in_namespace();
@@ -95,12 +96,12 @@ void assemble(RunPlan& plan, ImageSource& image, ExtraImages& extra) {
   plan.action.times.end_phase("mounts attached");
   root.seal();
   root.switch_root();
-  if (root.is_complete()) image.offer_root(root.take_account_files());
+  if (root.suits_others()) image.offer_root(root.take_account_files());
   plan.action.times.end_phase("root switched");
 }
 
 // Whoever shares a user namespace must be the same in it, and without capabilities there; what a
-// filter forbids could be done by another's process.
+// filter forbids could be done by another's process. A root that is shared relies on it as well.
 bool may_share(const RunPlan& plan, const ExtraImages& extra) {
   const IdentityRequest& identity = plan.identity;
   return extra.empty() && plan.capabilities == 0 && plan.seccomp_profile.empty() &&

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/root_key.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -28,12 +27,11 @@ void append_numbers(std::string& key, std::initializer_list<std::uint64_t> value
   for (const std::uint64_t value : values) key.append(std::to_string(value)).push_back(' ');
 }
 
-// False if there is none, which its importance forbids: each run is to say so.
+// False if the source is missing and not optional: each run must warn or fail by itself.
 bool append_source(std::string& key, const MountEntry& entry) {
-  struct statx status {};
-  if (::statx(AT_FDCWD, entry.source.c_str(), 0, STATX_INO | STATX_MNT_ID, &status) == 0) {
-    append_numbers(key,
-                   {status.stx_dev_major, status.stx_dev_minor, status.stx_ino, status.stx_mnt_id});
+  struct stat status {};
+  if (::stat(entry.source.c_str(), &status) == 0) {
+    append_numbers(key, {status.st_dev, status.st_ino});
     return true;
   }
   key += "none ";
@@ -59,6 +57,7 @@ std::optional<std::string> find_root_key(const RunPlan& plan) {
       !std::ranges::all_of(plan.mounts, is_same_for_all))
     return std::nullopt;
   std::string key;
+  // Importance, stage and mode make no difference where all mounts succeed.
   for (const MountEntry& entry : plan.mounts) {
     append_numbers(key, {static_cast<std::uint64_t>(entry.kind),
                          static_cast<std::uint64_t>(entry.flags), entry.unless_visible});

@@ -11,7 +11,8 @@
 namespace runtime {
 
 // nullopt for a root that is made for one run alone: with directories of its own, other namespaces,
-// or parts that depend on what the image has. A caller who may mount something in it must not ask.
+// or parts that depend on what the image has. It does not say who runs in it with which rights, nor
+// which further images it has: may_share() of runtime/launch.cc comes first.
 std::optional<std::string> find_root_key(const RunPlan& plan);
 
 }  // namespace runtime

@@ -20,7 +20,7 @@ namespace runtime {
 namespace {
 
 // The one place where a failure may be survived: what a run can do without is told, not fatal.
-// False after a warning.
+// False after a failure.
 template <typename Step>
 bool attempt(const MountEntry& entry, Step step) {
   try {
@@ -29,9 +29,10 @@ bool attempt(const MountEntry& entry, Step step) {
     if (entry.importance == Importance::required) throw;
     if (entry.importance == Importance::expected) {
       base::log_warning("skipping mount: ", error.what());
-      return false;
+    } else {
+      base::log_verbose("skipping mount: ", error.what());
     }
-    base::log_verbose("skipping mount: ", error.what());
+    return false;
   }
   return true;
 }
@@ -162,9 +163,18 @@ base::UniqueFd Rootfs::open_target(const MountEntry& entry, bool is_directory) {
                            base::printable(path.canonical)));
 }
 
+// A mount of what is there anyway may go with it: then the source is another one as well.
+void Rootfs::note_host_target(int target, int source, const MountEntry& entry) {
+  const dev_t device = base::file_status(target, entry.target).st_dev;
+  if (device != session_.device() && device != base::file_status(image_.get(), "/").st_dev &&
+      !shows_same(source, target, entry.target))
+    suits_others_ = false;
+}
+
 void Rootfs::mount_bind(const MountEntry& entry, MountSource source) {
   const base::UniqueFd target = open_target(entry, source.is_directory());
   if (entry.unless_visible && shows_same(source.fd(), target.get(), entry.target)) return;
+  note_host_target(target.get(), source.fd(), entry);
   std::move(source).attach(target.get(), entry.flags, entry.target);
   if (entry.make_source) throwaway_.push_back(entry.target);
 }
@@ -191,6 +201,7 @@ void Rootfs::mount_account_file(const RunPlan& plan, const MountEntry& entry) {
                                      : group_with(image_text, plan.groups, plan.caller.name);
   const base::UniqueFd& file =
       account_files_.emplace_back(session_.make_file(kind_name(entry.kind), text));
+  note_host_target(present->get(), file.get(), entry);
   MountSource::open_at(file.get(), entry.target).attach(present->get(), entry.flags, entry.target);
 }
 
@@ -244,8 +255,11 @@ void Rootfs::mount(const RunPlan& plan, const MountEntry& entry,
 void Rootfs::mount_all(const RunPlan& plan, MountSources sources) {
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     covered_ = is_covered(plan.mounts, i);
-    if (!attempt(plan.mounts[i], [&] { mount(plan, plan.mounts[i], sources[i]); }))
-      complete_ = false;
+    const MountEntry& entry = plan.mounts[i];
+    const bool has_source_in_vain =
+        entry.kind == MountKind::bind && !sources[i] && entry.importance != Importance::optional;
+    if (!attempt(entry, [&] { mount(plan, entry, sources[i]); }) || has_source_in_vain)
+      suits_others_ = false;
   }
 }
 

@@ -44,14 +44,16 @@ class Rootfs {
   void switch_root();
   // The files with the caller's entries; whoever is inside may write to them.
   std::vector<base::UniqueFd> take_account_files() { return std::move(account_files_); }
-  // False if there were warnings of what the run has to do without.
-  bool is_complete() const { return complete_; }
+  // False if something is missing that each run must tell by itself, or if a mount point lies in a
+  // directory of the host, which can take it away together with the mount.
+  bool suits_others() const { return suits_others_; }
 
  private:
   MissingTargets find_missing(const RunPlan& plan, const MountSources& sources) const;
   bool is_ours(int fd, const std::string& name) const;
   base::UniqueFd open_target(const MountEntry& entry, bool is_directory);
   void mount(const RunPlan& plan, const MountEntry& entry, std::optional<MountSource>& source);
+  void note_host_target(int target, int source, const MountEntry& entry);
   void mount_bind(const MountEntry& entry, MountSource source);
   void mount_host_bind(const MountEntry& entry, MountSource source);
   void mount_account_file(const RunPlan& plan, const MountEntry& entry);
@@ -65,7 +67,7 @@ class Rootfs {
   bool layered_ = false;  // the root is an overlay
   bool written_ = false;  // the image itself is writable
   bool covered_ = false;  // the entry being mounted lies below an earlier one
-  bool complete_ = true;
+  bool suits_others_ = true;
   std::vector<base::UniqueFd> account_files_;
   std::vector<base::UniqueFd> covers_;
   std::vector<std::string> throwaway_;  // targets whose host directory was made for this run

@@ -113,7 +113,7 @@ bool try_once(const Address& address, const std::string& key, const std::string&
   if (::connect(client.get(), address.get(), address.size) == 0) {
     // Another user's socket would let us wait.
     return !is_of_our_user(client.get()) ||
-           ask(client.get(), key + root_key, share) != Outcome::gone;
+           ask(client.get(), key + kEndOfKey + root_key, share) != Outcome::gone;
   }
   if (errno != ECONNREFUSED) return true;
   base::UniqueFd listener = make_socket();
@@ -132,7 +132,7 @@ bool try_once(const Address& address, const std::string& key, const std::string&
 Share find_share(const std::string& key, const std::string& root_key) {
   Share share;
   // What is handed over are detached mounts.
-  if (key.size() + root_key.size() > kMaxShareKey || !has_mount_setattr()) return share;
+  if (key.size() > kMaxShareKey || !has_mount_setattr()) return share;
   const Address address = address_of(key);
   const Clock::time_point end = Clock::now() + kPatienceInAll;
   try {

@@ -15,6 +15,10 @@
 namespace runtime {
 
 inline constexpr std::size_t kMaxShareKey = 16 << 10;
+inline constexpr std::size_t kMaxRootKey = 16 << 10;
+// A start asks with the share's key, this, and the root's key.
+inline constexpr char kEndOfKey = '\0';
+inline constexpr std::size_t kMaxShareRequest = kMaxShareKey + 1 + kMaxRootKey;
 inline constexpr std::string_view kShareWelcome = "welcome";
 inline constexpr std::string_view kShareRefusal = "no";
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/share_door.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -30,12 +31,16 @@ base::UniqueFd open_process(pid_t process) {
   return base::UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
 }
 
-bool watch(int events, int fd) {
+bool watch(int events, int fd, std::uint32_t what = EPOLLIN) {
   epoll_event event{};
-  event.events = EPOLLIN;
+  event.events = what;
   event.data.fd = fd;
   return ::epoll_ctl(events, EPOLL_CTL_ADD, fd, &event) == 0;
 }
+
+// Closing is not enough: a process that was forked just now may still have a copy, and an event of
+// that would come with a number that means something else by then.
+void unwatch(int events, int fd) { ::epoll_ctl(events, EPOLL_CTL_DEL, fd, nullptr); }
 
 }  // namespace
 
@@ -57,19 +62,11 @@ std::string state_of(std::span<const base::UniqueFd> files) {
   return state;
 }
 
-bool send_root(int door, const FinishedRoot& root) {
-  const std::string text = root.state_of_files + kEndOfState + root.key;
-  const int mounts = root.mount_namespace.get(), table = root.mount_table.get();
-  switch (root.files.size()) {
-    case 0:
-      return send_message(door, text, {mounts, table});
-    case 1:
-      return send_message(door, text, {mounts, table, root.files[0].get()});
-    case 2:
-      return send_message(door, text, {mounts, table, root.files[0].get(), root.files[1].get()});
-    default:
-      return false;
-  }
+void send_root(int door, const FinishedRoot& root) {
+  std::vector<int> fds = {root.mount_namespace.get(), root.mount_table.get()};
+  for (const base::UniqueFd& file : root.files) fds.push_back(file.get());
+  if (fds.size() <= kMaxMessageFds)
+    send_message(door, root.state_of_files + kEndOfState + root.key, fds);
 }
 
 void ShareDoor::attend() {
@@ -77,7 +74,7 @@ void ShareDoor::attend() {
   listener_.socket.reset();  // whoever waits there starts a server of its own
   user_namespace_.reset();
   mount_namespace_.reset();
-  root_.reset();
+  drop_root();
 }
 
 bool ShareDoor::receive_namespaces() {
@@ -93,7 +90,8 @@ bool ShareDoor::receive_namespaces() {
 
 // Or the news that there will be none.
 void ShareDoor::receive_root() {
-  std::optional<FdMessage> message = receive_message(control_.get(), kMaxShareKey);
+  std::optional<FdMessage> message = receive_message(control_.get(), kMaxShareRequest);
+  unwatch(events_.get(), control_.get());
   control_.reset();
   if (!message || message->fds.size() < 2) return;
   const std::size_t end = message->text.find(kEndOfState);
@@ -106,7 +104,17 @@ void ShareDoor::receive_root() {
   root.mount_table = std::move(fds[1]);
   fds.erase(fds.begin(), fds.begin() + 2);
   root.files = std::move(fds);
-  root_ = std::move(root);
+  // Of its own: an event is told only once. What happened before is found by is_unchanged().
+  mount_changes_.reset(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  if (mount_changes_ && watch(events_.get(), mount_changes_.get(), EPOLLPRI))
+    root_ = std::move(root);
+}
+
+// It holds on to all file systems that are bound in it, unmounted or not.
+void ShareDoor::drop_root() {
+  root_.reset();
+  if (mount_changes_) unwatch(events_.get(), mount_changes_.get());
+  mount_changes_.reset();
 }
 
 // Its descriptor becomes readable when the process ends.
@@ -128,16 +136,18 @@ void ShareDoor::admit_one() {
       peer.uid != ::geteuid() || peer.pid <= 0)
     return;
   ::setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &kKeyWait, sizeof kKeyWait);
-  const std::optional<FdMessage> request = receive_message(client.get(), kMaxShareKey);
-  if (request && request->text.starts_with(listener_.key) && add_member(peer.pid)) {
-    welcome(client.get(), std::string_view(request->text).substr(listener_.key.size()));
+  const std::optional<FdMessage> request = receive_message(client.get(), kMaxShareRequest);
+  const std::string_view text = request ? std::string_view(request->text) : "";
+  const std::size_t end = text.find(kEndOfKey);
+  if (text.substr(0, end) == listener_.key && end != text.npos && add_member(peer.pid)) {
+    welcome(client.get(), text.substr(end + 1));
   } else {
     send_message(client.get(), kShareRefusal, {});
   }
 }
 
 void ShareDoor::welcome(int client, std::string_view root_key) {
-  if (root_ && !root_->is_unchanged()) root_.reset();
+  if (root_ && !root_->is_unchanged()) drop_root();
   const int self = self_.get(), user = user_namespace_.get(), mount = mount_namespace_.get();
   if (root_ && root_->key == root_key) {
     send_message(client, kShareWelcome, {self, user, mount, root_->mount_namespace.get()});
@@ -157,7 +167,10 @@ void ShareDoor::serve_until_idle() {
       admit_one();
     } else if (event.data.fd == control_.get()) {
       receive_root();
+    } else if (event.data.fd == mount_changes_.get()) {
+      drop_root();
     } else {
+      unwatch(events_.get(), event.data.fd);
       ::close(event.data.fd);
       --members_;
     }

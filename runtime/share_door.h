@@ -33,14 +33,14 @@ struct FinishedRoot {
   base::UniqueFd mount_namespace;
   base::UniqueFd mount_table;         // the host's, opened before the first mount was copied
   std::vector<base::UniqueFd> files;  // made for the root; whoever is inside may write to them
-  std::string state_of_files;         // before anybody was
+  std::string state_of_files;         // before any payload was inside
 };
 
-// As texts that differ if the files have been written to.
+// A text that is another one once the files have been written to.
 std::string state_of(std::span<const base::UniqueFd> files);
 
-// How a root is sent to the door: the files behind the other two descriptors, at most two of them.
-bool send_root(int door, const FinishedRoot& root);
+// To the door. Not sent: a root with more files than a message can carry.
+void send_root(int door, const FinishedRoot& root);
 
 class ShareDoor {
  public:
@@ -55,6 +55,7 @@ class ShareDoor {
  private:
   bool receive_namespaces();
   void receive_root();
+  void drop_root();
   bool add_member(pid_t process);
   void admit_one();
   void welcome(int client, std::string_view root_key);
@@ -64,6 +65,7 @@ class ShareDoor {
   base::UniqueFd control_;
   base::UniqueFd user_namespace_, mount_namespace_, self_, events_;
   std::optional<FinishedRoot> root_;
+  base::UniqueFd mount_changes_;  // the host's mount table once more, watched while there is a root
   unsigned members_ = 0;
 };
 

@@ -20,10 +20,11 @@ namespace {
 using nlohmann::json;
 
 constexpr std::size_t kMaxDepth = 32;
-constexpr std::size_t kMaxNodes = 200000;
+constexpr std::size_t kMaxEvents = 200000;
 
 json plain_scalar(std::string_view value) {
-  if (value.empty() || value == "~" || value == "null") return nullptr;
+  if (value.empty() || value == "~" || value == "null" || value == "Null" || value == "NULL")
+    return nullptr;
   if (value == "true" || value == "false") return value == "true";
   std::int64_t number = 0;
   const char* const end = value.data() + value.size();
@@ -81,6 +82,7 @@ class Builder {
 
   // False at the end of the document.
   bool take(const Event& event) {
+    if (++events_ > kMaxEvents) parser_.refuse(event, "a file of this size");
     switch (event->type) {
       case YAML_ALIAS_EVENT:
         parser_.refuse(event, "an alias");
@@ -95,7 +97,7 @@ class Builder {
         break;
       case YAML_SEQUENCE_END_EVENT:
       case YAML_MAPPING_END_EVENT:
-        close(event);
+        close();
         break;
       case YAML_DOCUMENT_END_EVENT:
       case YAML_STREAM_END_EVENT:
@@ -121,15 +123,15 @@ class Builder {
   void add_scalar(const Event& event) {
     const auto& scalar = event->data.scalar;
     const std::string_view text(reinterpret_cast<const char*>(scalar.value), scalar.length);
-    json value = scalar.plain_implicit != 0 ? plain_scalar(text) : json(text);
-    if (!wants_key()) return add(event, std::move(value));
+    const bool is_plain = scalar.plain_implicit != 0 && scalar.style == YAML_PLAIN_SCALAR_STYLE;
+    json value = is_plain ? plain_scalar(text) : json(text);
+    if (!wants_key()) return add(std::move(value));
     if (value.is_null()) parser_.refuse(event, "a key that is no word");
     levels_.back().key = text;
     levels_.back().has_key = true;
   }
 
-  void add(const Event& event, json value) {
-    if (++nodes_ > kMaxNodes) parser_.refuse(event, "a file of this size");
+  void add(json value) {
     if (levels_.empty()) {
       root_ = std::move(value);
       return;
@@ -149,16 +151,16 @@ class Builder {
     levels_.push_back({std::move(value), {}, false});
   }
 
-  void close(const Event& event) {
+  void close() {
     json value = std::move(levels_.back().value);
     levels_.pop_back();
-    add(event, std::move(value));
+    add(std::move(value));
   }
 
   const Parser& parser_;
   json root_;
   std::vector<Level> levels_;
-  std::size_t nodes_ = 0;
+  std::size_t events_ = 0;
 };
 
 }  // namespace

@@ -195,7 +195,7 @@ HOSTILE = {
     "unknown.json": (json.dumps(spec(device("a", devicesNodes=[]))), 'unknown field "devicesNodes"'),
     "bomb.yaml": ("a: &a [x, x, x]\nb: &b [*a, *a, *a]\nc: &c [*b, *b, *b]\nd: [*c, *c, *c]\n", "an alias is not supported"),
     "deep.yaml": ("- " * 5000 + "x", "nesting this deep is not supported"),
-    "flow.yaml": ("[" * 100000, "a key that is no word is not supported"),
+    "flow.yaml": ("[" * 100000, "nesting this deep is not supported"),
     "tab.yaml": ("a:\n\t- b", "tab.yaml, line 2"),
     "empty.yaml": ("", "expected an object, found null"),
 }

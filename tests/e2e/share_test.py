@@ -157,6 +157,30 @@ def test_a_root_is_entered_only_while_the_host_is_as_it_was(user, sifrun, own_im
     assert start(user, *bind).mount == first.mount
 
 
+@pytest.mark.parametrize("change", ["rm -r {0}", "rm -r {0}; mkdir {0}", "mv {0} {0}.old; mkdir {0}"])
+def test_a_mount_point_in_a_directory_of_the_host_may_go_with_its_mount(user, sifrun, own_image, tmp_path, start, change):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/file").write_text("")
+    tmp_path.chmod(0o777)
+    place = tmp_path / "made/here"
+    run = [sifrun, "exec", "--bind", f"{tmp_path}:/mnt,{tmp_path}/data:/mnt/made/here", own_image, "ls", "/mnt/made/here"]
+    for _ in range(2):
+        done = user.run(run)
+        assert done.stdout == "file\n", done.stderr
+        assert user.run(["sh", "-c", change.format(place)]).returncode == 0
+
+
+def test_file_systems_of_the_host_are_let_go(root, user, sifrun, own_image, tmp_path, start):
+    """Before the linger is over."""
+    disk, place = tmp_path / "disk", tmp_path / "place"
+    place.mkdir()
+    subprocess.run(["mksquashfs", "/etc/hostname", disk, "-quiet", "-no-progress"], check=True, stdout=subprocess.DEVNULL)
+    run = shlex.join(map(os.fsdecode, user.command([sifrun, "exec", "--bind", f"{place}:/mnt", own_image, "ls", "/mnt"])))
+    script = f"loop=$(losetup -f --show {disk}); mount -t squashfs $loop {place}; {run}; umount {place}; sleep 0.2; losetup -d $loop; losetup -j {disk}"
+    done = root.run(["unshare", "--mount", "--propagation", "private", "sh", "-ec", script])
+    assert done.stdout == "hostname\n", done.stdout + done.stderr
+
+
 def test_mounts_made_on_the_host_meanwhile_are_there(root, user, sifrun, own_image, tmp_path, start):
     """Even those that the kernel does not carry into a container that runs already."""
     data = tmp_path / "data"
@@ -168,7 +192,7 @@ def test_mounts_made_on_the_host_meanwhile_are_there(root, user, sifrun, own_ima
     assert done.stdout.split() == ["end", "end", "file", "end"], done.stderr
 
 
-def test_who_writes_to_the_account_files_does_it_alone(user, sifrun, own_image, start):
+def test_nobody_enters_a_root_whose_account_files_were_written_to(user, sifrun, own_image, start):
     """As with Apptainer they are the run's own and may be written to."""
     run = [sifrun, "exec", own_image, "sh", "-c"]
     write = user.run([*run, "echo mark >> /etc/passwd; echo mark >> /etc/group; cat /etc/passwd /etc/group"])

@@ -37,6 +37,11 @@ TEST(Trimmed, KeepsBlanksInside) {
 
 TEST(LowerCase, ChangesAsciiLettersOnly) { EXPECT_EQ(lower_case("ABZ-\xc3\x89"), "abz-\xc3\x89"); }
 
+TEST(Padded, NeverCuts) {
+  EXPECT_EQ(padded("ab", 4), "ab  ");
+  EXPECT_EQ(padded("abcde", 4), "abcde");
+}
+
 TEST(HumanSize, PicksTheUnit) {
   EXPECT_EQ(human_size(0), "0 B");
   EXPECT_EQ(human_size(1536), "1.5 KiB");
