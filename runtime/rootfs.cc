@@ -163,7 +163,8 @@ base::UniqueFd Rootfs::open_target(const MountEntry& entry, bool is_directory) {
                            base::printable(path.canonical)));
 }
 
-// A mount of what is there anyway may go with it: then the source is another one as well.
+// What shows the same as its mount point may go with it: the source has changed then, which a key
+// tells.
 void Rootfs::note_host_target(int target, int source, const MountEntry& entry) {
   const dev_t device = base::file_status(target, entry.target).st_dev;
   if (device != session_.device() && device != base::file_status(image_.get(), "/").st_dev &&

@@ -2,7 +2,7 @@
 // The holder's side of sharing: a thread of the file server that lets further starts of the same
 // key in, by handing them the user namespace and a mount namespace with nothing but the image; and,
 // if they would make just the root that the first start has made, the mount namespace of that. It
-// keeps the image mounted until some seconds after the last start that it knows of has ended; what
+// keeps the image mounted until a second after the last start that it knows of has ended; what
 // those left running keeps the mount, and so the server, by itself.
 #pragma once
 
