@@ -45,11 +45,13 @@ void synchronize(const SifFile& file) {
   if (::fdatasync(file.fd.get()) != 0) throw base::errno_error(errno, "cannot write ", file.name);
 }
 
+// Looks at the file under the lock only, when nobody's change is half done.
 SifFile open_for_editing(const std::string& path) {
+  base::UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  if (fd && ::flock(fd.get(), LOCK_EX) != 0) throw base::errno_error(errno, "cannot lock ", path);
   const SifFile checked = open_sif(path);
-  SifFile file{base::open_file(path, O_RDWR), checked.name, {}};
-  if (::flock(file.fd.get(), LOCK_EX) != 0) throw base::errno_error(errno, "cannot lock ", path);
-  return file;
+  if (!fd) fd = base::open_file(path, O_RDWR);  // tells why not
+  return {std::move(fd), checked.name, {}};
 }
 
 const SifDescriptor* find_primary(const SifContainer& container) {

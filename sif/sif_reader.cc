@@ -227,7 +227,6 @@ bool is_sif(int fd) {
 }
 
 SifContainer read_sif(int fd, const std::string& name) {
-  const std::uint64_t file_size = file_size_of(fd, name);
   std::array<std::byte, kHeaderSize> header_bytes{};
   base::pread_exactly(fd, header_bytes, 0, name);
   SifContainer container{parse_header(header_bytes, name), {}};
@@ -236,11 +235,13 @@ SifContainer read_sif(int fd, const std::string& name) {
     throw format_error(base::cat(name, ": SIF header at offset 88 has ", header.descriptors_total,
                                  " descriptors, allowed are ", kMaxDescriptors));
   const std::uint64_t table_size = header.descriptors_total * kDescriptorSize;
-  check_within_file(header.descriptors_offset, table_size, file_size, name,
+  check_within_file(header.descriptors_offset, table_size, file_size_of(fd, name), name,
                     "the SIF descriptor table");
 
   std::vector<std::byte> table(static_cast<std::size_t>(table_size));
   base::pread_exactly(fd, table, header.descriptors_offset, name);
+  // Asked for now: whoever adds an object meanwhile makes room for it first.
+  const std::uint64_t file_size = file_size_of(fd, name);
   for (std::size_t slot = 0; slot < header.descriptors_total; ++slot) {
     const std::span bytes = std::span(table).subspan(slot * kDescriptorSize, kDescriptorSize);
     base::ByteReader reader(bytes, "SIF descriptor");
