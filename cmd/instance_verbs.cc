@@ -213,8 +213,7 @@ void print_table(const std::vector<std::vector<std::string>>& rows) {
     for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
   for (const auto& row : rows) {
     std::string line;
-    for (std::size_t i = 0; i + 1 < row.size(); ++i)
-      line += row[i] + std::string(widths[i] - row[i].size() + kGap, ' ');
+    for (std::size_t i = 0; i + 1 < row.size(); ++i) line += base::padded(row[i], widths[i] + kGap);
     base::print(line, row.back(), "\n");
   }
 }

@@ -55,7 +55,7 @@ std::string aligned(const Rows& rows, std::string_view indent, std::size_t gap) 
   for (const auto& [label, value] : rows) width = std::max(width, label.size());
   std::string text;
   for (const auto& [label, value] : rows) {
-    text += base::cat(indent, label, std::string(width - label.size() + gap, ' '), value, "\n");
+    text += base::cat(indent, base::padded(label, width + gap), value, "\n");
   }
   return text;
 }

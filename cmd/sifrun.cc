@@ -95,9 +95,7 @@ void print_help(const std::string& program) {
               " [options] VERB [options] IMAGE [ARGUMENT...]\n\n"
               "Runs programs from a container image (SIF, squashfs or directory) as yourself.\n\n"
               "Verbs:\n");
-  for (const VerbRow& row : verb_table()) {
-    if (!row.help.empty()) base::print("  ", base::padded(row.name, 10), row.help, "\n");
-  }
+  print_verbs(verb_table());
   base::print("\n", options_help(kGlobalTable), "\nSee `", program,
               " VERB --help` for the options of a verb.\n");
 }

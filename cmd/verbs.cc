@@ -164,15 +164,19 @@ Invocation Invocation::below() const {
   return as(base::cat(verb_, " ", arguments_.front()), arguments_.subspan(1));
 }
 
+void print_verbs(std::span<const VerbRow> table) {
+  for (const VerbRow& row : table) {
+    if (!row.help.empty()) base::print("  ", base::padded(row.name, 10), row.help, "\n");
+  }
+}
+
 int run_second_word(const Invocation& invocation, std::span<const VerbRow> table) {
   const std::span<const char* const> words = invocation.arguments();
   const auto row = words.empty() ? table.end() : std::ranges::find(table, words[0], &VerbRow::name);
   if (row != table.end()) return row->run(invocation.below());
   base::print("Usage: ", invocation.program(), " ", invocation.verb(),
               " COMMAND [options] ...\n\nCommands:\n");
-  for (const VerbRow& each : table) {
-    if (!each.help.empty()) base::print("  ", base::padded(each.name, 10), each.help, "\n");
-  }
+  print_verbs(table);
   const std::string_view word = words.empty() ? "" : words[0];
   return word == "--help" || word == "-h" ? EXIT_SUCCESS : kExitUsage;
 }

@@ -68,6 +68,8 @@ struct VerbRow {
 };
 
 std::span<const VerbRow> verb_table();
+// A line for each, but for those without help.
+void print_verbs(std::span<const VerbRow> table);
 // Throws a usage error if there is no such verb.
 const VerbRow& verb_row(const std::string& program, std::string_view verb);
 

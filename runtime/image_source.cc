@@ -111,8 +111,7 @@ void ImageSource::find_share(const RunPlan& plan) {
   if (root_.key.size() > kMaxRootKey) root_.key.clear();
   share_ = runtime::find_share(*key, root_.key);
   shows_others_ = share_.listener.has_value();
-  if (shows_others_ && !root_.key.empty())
-    root_.mount_table.reset(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  if (shows_others_ && !root_.key.empty()) root_.mount_table = open_mount_table();
   if (share_.joined) file_.reset();
 }
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <initializer_list>
 
 namespace runtime {
 namespace {
@@ -23,15 +22,11 @@ bool is_same_for_all(const MountEntry& entry) {
 // Texts of users end with a NUL, which none of them can contain.
 void append_text(std::string& key, std::string_view text) { key.append(text).push_back('\0'); }
 
-void append_numbers(std::string& key, std::initializer_list<std::uint64_t> values) {
-  for (const std::uint64_t value : values) key.append(std::to_string(value)).push_back(' ');
-}
-
 // False if the source is missing and not optional: each run must warn or fail by itself.
 bool append_source(std::string& key, const MountEntry& entry) {
   struct stat status {};
   if (::stat(entry.source.c_str(), &status) == 0) {
-    append_numbers(key, {status.st_dev, status.st_ino});
+    key += numbers({status.st_dev, status.st_ino});
     return true;
   }
   key += "none ";
@@ -40,11 +35,11 @@ bool append_source(std::string& key, const MountEntry& entry) {
 
 void append_accounts(std::string& key, const RunPlan& plan) {
   const Account& caller = plan.caller;
-  append_numbers(key, {caller.uid, caller.gid});
+  key += numbers({caller.uid, caller.gid});
   for (const std::string& text : {caller.name, caller.gecos, caller.home, caller.shell})
     append_text(key, text);
   for (const Group& group : plan.groups) {
-    append_numbers(key, {group.gid});
+    key += numbers({group.gid});
     append_text(key, group.name);
   }
 }
@@ -59,8 +54,8 @@ std::optional<std::string> find_root_key(const RunPlan& plan) {
   std::string key;
   // Importance, stage and mode make no difference where all mounts succeed.
   for (const MountEntry& entry : plan.mounts) {
-    append_numbers(key, {static_cast<std::uint64_t>(entry.kind),
-                         static_cast<std::uint64_t>(entry.flags), entry.unless_visible});
+    key += numbers({static_cast<std::uint64_t>(entry.kind), static_cast<std::uint64_t>(entry.flags),
+                    entry.unless_visible});
     if (entry.kind == MountKind::bind && !append_source(key, entry)) return std::nullopt;
     append_text(key, entry.source);
     append_text(key, entry.target);

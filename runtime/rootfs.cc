@@ -77,6 +77,7 @@ Rootfs::Rootfs(SessionDirectory& session, std::string image_path)
     : session_(session), root_path_(std::move(image_path)) {
   reopen_root();
   image_ = base::open_file_at(root_.get(), ".", O_PATH | O_DIRECTORY);
+  image_device_ = base::file_status(image_.get(), "/").st_dev;
 }
 
 void Rootfs::reopen_root() { root_ = base::open_file(root_path_, O_PATH | O_DIRECTORY); }
@@ -167,7 +168,7 @@ base::UniqueFd Rootfs::open_target(const MountEntry& entry, bool is_directory) {
 // tells.
 void Rootfs::note_host_target(int target, int source, const MountEntry& entry) {
   const dev_t device = base::file_status(target, entry.target).st_dev;
-  if (device != session_.device() && device != base::file_status(image_.get(), "/").st_dev &&
+  if (device != session_.device() && device != image_device_ &&
       !shows_same(source, target, entry.target))
     suits_others_ = false;
 }

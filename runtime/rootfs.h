@@ -63,6 +63,7 @@ class Rootfs {
   SessionDirectory& session_;
   std::string root_path_;
   base::UniqueFd image_;  // the image alone, as it was mounted
+  dev_t image_device_ = 0;
   base::UniqueFd root_;   // what the payload will see as "/"
   bool layered_ = false;  // the root is an overlay
   bool written_ = false;  // the image itself is writable

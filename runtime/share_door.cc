@@ -16,6 +16,7 @@
 
 #include "runtime/fd_message.h"
 #include "runtime/share.h"
+#include "runtime/share_key.h"
 
 namespace runtime {
 namespace {
@@ -44,6 +45,10 @@ void unwatch(int events, int fd) { ::epoll_ctl(events, EPOLL_CTL_DEL, fd, nullpt
 
 }  // namespace
 
+base::UniqueFd open_mount_table() {
+  return base::UniqueFd(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+}
+
 bool FinishedRoot::is_unchanged() const {
   // Has a priority event after each change of the mounts (proc_pid_mountinfo(5)).
   pollfd table{mount_table.get(), POLLPRI, 0};
@@ -55,9 +60,9 @@ std::string state_of(std::span<const base::UniqueFd> files) {
   for (const base::UniqueFd& file : files) {
     struct stat status {};
     ::fstat(file.get(), &status);
-    for (const auto number : {std::int64_t{status.st_size}, std::int64_t{status.st_ctim.tv_sec},
-                              std::int64_t{status.st_ctim.tv_nsec}})
-      state.append(std::to_string(number)).push_back(' ');
+    state += numbers({static_cast<std::uint64_t>(status.st_size),
+                      static_cast<std::uint64_t>(status.st_ctim.tv_sec),
+                      static_cast<std::uint64_t>(status.st_ctim.tv_nsec)});
   }
   return state;
 }
@@ -105,7 +110,7 @@ void ShareDoor::receive_root() {
   fds.erase(fds.begin(), fds.begin() + 2);
   root.files = std::move(fds);
   // Of its own: an event is told only once. What happened before is found by is_unchanged().
-  mount_changes_.reset(::open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC));
+  mount_changes_ = open_mount_table();
   if (mount_changes_ && watch(events_.get(), mount_changes_.get(), EPOLLPRI))
     root_ = std::move(root);
 }

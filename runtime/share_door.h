@@ -24,6 +24,9 @@ struct ShareListener {
   std::string key;
 };
 
+// Of the caller's mount namespace, to be polled for changes from now on; invalid on a failure.
+base::UniqueFd open_mount_table();
+
 // A root that others may enter as it is, while neither the host's mounts nor its own files have
 // changed.
 struct FinishedRoot {

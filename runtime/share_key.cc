@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <initializer_list>
 
 #include "base/error.h"
 #include "base/syscalls.h"
@@ -40,13 +39,6 @@ constexpr auto kCountVariables = std::to_array<std::string_view>({
     "PALS_LOCAL_SIZE",  // HPE
 });
 
-// Streams are slow to make, and this is on the way of every start.
-std::string numbers(std::initializer_list<std::uint64_t> values) {
-  std::string text;
-  for (const std::uint64_t value : values) text += std::to_string(value) + " ";
-  return text;
-}
-
 // Namespaces that paths, ids and process numbers are understood in; and the root, since a process
 // in a chroot must not get out of it by joining.
 std::optional<std::string> place_of_caller() {
@@ -66,6 +58,13 @@ std::string_view without_task(std::string_view group) {
 }
 
 }  // namespace
+
+// Streams are slow to make, and this is on the way of every start.
+std::string numbers(std::initializer_list<std::uint64_t> values) {
+  std::string text;
+  for (const std::uint64_t value : values) text += std::to_string(value) + " ";
+  return text;
+}
 
 ShareRequest parse_share(const std::string& word) {
   if (word == "auto") return {ShareMode::automatic, "", ""};

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -25,6 +26,9 @@ struct ShareRequest {
   // the same share; this is what it shows.
   std::string view;
 };
+
+// As parts of a key: each with a blank behind it.
+std::string numbers(std::initializer_list<std::uint64_t> values);
 
 // auto, off or the tag, as --share takes them.
 ShareRequest parse_share(const std::string& word);
