@@ -17,6 +17,7 @@
 #include "runtime/fd_message.h"
 #include "runtime/fuse_server.h"
 #include "runtime/join.h"
+#include "runtime/pidfd.h"
 #include "runtime/preload.h"
 #include "runtime/server_process.h"
 #include "runtime/trace_file.h"
@@ -69,8 +70,21 @@ void keep_if_new(const std::string& file, const AccessTrace& recorded,
   }
 }
 
-// What the launcher says when it has mounted: how the image is to be shown, and the device; with a
-// trace, also the mount's directory and user namespace.
+// Taking a mount away takes the longer the more files and data the kernel knows of it, which the
+// program would do at its end while somebody waits for that. So the mount is held until then.
+void hold_until_end(base::UniqueFd root, base::UniqueFd program) {
+  if (!program) return;
+  try {
+    std::thread([root = std::move(root), program = std::move(program)] {
+      wait_for_end(program.get());
+    }).detach();
+  } catch (const std::system_error&) {
+    // No thread to spare: the program does it.
+  }
+}
+
+// What the launcher says when it has mounted: how the image is to be shown, the device, and the
+// mount's directory; with a trace, also its user namespace.
 constexpr std::size_t kMaxStartMessage = sizeof(FuseOptions) + kMaxAddedBytes;
 
 // The server must not read the device before it is mounted (that fails with EPERM), and must not
@@ -84,16 +98,19 @@ void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control,
   // The launcher reads the tables at the same time, for itself; it tells what is wrong with them.
   const sif::SquashfsReader reader(image.fd.get(), image.offset, image.size, image.path);
   std::optional<FdMessage> start = receive_message(control.get(), kMaxStartMessage);
-  if (!start || start->text.size() < sizeof(FuseOptions) || start->fds.empty()) return;
+  if (!start || start->text.size() < sizeof(FuseOptions) || start->fds.size() < 2) return;
   FuseOptions options;
   std::memcpy(&options, start->text.data(), sizeof options);
   const auto added = parse_added_paths(std::string_view(start->text).substr(sizeof options));
   if (listener) attend_in_background(std::move(*listener), std::move(control));
   control.reset();
-  if (preloader && start->fds.size() == 3 && start->sender)
-    preloader->begin(start->fds[1].get(), start->fds[2].get(), start->sender->pid);
+  base::UniqueFd program;
+  if (start->sender) program = open_process(start->sender->pid);
+  if (preloader && start->fds.size() == 3 && program)
+    preloader->begin(start->fds[1].get(), start->fds[2].get(), program.get());
   const base::UniqueFd device = std::move(start->fds[0]);
-  start->fds.clear();  // the mount's directory would keep the mount alive
+  hold_until_end(std::move(start->fds[1]), std::move(program));
+  start->fds.clear();
   if (trace_file.empty()) return FuseServer(device.get(), reader, options, added).serve();
   TraceRecorder recorder(FUSE_ROOT_ID);
   FuseServer(device.get(), reader, options, added, &recorder).serve();
@@ -130,14 +147,11 @@ void ImageServer::mount_at(const std::string& target, FuseOptions options,
   }
   std::string text(reinterpret_cast<const char*>(&options), sizeof options);
   text += serialize(added);
-  bool sent = false;
-  if (preloads_) {
-    const base::UniqueFd root = base::open_file(target, O_PATH | O_DIRECTORY);
-    sent = send_message(control_.get(), text,
-                        {device_.get(), root.get(), open_own_namespace("user").get()});
-  } else {
-    sent = send_message(control_.get(), text, {device_.get()});
-  }
+  const base::UniqueFd root = base::open_file(target, O_PATH | O_DIRECTORY);
+  const bool sent =
+      preloads_ ? send_message(control_.get(), text,
+                               {device_.get(), root.get(), open_own_namespace("user").get()})
+                : send_message(control_.get(), text, {device_.get(), root.get()});
   if (!sent) throw base::error("the file server of the image has died");
   device_.reset();
 }

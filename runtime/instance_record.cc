@@ -20,6 +20,7 @@
 #include "base/output_file.h"
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "runtime/pidfd.h"
 #include "runtime/root_tree.h"
 
 namespace runtime {
@@ -120,7 +121,7 @@ bool is_alive(const ProcessIdentity& process) { return find_identity(process.pid
 
 bool signal_process(const ProcessIdentity& process, int number) {
   // The descriptor first: what is found out afterwards is about the process that it stands for.
-  const base::UniqueFd fd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+  const base::UniqueFd fd = open_process(process.pid);
   const bool supported = fd || errno != ENOSYS;  // before Linux 5.3
   if (!is_alive(process)) return false;
   const long sent = supported ? ::syscall(SYS_pidfd_send_signal, fd.get(), number, nullptr, 0)

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -21,15 +20,11 @@
 #include "base/error.h"
 #include "base/syscalls.h"
 #include "runtime/fd_message.h"
+#include "runtime/pidfd.h"
 #include "runtime/server_process.h"
 
 namespace runtime {
 namespace {
-
-bool has_ended(int pidfd) {
-  pollfd poll{pidfd, POLLIN, 0};
-  return ::poll(&poll, 1, 0) != 0;
-}
 
 // Below the root and nowhere else, whatever the image or the trace says.
 base::UniqueFd open_inside(int root, const std::string& path, int flags) {
@@ -155,9 +150,8 @@ Preloader::Preloader(const AccessTrace& trace) {
   control_ = std::move(pair.first);
 }
 
-void Preloader::begin(int root, int user_namespace, pid_t program) {
-  const base::UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, program, 0)));
-  if (control_ && process) send_message(control_.get(), "!", {root, user_namespace, process.get()});
+void Preloader::begin(int root, int user_namespace, int program) {
+  if (control_) send_message(control_.get(), "!", {root, user_namespace, program});
   control_.reset();
 }
 

@@ -17,8 +17,8 @@ class Preloader {
   // spare, begin() has no effect.
   explicit Preloader(const AccessTrace& trace);
 
-  // `root` is the mount's directory, `program` who must live for this to go on.
-  void begin(int root, int user_namespace, pid_t program);
+  // `root` is the mount's directory, `program` the pidfd of who must live for this to go on.
+  void begin(int root, int user_namespace, int program);
 
  private:
   base::UniqueFd control_;

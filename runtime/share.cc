@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/share.h"
 
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -20,6 +19,7 @@
 #include "base/text.h"
 #include "runtime/fd_message.h"
 #include "runtime/mount_api.h"
+#include "runtime/pidfd.h"
 
 namespace runtime {
 namespace {
@@ -62,11 +62,6 @@ pid_t process_of(int pidfd) {
       base::find_small_file("/proc/self/fdinfo/" + std::to_string(pidfd)).value_or("");
   const std::size_t at = text.find("\nPid:\t");
   return at == std::string::npos ? 0 : std::atoi(text.c_str() + at + 6);
-}
-
-bool has_ended(int pidfd) {
-  pollfd poll{pidfd, POLLIN, 0};
-  return ::poll(&poll, 1, 0) != 0;
 }
 
 // The sender must be the caller's equal: of its user, and in its very namespaces, where no program

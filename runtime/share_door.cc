@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "runtime/fd_message.h"
+#include "runtime/pidfd.h"
 #include "runtime/share.h"
 #include "runtime/share_key.h"
 
@@ -26,11 +27,6 @@ constexpr int kLingerMilliseconds = 1000;
 // A start sends its key right after it has connected.
 constexpr timeval kKeyWait{0, 200'000};
 constexpr char kEndOfState = '\n';
-
-// Linux 5.3; close-on-exec by itself.
-base::UniqueFd open_process(pid_t process) {
-  return base::UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, process, 0)));
-}
 
 bool watch(int events, int fd, std::uint32_t what = EPOLLIN) {
   epoll_event event{};
