@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/error.h"
 #include "base/unique_fd.h"
@@ -56,6 +57,8 @@ Pipe make_pipe();
 // Closes the descriptors `first` to `last`, both included, without a word about those that are not
 // open.
 void close_descriptors(unsigned first, unsigned last = ~0U);
+// All but the standard streams and those.
+void close_descriptors_but(std::vector<int> kept);
 
 // Call first of all: standard streams that the caller closed must not become files of ours, to
 // which messages or results would be written. The placeholders can be neither read nor written, and

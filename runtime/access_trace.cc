@@ -11,7 +11,7 @@
 namespace runtime {
 namespace {
 
-constexpr std::uint64_t kMagic = 0x3145434152544653;  // "SFTRACE1"
+constexpr std::uint64_t kMagic = 0x3245434152544653;  // "SFTRACE2"
 constexpr std::size_t kMaxMentions = 65536;
 constexpr std::size_t kMaxDepth = 128;  // of directories known by listings alone
 
@@ -30,6 +30,7 @@ TraceEntry read_entry(base::ByteReader& in) {
   } else if (entry.kind == TraceEntry::Kind::lookup) {
     const std::span<const std::byte> name = in.take(in.read<std::uint16_t>());
     entry.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
+    entry.id = in.read<std::uint64_t>();
   }
   return entry;
 }
@@ -48,6 +49,7 @@ std::string serialize(std::span<const TraceEntry> trace) {
     } else if (entry.kind == TraceEntry::Kind::lookup) {
       out.write(static_cast<std::uint16_t>(entry.name.size()));
       out.append(std::as_bytes(std::span(entry.name)));
+      out.write(entry.id);
     }
   }
   const std::span<const std::byte> bytes = out.bytes();
@@ -62,7 +64,7 @@ std::optional<AccessTrace> parse_trace(std::string_view bytes) {
     while (in.remaining() > 0) {
       TraceEntry entry = read_entry(in);
       const bool is_sound =
-          entry.kind <= TraceEntry::Kind::read &&
+          entry.kind <= TraceEntry::Kind::read && entry.size <= kMaxTraceRead &&
           (entry.kind != TraceEntry::Kind::lookup || is_component(entry.name)) &&
           (entry.node == kTraceRoot ||
            (entry.node < trace.size() && trace[entry.node].kind == TraceEntry::Kind::lookup));
@@ -85,7 +87,7 @@ void TraceRecorder::lookup(std::uint64_t directory, std::string_view name, std::
   const std::optional<std::uint32_t> parent = number_of(directory);
   if (!parent || is_full()) return;
   if (id != 0) entries_by_id_.try_emplace(id, static_cast<std::uint32_t>(entries_.size()));
-  entries_.push_back({TraceEntry::Kind::lookup, *parent, 0, 0, std::string(name)});
+  entries_.push_back({TraceEntry::Kind::lookup, *parent, 0, 0, std::string(name), id});
 }
 
 void TraceRecorder::mention(std::uint64_t directory, std::string_view name, std::uint64_t id) {
@@ -100,7 +102,7 @@ void TraceRecorder::add(TraceEntry::Kind kind, std::uint64_t id, std::uint64_t o
   if (is_full()) return;
   const std::optional<std::uint32_t> node = number_of(id);
   if (!node || is_full()) return;
-  entries_.push_back({kind, *node, size, offset, {}});
+  entries_.push_back({kind, *node, size, offset, {}, 0});
   data_bytes_ += size;
 }
 
@@ -118,7 +120,8 @@ std::optional<std::uint32_t> TraceRecorder::number_of(std::uint64_t id) {
   std::uint32_t number = known->second;
   for (; !path.empty(); path.pop_back()) {
     if (is_full()) return std::nullopt;
-    entries_.push_back({TraceEntry::Kind::lookup, number, 0, 0, path.back().second->name});
+    entries_.push_back(
+        {TraceEntry::Kind::lookup, number, 0, 0, path.back().second->name, path.back().first});
     number = static_cast<std::uint32_t>(entries_.size() - 1);
     entries_by_id_[path.back().first] = number;
   }

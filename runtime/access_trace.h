@@ -17,6 +17,7 @@ namespace runtime {
 inline constexpr std::uint32_t kTraceRoot = ~std::uint32_t{0};  // in place of an entry's number
 inline constexpr std::size_t kMaxTraceEntries = 8192;
 inline constexpr std::uint64_t kMaxTraceData = 64 << 20;  // bytes of all reads
+inline constexpr std::uint32_t kMaxTraceRead = 1 << 20;   // bytes of one
 inline constexpr std::size_t kMaxTraceFile = 4 << 20;
 
 struct TraceEntry {
@@ -27,6 +28,7 @@ struct TraceEntry {
   std::uint32_t size = 0;    // reads
   std::uint64_t offset = 0;  // reads
   std::string name;          // lookups: one component
+  std::uint64_t id = 0;      // lookups: the node id; 0 for a name that is not there
   bool operator==(const TraceEntry&) const = default;
 };
 using AccessTrace = std::vector<TraceEntry>;

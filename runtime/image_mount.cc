@@ -106,13 +106,16 @@ void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control,
   control.reset();
   base::UniqueFd program;
   if (start->sender) program = open_process(start->sender->pid);
+  base::UniqueFd known_reads;
   if (preloader && start->fds.size() == 3 && program)
-    preloader->begin(start->fds[1].get(), start->fds[2].get(), program.get());
+    known_reads = preloader->begin(start->fds[1].get(), start->fds[2].get(), program.get());
   const base::UniqueFd device = std::move(start->fds[0]);
   hold_until_end(std::move(start->fds[1]), std::move(program));
   start->fds.clear();
   if (trace_file.empty()) return FuseServer(device.get(), reader, options, added).serve();
   TraceRecorder recorder(FUSE_ROOT_ID);
+  std::optional<PreloadedData> data;
+  if (known_reads) data.emplace(*trace, std::move(known_reads), device.get(), reader, &recorder);
   FuseServer(device.get(), reader, options, added, &recorder).serve();
   keep_if_new(trace_file, recorder.finish(), trace);
 }

@@ -1,16 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/read_ahead.h"
 
-#include <linux/fuse.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <new>
 
 #include "base/error.h"
-#include "runtime/fuse_protocol.h"
 
 namespace runtime {
 namespace {
@@ -37,7 +31,7 @@ bool continues(const sif::PackedFile& last, const sif::PackedFile& file) {
 }  // namespace
 
 ReadAhead::ReadAhead(int device_fd, const sif::SquashfsReader& reader, TraceRecorder* recorder)
-    : device_fd_(device_fd), reader_(reader), recorder_(recorder) {
+    : reader_(reader), store_(device_fd, reader, recorder) {
   if (reader.inode_count() > kMaxIndexedInodes) give_up();
 }
 
@@ -75,28 +69,11 @@ void ReadAhead::store_rest(Run& run) {
   const std::uint32_t last_fragment =
       run.last.fragment + std::min(run.length / kFilesPerBlockAhead, kMaxBlocksAhead);
   auto next = std::ranges::upper_bound(files_, place(run.last), {}, place);
-  for (; next != files_.end() && next->fragment <= last_fragment && store(*next); ++next) {
+  for (; next != files_.end() && next->fragment <= last_fragment; ++next) {
+    if (!store_.put(next->ref, 0, next->size)) return;
     run.last = *next;
     ++run.length;
   }
-}
-
-bool ReadAhead::store(const sif::PackedFile& file) {
-  const std::uint64_t node_id = node_id_of(file.ref);
-  fuse_notify_store_out out{};
-  out.nodeid = node_id;
-  out.size = file.size;
-  fuse_out_header header{};
-  header.error = FUSE_NOTIFY_STORE;
-  header.len = static_cast<std::uint32_t>(sizeof header + sizeof out + file.size);
-  message_.resize(header.len);
-  std::memcpy(message_.data(), &header, sizeof header);
-  std::memcpy(message_.data() + sizeof header, &out, sizeof out);
-  reader_.read_file(file.ref, 0, std::span(message_).subspan(sizeof header + sizeof out));
-  // ENOENT: the kernel does not know this file, so nobody has looked for it.
-  if (::write(device_fd_, message_.data(), message_.size()) < 0) return false;
-  if (recorder_ != nullptr) recorder_->read(node_id, 0, file.size);
-  return true;
 }
 
 }  // namespace runtime

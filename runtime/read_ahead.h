@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Puts small files into the kernel's cache before they are asked for (FUSE_NOTIFY_STORE), when a
+// Puts small files into the kernel's cache before they are asked for, when a
 // program goes through them in the order in which they lie in the image, as copying and searching
 // do: a block of many files is inflated for the first of them, and a request for each other one
 // would cost far more than handing it over.
@@ -7,13 +7,11 @@
 
 #include <array>
 #include <atomic>
-#include <cstddef>
 #include <cstdint>
 #include <mutex>
-#include <span>
 #include <vector>
 
-#include "runtime/access_trace.h"
+#include "runtime/page_store.h"
 #include "sif/squashfs_reader.h"
 
 namespace runtime {
@@ -40,17 +38,14 @@ class ReadAhead {
 
   Run& run_of(const sif::PackedFile& file);
   void store_rest(Run& run);
-  bool store(const sif::PackedFile& file);
 
-  const int device_fd_;
   const sif::SquashfsReader& reader_;
-  TraceRecorder* const recorder_;
   std::atomic<bool> has_given_up_ = false;
   std::mutex mutex_;
   std::array<Run, 32> runs_;
   std::uint64_t clock_ = 0;
   std::vector<sif::PackedFile> files_;  // all of the image, once there was a long run
-  std::vector<std::byte> message_;
+  PageStore store_;
 };
 
 }  // namespace runtime

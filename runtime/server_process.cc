@@ -50,17 +50,6 @@ void redirect_standard_streams() {
   if (null > STDERR_FILENO) ::close(null);
 }
 
-void close_all_but(std::vector<int> kept) {
-  std::sort(kept.begin(), kept.end());
-  unsigned next = STDERR_FILENO + 1;
-  for (const int fd : kept) {
-    if (fd <= STDERR_FILENO) continue;
-    base::close_descriptors(next, static_cast<unsigned>(fd) - 1);
-    next = static_cast<unsigned>(fd) + 1;
-  }
-  base::close_descriptors(next);
-}
-
 // Batch systems send SIGTERM to everything in the job before they kill it: the program must still
 // find its files while it saves its work. We end with the mount, not by a signal.
 void ignore_signals() {
@@ -113,7 +102,7 @@ void use_one_heap_of_huge_pages() {
   try {
     ignore_signals();
     redirect_standard_streams();
-    close_all_but(kept_fds);
+    base::close_descriptors_but(kept_fds);
     [[maybe_unused]] const int ignored = ::chdir("/");
     ::prctl(PR_SET_NAME, name, 0, 0, 0);
     raise_soft_limits();

@@ -11,7 +11,7 @@ import pytest
 from beds import images
 from beds.servers import servers, wait_until
 
-FILE = 1 << 20
+FILE = 12 << 20  # in more reads than are requested at once
 READ = "cat /srv/large >/dev/null"
 COUNT = "sleep 0.5; resident_pages /srv/large"
 PAGES = FILE // os.sysconf("SC_PAGESIZE")
@@ -81,7 +81,7 @@ def test_a_command_that_reads_more_is_noted_anew(run):
     assert run(WAIT) == "there"
 
 
-@pytest.mark.parametrize("damage", [b"", b"nonsense", b"SFTRACE1\xff\xff\xff\xff"])
+@pytest.mark.parametrize("damage", [b"", b"nonsense", b"SFTRACE2\xff\xff\xff\xff"])
 def test_a_damaged_trace_is_made_anew(run, damage):
     run(READ)
     trace, = traces(run.cache)

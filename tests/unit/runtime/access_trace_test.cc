@@ -10,7 +10,7 @@ using Kind = TraceEntry::Kind;
 constexpr std::uint64_t kRoot = 1;
 
 AccessTrace some_trace() {
-  return {{Kind::lookup, kTraceRoot, 0, 0, "usr"},
+  return {{Kind::lookup, kTraceRoot, 0, 0, "usr", 1234},
           {Kind::list, kTraceRoot, 0, 0, ""},
           {Kind::lookup, 0, 0, 0, "a\nname"},
           {Kind::link, 2, 0, 0, ""},
@@ -30,6 +30,8 @@ TEST(AccessTrace, DamageIsNoTrace) {
   std::string unknown_kind = whole;
   unknown_kind[8] = 4;
   EXPECT_FALSE(parse_trace(unknown_kind));
+  EXPECT_FALSE(
+      parse_trace(serialize(AccessTrace{{Kind::read, kTraceRoot, kMaxTraceRead + 1, 0, ""}})));
 }
 
 TEST(AccessTrace, NamesLeadNowhereElse) {
@@ -51,10 +53,10 @@ TEST(TraceRecorder, TellsWhatWasAskedForByNames) {
   recorder.lookup(5, "file", 6);
   recorder.read(6, 0, 4096);
   recorder.read(99, 0, 4096);  // a node that nobody was told of
-  EXPECT_EQ(recorder.finish(), (AccessTrace{{Kind::lookup, kTraceRoot, 0, 0, "usr"},
+  EXPECT_EQ(recorder.finish(), (AccessTrace{{Kind::lookup, kTraceRoot, 0, 0, "usr", 5},
                                             {Kind::lookup, 0, 0, 0, "absent"},
                                             {Kind::list, 0, 0, 0, ""},
-                                            {Kind::lookup, 0, 0, 0, "file"},
+                                            {Kind::lookup, 0, 0, 0, "file", 6},
                                             {Kind::read, 3, 4096, 0, ""}}));
 }
 
@@ -65,8 +67,8 @@ TEST(TraceRecorder, WhatAListingToldCountsWhenItIsUsed) {
   recorder.mention(7, "unused", 9);
   recorder.link(8);
   recorder.link(8);
-  EXPECT_EQ(recorder.finish(), (AccessTrace{{Kind::lookup, kTraceRoot, 0, 0, "lib"},
-                                            {Kind::lookup, 0, 0, 0, "used"},
+  EXPECT_EQ(recorder.finish(), (AccessTrace{{Kind::lookup, kTraceRoot, 0, 0, "lib", 7},
+                                            {Kind::lookup, 0, 0, 0, "used", 8},
                                             {Kind::link, 1, 0, 0, ""},
                                             {Kind::link, 1, 0, 0, ""}}));
 }
