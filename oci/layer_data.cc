@@ -13,7 +13,7 @@
 namespace oci {
 namespace {
 
-constexpr std::size_t kHashChunk = 1 << 20;
+constexpr std::size_t kHashChunk = 128 << 10;  // stays in the cache of a core
 // Each may hold a zstd window of 128 MiB.
 constexpr std::size_t kMaxParallelInflates = 3;
 
@@ -83,6 +83,9 @@ LayerData::LayerData(const ImageMembers& members, const std::vector<LayerBlob>& 
     require_digest(blob, "digest", blob.blob_digest, found->second.blob_digest);
     require_digest(blob, "diff ID", blob.diff_id, found->second.diff_id);
   }
+  // Without a thread to spare it is done when it is asked for.
+  hashing_ =
+      std::async(std::launch::async | std::launch::deferred, [this] { hash_plain_layers(); });
 }
 
 void LayerData::inflate(const LayerBlob& blob, Inflated& target, const std::string& spool_folder,
@@ -106,7 +109,7 @@ const FileSource& LayerData::tar(const LayerBlob& blob) const {
   return inflated == inflated_.end() ? blob.stored : inflated->second.tar;
 }
 
-void LayerData::verify_plain_layers() const {
+void LayerData::hash_plain_layers() const {
   std::vector<std::byte> chunk(kHashChunk);
   std::map<Place, std::string> digests;
   for (const auto& [place, blob] : plain_) {

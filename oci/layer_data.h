@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <future>
 #include <map>
 #include <string>
 #include <utility>
@@ -18,19 +19,20 @@ namespace oci {
 
 class LayerData {
  public:
-  // Inflates what is compressed; throws Error when a digest is wrong. `members`, and `blobs` of
-  // them, are borrowed.
+  // Inflates what is compressed; throws Error when a digest is wrong. From then on the plain layers
+  // are being hashed. `members`, and `blobs` of them, are borrowed.
   LayerData(const ImageMembers& members, const std::vector<LayerBlob>& blobs,
             const std::string& spool_folder, unsigned threads, ConvertProgress& progress);
   LayerData(const LayerData&) = delete;
   LayerData& operator=(const LayerData&) = delete;
+  ~LayerData() { stop(); }
 
   // Valid as long as this object.
   const FileSource& tar(const LayerBlob& blob) const;
 
-  // Hashes the plain layers, unless that has been done; throws Error when a digest is wrong. To be
-  // run in a thread of its own; returns early once stop() was called.
-  void verify_plain_layers() const;
+  // Waits for the digests of the plain layers; throws Error when one is wrong. Once only; returns
+  // early once stop() was called.
+  void verify_plain_layers() { hashing_.get(); }
   void stop() { stop_ = true; }
 
  private:
@@ -40,6 +42,7 @@ class LayerData {
   };
   static void inflate(const LayerBlob& blob, Inflated& target, const std::string& spool_folder,
                       ConvertProgress& progress);
+  void hash_plain_layers() const;
 
   const ImageMembers& members_;
   const std::vector<LayerBlob>& blobs_;
@@ -48,6 +51,7 @@ class LayerData {
   std::map<Place, const LayerBlob*> plain_;
   std::map<Place, Inflated> inflated_;
   std::atomic<bool> stop_{false};
+  std::future<void> hashing_;  // last: it uses the others
 };
 
 }  // namespace oci

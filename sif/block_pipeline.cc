@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sif/block_pipeline.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -15,6 +17,7 @@ namespace {
 
 constexpr std::size_t kSlotsPerWorker = 16;
 constexpr std::size_t kMaxQueuedBytes = 128 << 20;
+constexpr std::uint64_t kWritebackBytes = 8 << 20;
 
 std::size_t queue_capacity(const SquashfsOptions& options) {
   const std::size_t workers = options.threads;
@@ -47,6 +50,7 @@ BlockPipeline::BlockPipeline(int fd, std::uint64_t offset, std::uint64_t positio
       progress_(progress),
       placed_(std::move(placed)),
       capacity_(queue_capacity(options)),
+      writeback_end_(position),
       position_(position) {
   try {
     for (unsigned i = 0; i < options.threads; ++i) threads_.emplace_back([this] { work(); });
@@ -177,6 +181,16 @@ void BlockPipeline::write(const std::vector<Slot>& batch) {
     const std::span data(slot.buffer.get(), slot.size_word & ~kBlockStoredBit);
     base::pwrite_all(fd_, data, offset_ + slot.position, "the image");
   }
+  start_writeback(batch.back().position + (batch.back().size_word & ~kBlockStoredBit));
+}
+
+// The image will be waited for with fsync(2): the disk may as well begin while we compress.
+void BlockPipeline::start_writeback(std::uint64_t written_end) {
+  const std::uint64_t begun = writeback_end_;
+  if (written_end < begun + kWritebackBytes) return;
+  writeback_end_ = written_end;
+  ::sync_file_range(fd_, static_cast<off64_t>(offset_ + begun),
+                    static_cast<off64_t>(written_end - begun), SYNC_FILE_RANGE_WRITE);
 }
 
 BlockPipeline::Buffer BlockPipeline::take_buffer(std::unique_lock<std::mutex>&) {

@@ -4,6 +4,7 @@
 // read, compress and write, and a lock is held just to hand over.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -68,6 +69,7 @@ class BlockPipeline {
   void fill_and_compress(Slot& slot, Buffer& scratch, class Compressor& compressor);
   std::vector<Slot> place_finished(std::unique_lock<std::mutex>& lock);
   void write(const std::vector<Slot>& batch);
+  void start_writeback(std::uint64_t written_end);
   Buffer take_buffer(std::unique_lock<std::mutex>& lock);
   void stop_and_join();   // drops what is not started
   void close_and_join();  // lets the workers finish
@@ -78,6 +80,7 @@ class BlockPipeline {
   WriteProgress& progress_;
   const Placed placed_;
   const std::size_t capacity_;
+  std::atomic<std::uint64_t> writeback_end_;  // position
 
   std::mutex mutex_;  // guards all below
   std::condition_variable space_, work_;
