@@ -24,9 +24,9 @@ WHOLE = ("all of the image is inflated and copied into the page cache, and every
          "server keep two CPUs busy. Small files that are read in order are handed over unasked (FUSE_NOTIFY_STORE), and io_uring "
          "makes requests cheaper; tried without gain: attributes with every listing (READDIRPLUS always)")
 ENABLE_URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
-ASKED = ("on two CPUs Python and the file server, which inflates and copies what is imported into the page cache, compete for time: tried without gain were more "
-         "threads asking ahead, fewer requests at a time, and a nicer server. And Python asks the file server at each file that it opens (an ioctl, which the "
-         "kernel never remembers)")
+ASKED = ("on two CPUs Python and the file server, which inflates and copies what is imported into the page cache, compete for time. Python waits for its first pages, "
+         "which nobody can inflate sooner, and at each file that it opens, because it asks whether that is a terminal (an ioctl, which the kernel passes to the file "
+         "server and never remembers). What is read later is stored ahead; tried without gain were more threads for that, and beginning before there is a mount")
 
 
 def script(work, state):
