@@ -118,8 +118,12 @@ class Replay {
     if (file == kTraceRoot) return true;
     if (reads_++ < kRequestedReads) return request(trace_[number]);
     if (!is_known_[file] && !look_up(file)) return false;
-    // The pipe has room for all numbers of a trace.
-    return !is_known_[file] || ::write(known_reads_, &number, sizeof number) == sizeof number;
+    return !is_known_[file] || announce(number);
+  }
+
+  // Not told: what does not fit, because who stores has given up.
+  bool announce(std::uint32_t number) const {
+    return ::write(known_reads_, &number, sizeof number) > 0 || errno == EAGAIN;
   }
 
   bool request(const TraceEntry& entry) {
@@ -154,6 +158,7 @@ void enter_bare(int user_namespace) {
   try {
     ::prctl(PR_SET_NAME, "sifrun-preload", 0, 0, 0);
     base::close_descriptors_but({control.get(), known_reads.get()});
+    ::fcntl(known_reads.get(), F_SETFL, O_NONBLOCK);
     if (const auto start = receive_message(control.get(), 1); start && start->fds.size() == 3) {
       enter_bare(start->fds[1].get());
       replay(trace, start->fds[0].get(), start->fds[2].get(), known_reads.get());

@@ -230,7 +230,8 @@ def test_server_holds_nothing_and_survives_the_jobs_signals(root, probe, tree, t
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_until(lambda: len(servers(image)) == 1)
     server, = servers(image)
-    wait_until(lambda: held(server) == {"/dev/null", "/dev/fuse", str(image)})
+    # The process to end after, and the mount itself until then: nothing of the host.
+    wait_until(lambda: held(server) == {"/dev/null", "/dev/fuse", str(image), "anon_inode:[pidfd]", str(target)})
     status = pathlib.Path(f"/proc/{server}/status").read_text()
     assert "NoNewPrivs:\t1" in status and "CapEff:\t0000000000000000" in status
     assert os.getpgid(server) != os.getpgid(payload.pid) and os.getsid(server) != os.getsid(payload.pid)

@@ -114,3 +114,10 @@ def test_nothing_outlives_a_killed_program(run, identity, sifrun, image):
     process.send_signal(signal.SIGKILL)
     process.wait()
     wait_until(lambda: not servers(image))
+
+
+def test_what_a_program_leaves_running_keeps_its_files(identity, sifrun, image):
+    script = "(sleep 1; wc -c </srv/large) & echo ended"
+    done = identity.run([sifrun, "exec", "--share=off", "--preload=off", image, "sh", "-c", script])
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["ended", str(FILE)], "")
+    wait_until(lambda: not servers(image))
