@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Puts small files into the kernel's cache before they are asked for, when a
-// program goes through them in the order in which they lie in the image, as copying and searching
-// do: a block of many files is inflated for the first of them, and a request for each other one
-// would cost far more than handing it over.
+// Puts small files into the kernel's cache before they are asked for, when a program goes through
+// them in the order in which they lie in the image, as copying and searching do: a block of many
+// files is inflated for the first of them, and a request for each other one would cost far more
+// than handing it over.
 #pragma once
 
 #include <array>
