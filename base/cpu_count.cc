@@ -95,13 +95,17 @@ std::optional<double> cgroup_cpu_quota(std::string_view cgroup_text, std::string
   return smallest;
 }
 
-unsigned allowed_cpu_count() {
+unsigned affinity_cpu_count() {
   cpu_set_t mask;
   CPU_ZERO(&mask);
   // Fails with EINVAL on machines with more CPUs than the mask has bits.
-  unsigned count = ::sched_getaffinity(0, sizeof mask, &mask) == 0
-                       ? static_cast<unsigned>(CPU_COUNT(&mask))
-                       : std::thread::hardware_concurrency();
+  if (::sched_getaffinity(0, sizeof mask, &mask) != 0) return 0;
+  return static_cast<unsigned>(CPU_COUNT(&mask));
+}
+
+unsigned allowed_cpu_count() {
+  unsigned count = affinity_cpu_count();
+  if (count == 0) count = std::thread::hardware_concurrency();
   const auto find = [](const std::string& path) { return find_small_file(path); };
   const auto quota = cgroup_cpu_quota(find("/proc/self/cgroup").value_or(""),
                                       find("/proc/self/mountinfo").value_or(""), find);

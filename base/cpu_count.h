@@ -13,6 +13,9 @@ namespace base {
 // least 1.
 unsigned allowed_cpu_count();
 
+// Those of the affinity mask alone, which one system call tells; 0 when the kernel does not.
+unsigned affinity_cpu_count();
+
 // The smallest quota in CPUs, given the texts of /proc/self/cgroup and /proc/self/mountinfo;
 // `read_file` gives nullopt for an absent file. nullopt: no quota.
 using FindFile = std::function<std::optional<std::string>(const std::string& path)>;

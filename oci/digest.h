@@ -12,6 +12,9 @@ struct evp_md_ctx_st;  // OpenSSL's EVP_MD_CTX
 
 namespace oci {
 
+// Pieces in which files are read to be hashed: they stay in the cache of a core.
+inline constexpr std::size_t kHashChunk = 128 << 10;
+
 // Incremental; OpenSSL uses the CPU's SHA instructions.
 class Sha256 {
  public:

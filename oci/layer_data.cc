@@ -13,7 +13,6 @@
 namespace oci {
 namespace {
 
-constexpr std::size_t kHashChunk = 128 << 10;  // stays in the cache of a core
 // Each may hold a zstd window of 128 MiB.
 constexpr std::size_t kMaxParallelInflates = 3;
 

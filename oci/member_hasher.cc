@@ -12,7 +12,6 @@
 namespace oci {
 namespace {
 
-constexpr std::size_t kHashChunk = 128 << 10;  // stays in the cache of a core
 constexpr std::size_t kMaxDigests = 10'000;
 constexpr std::uint64_t kUnknownSize = std::uint64_t{1} << 62;
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/fuse_server.h"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include <memory>
 #include <system_error>
 
+#include "base/cpu_count.h"
 #include "runtime/fuse_protocol.h"
 
 namespace runtime {
@@ -21,9 +21,7 @@ constexpr unsigned kMaxThreads = 8;
 constexpr unsigned kRequestsBeforeRing = 256;
 
 unsigned allowed_threads() {
-  cpu_set_t cpus;
-  const int count = ::sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-  return std::clamp(static_cast<unsigned>(count), kMinThreads, kMaxThreads);
+  return std::clamp(base::affinity_cpu_count(), kMinThreads, kMaxThreads);
 }
 
 // All else is cheaper than waking another thread for it.

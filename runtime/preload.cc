@@ -20,6 +20,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/cpu_count.h"
 #include "base/error.h"
 #include "base/syscalls.h"
 #include "runtime/fd_message.h"
@@ -171,9 +172,7 @@ void enter_bare(int user_namespace) {
 
 // Half of the CPUs are left to the program, which wants data in about this order.
 unsigned storing_threads() {
-  cpu_set_t cpus;
-  const int count = ::sched_getaffinity(0, sizeof cpus, &cpus) == 0 ? CPU_COUNT(&cpus) : 1;
-  return std::clamp(static_cast<unsigned>(count) / 2, 1U, kMaxStoringThreads);
+  return std::clamp(base::affinity_cpu_count() / 2, 1U, kMaxStoringThreads);
 }
 
 // Whoever has a shorter time slice preempts us when it wakes up: the program, and who answers its
