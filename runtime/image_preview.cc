@@ -76,8 +76,7 @@ std::vector<AddedPath> ImagePreview::missing_mount_points(bool for_others) const
     if (!targets_[i] || targets_[i]->missing.empty() || !makes_target(entry) ||
         is_covered(plan_.mounts, i))
       continue;
-    if (for_others && (entry.stage == MountStage::user || entry.stage == MountStage::scratch))
-      continue;
+    if (for_others && !is_common(entry)) continue;
     if (entry.kind == MountKind::image) continue;  // what it is shows when it is mounted
     bool is_directory = entry.kind != MountKind::text_file;
     if (entry.kind == MountKind::bind && !entry.make_source) {

@@ -31,8 +31,7 @@ class ImagePreview {
   std::function<bool(const std::string&)> absence(
       std::shared_ptr<const sif::SquashfsReader> image) const;
   // Mount points of the plan that the image lacks; looks at the host for what the sources are. For
-  // a mount that others use, too, those of the user's own binds are left out: the next start may
-  // want something else there.
+  // a mount that others use, too, only those that all of them have: others would see them empty.
   std::vector<AddedPath> missing_mount_points(bool for_others = false) const;
   // Files that the container will show as the image has them.
   std::optional<std::vector<EnvironmentFile>> scripts() const;

@@ -79,6 +79,12 @@ bool NeedsCheck::are_met(const MountEntry& entry) {
 
 bool makes_target(const MountEntry& entry) { return entry.kind <= MountKind::message_queues; }
 
+bool is_common(const MountEntry& entry) {
+  return entry.stage <= Stage::home || std::ranges::any_of(kTable, [&](const MountRow& row) {
+           return row.kind == Kind::bind && row.stage == entry.stage && row.target == entry.target;
+         });
+}
+
 std::string_view kind_name(MountKind kind) {
   for (const KindName& row : kKindNames) {
     if (row.kind == kind) return row.name;

@@ -97,6 +97,10 @@ class NeedsCheck {
 // to.
 bool makes_target(const MountEntry& entry);
 
+// Is it the same for all runs that show the same of the host, whatever binds and features they have
+// and wherever they start?
+bool is_common(const MountEntry& entry);
+
 std::string_view kind_name(MountKind kind);
 
 }  // namespace runtime

@@ -130,6 +130,17 @@ def scratch():
     shutil.rmtree(path, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def unbound():
+    """A folder that no default mount shows: neither in the home nor in a folder for temporary files."""
+    if not os.access("/srv", os.W_OK):
+        absent("/srv is not there or not open to this user")
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="sifconv-test-", dir="/srv"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def isolated(scratch):
     if os.geteuid() != 0:

@@ -12,7 +12,6 @@ import pathlib
 import re
 import shutil
 import subprocess
-import tempfile
 
 import pytest
 
@@ -31,12 +30,9 @@ def own(path, user):
 
 
 @pytest.fixture(scope="session")
-def share(root, user):
+def share(root, unbound, user):
     """Not below /tmp or /var/tmp, of which schedulers give each job its own."""
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="sifconv-test-", dir="/srv"))
-    folder.chmod(0o755)
-    yield own(folder, user)
-    shutil.rmtree(folder, ignore_errors=True)
+    return own(unbound, user)
 
 
 @pytest.fixture(scope="session")

@@ -4,16 +4,14 @@
 The installation is a stand-in made of Debian's packages (tests/beds/conda.py).
 """
 import os
-import pathlib
 import shutil
 import subprocess
-import tempfile
 
 import pytest
 
 from beds import cache, debian_tree, images, made_once
 from beds.conda import Conda
-from conftest import absent, convert
+from conftest import convert
 
 ASK = "import sys, ssl, sqlite3; print(sys.prefix)"
 
@@ -52,19 +50,8 @@ def at_home(user):
 
 
 @pytest.fixture(scope="session")
-def apps():
-    """A folder that no default mount shows: neither in the home nor in a folder for temporary files."""
-    if not os.access("/srv", os.W_OK):
-        absent("/srv is not there or not open to this user")
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="sifconv-test-", dir="/srv"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def elsewhere(apps, user):
-    return Conda(apps / "conda", user)
+def elsewhere(unbound, user):
+    return Conda(unbound / "conda", user)
 
 
 @pytest.fixture(params=["at_home", "elsewhere"])
@@ -182,8 +169,8 @@ def test_own_path_wins(user, sifrun, new_sif, at_home):
     assert done.stdout == "/usr/bin:/bin\n"
 
 
-def test_symlinked_installation(user, sifrun, new_sif, elsewhere, apps):
-    hop, link = apps / "hop", user.home / "linked"
+def test_symlinked_installation(user, sifrun, new_sif, elsewhere, unbound):
+    hop, link = unbound / "hop", user.home / "linked"
     hop.symlink_to(elsewhere.root)
     link.symlink_to(hop)
     env = {k: v.replace(str(elsewhere.root), str(link)) for k, v in elsewhere.active().items()}
@@ -194,8 +181,8 @@ def test_symlinked_installation(user, sifrun, new_sif, elsewhere, apps):
     assert done.stdout == f"{link}/envs/my_env\n", done.stderr
 
 
-def test_environment_by_path(user, sifrun, new_sif, at_home, apps):
-    prefix = at_home.environment(apps / "by-path")
+def test_environment_by_path(user, sifrun, new_sif, at_home, unbound):
+    prefix = at_home.environment(unbound / "by-path")
     assert user.run([sifrun, "exec", new_sif, "python", "-c", ASK], env=at_home.active(prefix)).stdout == f"{prefix}\n"
     done = user.run([sifrun, "exec", new_sif, "sh", "-c", script(at_home, prefix)], env=at_home.active(prefix))
     assert done.stdout == f"{prefix}\n", done.stderr
@@ -207,9 +194,9 @@ def test_nested_activation(user, sifrun, new_sif, at_home):
     assert done.stdout.splitlines() == [f"{at_home.root}/envs/my_env"] * 2
 
 
-def test_nested_activation_outside(user, sifrun, new_sif, elsewhere, apps):
+def test_nested_activation_outside(user, sifrun, new_sif, elsewhere, unbound):
     """base, my_env on top of it, one made by path on top of that; `conda deactivate` inside goes back down."""
-    prefix = elsewhere.environment(apps / "third")
+    prefix = elsewhere.environment(unbound / "third")
     env = elsewhere.active(prefix, shlvl=3, CONDA_PREFIX_1=str(elsewhere.root), CONDA_PREFIX_2=f"{elsewhere.root}/envs/my_env")
     ask = f"python -c '{ASK}'"
     inner = f"{ask}; . {elsewhere.root}/etc/profile.d/conda.sh; conda deactivate; {ask}; echo $CONDA_SHLVL; conda deactivate; echo $CONDA_PREFIX"
@@ -217,9 +204,9 @@ def test_nested_activation_outside(user, sifrun, new_sif, elsewhere, apps):
     assert done.stdout.splitlines() == [str(prefix), f"{elsewhere.root}/envs/my_env", "2", str(elsewhere.root)], done.stderr
 
 
-def test_stacked_activation(user, sifrun, new_sif, at_home, apps):
+def test_stacked_activation(user, sifrun, new_sif, at_home, unbound):
     """`conda activate --stack`: programs that the upper environment lacks come from the lower, which is outside the home."""
-    upper, lower = at_home.root / "envs/my_env", at_home.environment(apps / "lower")
+    upper, lower = at_home.root / "envs/my_env", at_home.environment(unbound / "lower")
     (lower / "bin/only-here").write_text(f"#!{lower}/bin/python\nprint('lower')\n")
     (lower / "bin/only-here").chmod(0o755)
     env = at_home.active(shlvl=2, CONDA_PREFIX_1=str(lower), CONDA_STACKED_2="true", path=f"{lower}/bin:/usr/bin:/bin")
@@ -227,19 +214,19 @@ def test_stacked_activation(user, sifrun, new_sif, at_home, apps):
     assert done.stdout.splitlines() == ["lower", str(upper)], done.stderr
 
 
-def test_pixi(user, sifrun, new_sif, at_home, apps):
+def test_pixi(user, sifrun, new_sif, at_home, unbound):
     """A project's environment; there is no installation of conda at all."""
-    prefix = at_home.environment(apps / "project/.pixi/envs/default")
-    env = {"PIXI_PROJECT_ROOT": f"{apps}/project", "PIXI_PROJECT_NAME": "project", "PIXI_ENVIRONMENT_NAME": "default", "PIXI_IN_SHELL": "1",
+    prefix = at_home.environment(unbound / "project/.pixi/envs/default")
+    env = {"PIXI_PROJECT_ROOT": f"{unbound}/project", "PIXI_PROJECT_NAME": "project", "PIXI_ENVIRONMENT_NAME": "default", "PIXI_IN_SHELL": "1",
            "PIXI_EXE": "/nowhere/pixi", "CONDA_PREFIX": str(prefix), "CONDA_DEFAULT_ENV": "project", "PATH": f"{prefix}/bin:/usr/bin:/bin"}
     done = user.run([sifrun, "exec", new_sif, "python", "-c", ASK], env=env)
     assert (done.stdout, done.stderr) == (f"{prefix}\n", "")
 
 
 @pytest.fixture
-def micromamba(apps, at_home):
+def micromamba(unbound, at_home):
     """One static program, a root without packages of its own, and the variables after `micromamba activate my_env`."""
-    folder = apps / "mamba"
+    folder = unbound / "mamba"
     (folder / "bin").mkdir(parents=True)
     (folder / "bin/micromamba").write_text("#!/bin/sh\necho micromamba $1\n")
     (folder / "bin/micromamba").chmod(0o755)
@@ -256,12 +243,12 @@ def test_micromamba(user, sifrun, new_sif, micromamba):
     assert done.stdout.splitlines() == [str(prefix), "micromamba shell", "envs"], done.stderr
 
 
-def test_virtual_environment_of_uv(user, sifrun, new_sif, elsewhere, apps):
+def test_virtual_environment_of_uv(user, sifrun, new_sif, elsewhere, unbound):
     """uv names its interpreters by a link to the release; the environment's python leads there."""
-    folder = apps / "uv/python"
+    folder = unbound / "uv/python"
     folder.mkdir(parents=True)
     (folder / "cpython-3.11-linux").symlink_to(elsewhere.root)
-    venv = apps / "uv/project/.venv"
+    venv = unbound / "uv/project/.venv"
     (venv / "bin").mkdir(parents=True)
     (venv / "pyvenv.cfg").write_text(f"home = {folder}/cpython-3.11-linux/bin\nimplementation = CPython\nuv = 0.5.1\nversion_info = 3.11.2\n")
     (venv / "bin/python").symlink_to(f"{folder}/cpython-3.11-linux/bin/python3.11")
@@ -270,21 +257,20 @@ def test_virtual_environment_of_uv(user, sifrun, new_sif, elsewhere, apps):
     assert (done.stdout, done.stderr) == (f"{venv}\n", "")
 
 
-def test_environments_of_a_configured_folder(user, sifrun, new_sif, at_home, apps):
+def test_environments_of_a_configured_folder(user, sifrun, new_sif, at_home, unbound):
     """envs_dirs of ~/.condarc, on another file system as homes are small; nothing of it is active outside."""
-    at_home.environment(apps / "envs/far")
-    (user.home / ".condarc").write_text(f"channels: [conda-forge]\nenvs_dirs:\n  - {apps}/envs\npkgs_dirs: [$HOME/.pkgs]\n")
-    env = at_home.active("base", CONDA_ENVS_PATH=f"{apps}/envs")
+    at_home.environment(unbound / "envs/far")
+    (user.home / ".condarc").write_text(f"channels: [conda-forge]\nenvs_dirs:\n  - {unbound}/envs\npkgs_dirs: [$HOME/.pkgs]\n")
+    env = at_home.active("base", CONDA_ENVS_PATH=f"{unbound}/envs")
     try:
         done = user.run([sifrun, "exec", new_sif, "sh", "-c", script(at_home, "far")], env=env)
         del env["CONDA_ENVS_PATH"]
-        seen = user.run([sifrun, "exec", new_sif, "ls", apps / "envs"], env=env)
+        seen = user.run([sifrun, "exec", new_sif, "ls", unbound / "envs"], env=env)
     finally:
         (user.home / ".condarc").unlink()
-    assert done.stdout == f"{apps}/envs/far\n", done.stderr
+    assert done.stdout == f"{unbound}/envs/far\n", done.stderr
     assert seen.stdout == "far\n", seen.stderr
-    # Not shared: a mount that others have, too, shows the mount points of its first start until a second after the last.
-    assert user.run([sifrun, "exec", "--share=off", new_sif, "ls", apps / "envs"], env=env).returncode == 2
+    assert user.run([sifrun, "exec", new_sif, "ls", unbound / "envs"], env=env).returncode == 2
 
 
 def test_an_images_own_conda_is_never_covered(root, sifrun, new_sif, elsewhere):

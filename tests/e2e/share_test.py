@@ -53,9 +53,9 @@ def own_image(image, tmp_path):
 class Member:
     """A started program that waits for a line, and where it is."""
 
-    def __init__(self, identity, sifrun, image, *options, env=None):
+    def __init__(self, identity, sifrun, image, *options, **where):
         script = "readlink /proc/self/ns/user; readlink /proc/self/ns/mnt; stat -c %d /; read go; cat /content"
-        self.process = identity.popen([sifrun, "exec", *options, image, "sh", "-c", script], env=env, stdin=subprocess.PIPE,
+        self.process = identity.popen([sifrun, "exec", *options, image, "sh", "-c", script], **where, stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def where(self):
@@ -72,8 +72,8 @@ class Member:
 def start(sifrun, own_image, request):
     members = []
 
-    def begin(identity, *options, wait=True, env=None):
-        members.append(Member(identity, sifrun, own_image, *options, env=env))
+    def begin(identity, *options, wait=True, **where):
+        members.append(Member(identity, sifrun, own_image, *options, **where))
         return members[-1].where() if wait else members[-1]
     yield begin
     for member in members:
@@ -138,6 +138,14 @@ def test_own_binds_stay_private(user, sifrun, own_image, tmp_path, start):
     done = user.run([sifrun, "exec", "--bind", f"{tmp_path}/note:/new/place", own_image, "cat", "/new/place"])
     assert done.stdout == "bound\n", done.stderr
     assert len(servers(own_image)) == 1
+
+
+def test_the_place_of_one_start_is_not_in_the_root_of_another(user, sifrun, own_image, start, unbound):
+    first = start(user, cwd=unbound)
+    script = f"readlink /proc/self/ns/user; test -e {unbound} && echo seen || pwd"
+    assert user.run([sifrun, "exec", own_image, "sh", "-c", script], cwd="/tmp").stdout.split() == [first.user, "/tmp"]
+    assert user.run([sifrun, "exec", own_image, "pwd"], cwd=unbound).stdout == f"{unbound}\n"
+    first.finish()
 
 
 def test_a_root_is_entered_only_while_the_host_is_as_it_was(user, sifrun, own_image, tmp_path, start):

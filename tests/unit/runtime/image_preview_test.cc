@@ -50,6 +50,23 @@ TEST_F(PreviewTest, FindsMissingMountPointsThroughLinks) {
   EXPECT_FALSE(missing[1].is_directory);
 }
 
+// Other starts would see the rest empty: binds, and the directory where this one happens to be.
+TEST_F(PreviewTest, OthersGetTheMountPointsThatAllOfThemHave) {
+  const auto add = [&](MountStage stage, const std::string& source, const std::string& target) {
+    plan_.mounts.push_back({stage, MountKind::bind, source, target});
+  };
+  add(MountStage::home, output_.path(), "/users/me");
+  add(MountStage::files, output_ / "i", "/etc/resolv.conf");
+  add(MountStage::files, output_.path(), "/opt/conda");
+  add(MountStage::user, output_.path(), "/data");
+  add(MountStage::cwd, output_.path(), "/scratch/job");
+  EXPECT_EQ(preview().missing_mount_points().size(), 5U);
+  const std::vector<AddedPath> common = preview().missing_mount_points(true);
+  ASSERT_EQ(common.size(), 2U);
+  EXPECT_EQ(common[0].components, (std::vector<std::string>{"users", "me"}));
+  EXPECT_EQ(common[1].components, (std::vector<std::string>{"resolv.conf"}));
+}
+
 TEST_F(PreviewTest, MountsGoWhoseNeedsAreNotMet) {
   bind(output_.path(), "/absent/data");
   plan_.mounts.back().needs = {"/absent", "/link/library"};
