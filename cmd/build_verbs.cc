@@ -44,6 +44,7 @@ constexpr auto kConvertingRows = std::to_array<OptionRow>({
     {.name = "authfile", .kind = text, .value = "FILE", .help = "passwords for registries, as docker login keeps them",
      .env = "AUTH_FILE"},
     {.name = "no-https", .help = "speak to a registry without encryption", .env = "NOHTTPS NO_HTTPS"},
+    {.name = "docker-login", .help = "ask for the name and password of the registry", .env = "DOCKER_LOGIN"},
     {.name = "docker-host", .kind = text, .value = "ADDRESS", .help = "the Docker engine to ask"},
     {.name = "help", .letter = 'h', .help = "this text"},
     // Through the environment only: a command line is for everyone to see.
@@ -52,8 +53,6 @@ constexpr auto kConvertingRows = std::to_array<OptionRow>({
     {.name = "disable-cache", .env = "DISABLE_CACHE"}, {.name = "tmpdir", .kind = text, .env = "TMPDIR"},
     {.name = "reproducible", .env = "REPRODUCIBLE"}, {.name = "library", .kind = text},
     {.name = "arch-variant", .kind = text},
-    // Known, so that the refusal can say more than "unknown option".
-    {.name = "docker-login", .refused = "log in with `docker login` or `apptainer registry login`: their files are read"},
 });
 
 constexpr auto kBuildTable = joined(std::to_array<OptionRow>({

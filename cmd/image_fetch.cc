@@ -23,25 +23,37 @@ bool is_address(const std::string& image) {
   return oci::has_transport(image) && ::access(image.c_str(), F_OK) != 0;
 }
 
+// A file in a folder of its own, both of which are gone afterwards.
+class TemporaryImage {
+ public:
+  explicit TemporaryImage(const std::string& parent) : folder_(parent + "/sifrun-XXXXXX") {
+    if (::mkdtemp(folder_.data()) == nullptr)
+      throw base::errno_error(errno, "cannot make a folder ", base::printable(folder_));
+    path_ = folder_ + "/image.sif";
+  }
+  ~TemporaryImage() { remove(); }
+  TemporaryImage(const TemporaryImage&) = delete;
+  TemporaryImage& operator=(const TemporaryImage&) = delete;
+
+  const std::string& path() const { return path_; }
+  void remove() const noexcept {
+    ::unlink(path_.c_str());
+    ::rmdir(folder_.c_str());
+  }
+
+ private:
+  std::string folder_, path_;
+};
+
 // Its file has no name any more when the container begins.
 std::optional<std::string> convert_without_cache(const ParsedOptions& parsed,
                                                  const std::string& image) {
   const char* chosen = std::getenv("TMPDIR");
-  std::string folder = parsed.text("tmpdir").value_or(chosen == nullptr ? "/tmp" : chosen);
-  folder += "/sifrun-XXXXXX";
-  if (::mkdtemp(folder.data()) == nullptr)
-    throw base::errno_error(errno, "cannot make a folder ", base::printable(folder));
-  const std::string file = folder + "/image.sif";
-  const auto remove_names = [&] {
-    ::unlink(file.c_str());
-    ::rmdir(folder.c_str());
-  };
+  const TemporaryImage file(parsed.text("tmpdir").value_or(chosen == nullptr ? "/tmp" : chosen));
   std::vector<std::string> arguments = sifconv_arguments(parsed);
-  arguments.insert(arguments.end(), {"--", image, file});
-  const bool done = run_sifconv(arguments, remove_names) == EXIT_SUCCESS;
-  const int fd = done ? base::open_file(file, O_RDONLY).release() : -1;  // until the payload begins
-  remove_names();
-  if (!done) return std::nullopt;
+  arguments.insert(arguments.end(), {"--", image, file.path()});
+  if (run_sifconv(arguments, [&] { file.remove(); }) != EXIT_SUCCESS) return std::nullopt;
+  const int fd = base::open_file(file.path(), O_RDONLY).release();  // until the payload begins
   return base::cat("/proc/self/fd/", fd);
 }
 

@@ -156,6 +156,13 @@ void convert_into_cache(SifconvRequest request) {
   base::write_all(STDOUT_FILENO, path + "\n", "standard output");
 }
 
+void prepare(const SifconvRequest& request) {
+  base::set_log_level(request.log_level);
+  // Failed writes are errors with a message, not deaths.
+  ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);
+}
+
 void run(const SifconvRequest& request) {
   switch (request.action) {
     case SifconvRequest::Action::help:
@@ -163,11 +170,12 @@ void run(const SifconvRequest& request) {
     case SifconvRequest::Action::version:
       return base::write_all(STDOUT_FILENO, "sifconv version " SIFCONV_VERSION "\n",
                              "standard output");
+    case SifconvRequest::Action::check_login:
+      prepare(request);
+      return oci::RegistryClient(oci::parse_registry(request.source.path), request.source.registry)
+          .check_login();
     case SifconvRequest::Action::convert:
-      base::set_log_level(request.log_level);
-      // Failed writes are errors with a message, not deaths.
-      ::signal(SIGPIPE, SIG_IGN);
-      ::signal(SIGXFSZ, SIG_IGN);
+      prepare(request);
       if (!request.cache.empty()) return convert_into_cache(request);
       if (request.sandbox) return convert_to_sandbox(request);
       return convert_and_tell(request);

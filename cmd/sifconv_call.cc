@@ -16,7 +16,9 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output.h"
 #include "base/syscalls.h"
+#include "cmd/ask_secret.h"
 #include "cmd/exit_codes.h"
 
 namespace cmd {
@@ -153,9 +155,15 @@ std::vector<std::string> sifconv_arguments(const ParsedOptions& parsed) {
   std::vector<std::string> arguments;
   if (parsed.flag("no-https")) arguments.emplace_back("--no-https");
   if (const auto& file = parsed.text("authfile")) arguments.push_back("--authfile=" + *file);
+  const auto hand_on = [](std::string_view variable, const std::string& value) {
+    ::setenv(std::string(variable).c_str(), value.c_str(), 1);
+  };
   for (const HandedOn& row : kHandedOn) {
-    if (const auto& value = parsed.text(row.option))
-      ::setenv(std::string(row.variable).c_str(), value->c_str(), 1);
+    if (const auto& value = parsed.text(row.option)) hand_on(row.variable, *value);
+  }
+  if (parsed.flag("docker-login")) {
+    hand_on(kHandedOn[0].variable, base::ask("Enter Docker Username: ").value_or(""));
+    hand_on(kHandedOn[1].variable, ask_secret("Enter Docker Password: ").value_or(""));
   }
   return arguments;
 }

@@ -16,7 +16,7 @@ namespace {
 
 constexpr unsigned kMaxThreads = 1024;
 
-constexpr std::array<OptionRow, 17> kOptions = {{
+constexpr std::array<OptionRow, 18> kOptions = {{
     {.name = "force", .letter = 'f', .help = "replace DEST if it exists", .group = "Options"},
     {.name = "ref",
      .kind = OptionKind::text,
@@ -44,6 +44,9 @@ constexpr std::array<OptionRow, 17> kOptions = {{
      .kind = OptionKind::text,
      .value = "FILE",
      .help = "the names and passwords for registries, as docker login keeps them",
+     .group = "Options"},
+    {.name = "check-login",
+     .help = "SOURCE is docker://HOST: only see whether it takes the name and password",
      .group = "Options"},
     {.name = "no-https", .help = "speak to a registry without encryption", .group = "Options"},
     {.name = "compression",
@@ -108,6 +111,11 @@ void read_positionals(const ParsedOptions& parsed, SifconvRequest& request) {
   if (names.size() > 2)
     throw base::error("too many arguments: ", base::printable(names[2]), " after SOURCE and DEST");
   request.source = oci::parse_source(names[0]);
+  if (request.action == SifconvRequest::Action::check_login) {
+    if (names.size() == 2 || request.source.transport != oci::Transport::registry)
+      throw base::error("--check-login: docker://HOST is needed, and nothing else");
+    return;
+  }
   if (!request.cache.empty()) {
     if (names.size() == 2) throw base::error("--cache and DEST exclude each other");
     return;
@@ -158,9 +166,10 @@ std::uint32_t parse_block_size(std::string_view text) {
 SifconvRequest parse_sifconv_arguments(std::span<const char* const> arguments) {
   const ParsedOptions parsed = parse_options(kOptions, arguments, {}, Ordering::mixed);
   SifconvRequest request;
+  if (parsed.flag("check-login")) request.action = SifconvRequest::Action::check_login;
   if (parsed.flag("help")) request.action = SifconvRequest::Action::help;
   if (parsed.flag("version")) request.action = SifconvRequest::Action::version;
-  if (request.action != SifconvRequest::Action::convert) return request;
+  if (request.action > SifconvRequest::Action::check_login) return request;
   request.cache = parsed.text("cache").value_or("");
   request.sandbox = parsed.flag("sandbox");
   request.fix_permissions = parsed.flag("fix-perms");

@@ -14,7 +14,7 @@
 namespace cmd {
 
 struct SifconvRequest {
-  enum class Action { convert, help, version };
+  enum class Action { convert, check_login, help, version };
   Action action = Action::convert;
   oci::SourceSpec source;
   std::string destination;

@@ -17,11 +17,10 @@ namespace cmd {
 namespace {
 
 int refuse_verb(const Invocation& invocation);
+int run_remote_verb(const Invocation& invocation);
 
 constexpr std::string_view kPemKeys = "sign and verify take PEM keys: `openssl genpkey`, --key";
-constexpr std::string_view kLogins =
-    "logins are those of `docker login`, a file for --authfile, or APPTAINER_DOCKER_USERNAME and "
-    "APPTAINER_DOCKER_PASSWORD";
+constexpr std::string_view kRemotes = "there is no library:// to log in to; for registries: registry";
 constexpr std::string_view kLibraries = "images come from registries: `pull docker://HOST/NAME`";
 constexpr std::string_view kNoSetuid =
     "it concerns installations with rights of root, and this program has none";
@@ -45,6 +44,10 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
      .run = run_overlay_verb,
      .help = "make a folder that keeps a container's changes",
      .has_commands = true},
+    {.name = "registry",
+     .run = run_registry_verb,
+     .help = "log in to registries and out",
+     .has_commands = true},
     {"inspect", run_inspect_verb, "show labels, scripts and apps of an image"},
     {"slurm-task", run_slurm_verb},
     {"run-help", run_help_verb, "show the help text of an image"},
@@ -62,8 +65,7 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
     {.name = "key", .run = refuse_verb, .refused = kPemKeys},
     {.name = "keys", .run = refuse_verb, .refused = kPemKeys},
     {.name = "keyserver", .run = refuse_verb, .refused = kPemKeys},
-    {.name = "registry", .run = refuse_verb, .refused = kLogins},
-    {.name = "remote", .run = refuse_verb, .refused = kLogins},
+    {.name = "remote", .run = run_remote_verb, .refused = kRemotes},
     {.name = "search", .run = refuse_verb, .refused = kLibraries},
     {.name = "delete", .run = refuse_verb, .refused = kLibraries},
     {.name = "capability", .run = refuse_verb, .refused = kNoSetuid},
@@ -94,6 +96,20 @@ int refuse_verb(const Invocation& invocation) {
   }
   base::log_fatal(base::error(command_of(invocation), " is not supported: ", why));
   return kExitFatal;
+}
+
+// Its words for registries, as older scripts have them.
+int run_remote_verb(const Invocation& invocation) {
+  const std::span<const char* const> words = invocation.arguments();
+  const std::string_view command = words.empty() ? "" : words.front();
+  const auto is_registry = [](std::string_view word) {
+    return word.starts_with("docker://") || word.starts_with("oras://");
+  };
+  if ((command != "login" && command != "logout") || std::ranges::none_of(words, is_registry))
+    return refuse_verb(invocation);
+  base::log_warning("'remote ", command, "' is deprecated for registries; running 'registry ",
+                    command, "'");
+  return run_registry_verb(invocation.as("registry", words));
 }
 
 }  // namespace

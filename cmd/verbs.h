@@ -95,6 +95,8 @@ int run_help_verb(const Invocation& invocation);
 int run_instance_verb(const Invocation& invocation);
 // cmd/overlay_verbs.cc
 int run_overlay_verb(const Invocation& invocation);
+// cmd/registry_verbs.cc
+int run_registry_verb(const Invocation& invocation);
 // cmd/sign_verbs.cc
 int run_sign_verb(const Invocation& invocation);
 int run_verify_verb(const Invocation& invocation);

@@ -27,12 +27,12 @@ struct Answer {
   bool succeeded;
 };
 
-Answer run(const CredentialHelper& helper) {
-  std::string program = helper.program, verb = "get";
+Answer run(const CredentialHelper& helper, std::string verb, const std::string& input) {
+  std::string program = helper.program;
   const std::array<char*, 3> arguments = {program.data(), verb.data(), nullptr};
   base::Pipe question = base::make_pipe(), answer = base::make_pipe();
   // It fits a pipe, so that nobody waits. The reading end stays open here: no SIGPIPE.
-  base::write_all(question.write_end.get(), helper.server + "\n", "pipe");
+  base::write_all(question.write_end.get(), input + "\n", "pipe");
   question.write_end.reset();
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
@@ -54,14 +54,26 @@ Answer run(const CredentialHelper& helper) {
   return {std::move(text), WIFEXITED(status) && WEXITSTATUS(status) == 0};
 }
 
+std::string first_line(const Answer& answer) {
+  return base::printable(answer.text.substr(0, answer.text.find('\n')));
+}
+
+void run_or_throw(const CredentialHelper& helper, const std::string& verb,
+                  const std::string& input) {
+  const Answer answer = run(helper, verb, input);
+  if (answer.succeeded) return;
+  throw base::error(helper.program, " ", verb, " failed for ", base::printable(helper.server), ": ",
+                    first_line(answer));
+}
+
 }  // namespace
 
 std::optional<Credentials> ask_credential_helper(const CredentialHelper& helper) {
   try {
-    const Answer answer = run(helper);
+    const Answer answer = run(helper, "get", helper.server);
     if (!answer.succeeded) {
       if (answer.text.starts_with(kNotFound)) return std::nullopt;
-      throw base::error(base::printable(answer.text.substr(0, answer.text.find('\n'))));
+      throw base::error(first_line(answer));
     }
     const JsonValue login = JsonValue::parse(answer.text, "its answer");
     Credentials found{login.text_of("Username"), login.text_of("Secret")};
@@ -73,6 +85,17 @@ std::optional<Credentials> ask_credential_helper(const CredentialHelper& helper)
                       ": ", problem.what());
     return std::nullopt;
   }
+}
+
+void store_in_helper(const CredentialHelper& helper, const std::string& user,
+                     const std::string& password) {
+  const nlohmann::json login = {
+      {"ServerURL", helper.server}, {"Username", user}, {"Secret", password}};
+  run_or_throw(helper, "store", login.dump());
+}
+
+void erase_in_helper(const CredentialHelper& helper) {
+  run_or_throw(helper, "erase", helper.server);
 }
 
 }  // namespace oci

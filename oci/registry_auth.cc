@@ -41,15 +41,11 @@ std::vector<std::string> keys_of(const std::string& authority, const std::string
   std::string key = authority + "/" + repository;
   for (;;) {
     keys.push_back(key);
-    const std::size_t slash = key.rfind('/');
-    if (slash == std::string::npos) break;
-    key.resize(slash);
+    key.resize(key.rfind('/'));
+    if (key == authority) break;
   }
-  for (const char* scheme : {"https://", "http://"}) {
-    keys.push_back(scheme + authority);
-    keys.push_back(scheme + authority + "/");
-  }
-  if (authority == kDockerHub) keys.insert(keys.end(), kHubKeys.begin(), kHubKeys.end());
+  const std::vector<std::string> whole = login_keys(authority);
+  keys.insert(keys.end(), whole.begin(), whole.end());
   return keys;
 }
 
@@ -122,6 +118,22 @@ class ChallengeReader {
 
 }  // namespace
 
+std::string registry_authority(std::string_view name) {
+  const bool is_hub = name.empty() || std::ranges::find(kHubKeys, name) != kHubKeys.end();
+  return std::string(is_hub ? kDockerHub : name);
+}
+
+std::vector<std::string> login_keys(const std::string& authority) {
+  std::vector<std::string> keys;
+  if (authority == kDockerHub) keys.assign(kHubKeys.begin(), kHubKeys.end());
+  keys.push_back(authority);
+  for (const char* scheme : {"https://", "http://"}) {
+    keys.push_back(scheme + authority);
+    keys.push_back(scheme + authority + "/");
+  }
+  return keys;
+}
+
 std::vector<std::string> usual_auth_files() {
   std::vector<std::string> files;
   const std::string home = variable("HOME");
@@ -129,6 +141,8 @@ std::vector<std::string> usual_auth_files() {
     if (!folder.empty()) files.push_back(folder + name);
   };
   add(variable("REGISTRY_AUTH_FILE"), "");
+  add(variable("APPTAINER_CONFIGDIR"), "/docker-config.json");
+  add(variable("APPTAINER_CONFIGDIR"), "/config.json");
   add(home, "/.apptainer/docker-config.json");
   add(variable("XDG_RUNTIME_DIR"), "/containers/auth.json");
   add(home, "/.config/containers/auth.json");
@@ -171,12 +185,9 @@ std::optional<CredentialHelper> find_credential_helper(std::string_view text,
                                                        const std::string& name,
                                                        const std::string& authority) {
   const JsonValue file = JsonValue::parse(text, name);
-  CredentialHelper helper{file.text_of("credsStore"),
-                          authority == kDockerHub ? std::string(kHubKeys.front()) : authority};
+  CredentialHelper helper{file.text_of("credsStore"), login_keys(authority).front()};
   if (const std::optional<JsonValue> own = file.find("credHelpers")) {
-    std::vector<std::string> keys = {authority};
-    if (authority == kDockerHub) keys.insert(keys.end(), kHubKeys.begin(), kHubKeys.end());
-    for (const std::string& key : keys) {
+    for (const std::string& key : login_keys(authority)) {
       const std::string program = own->text_of(key);
       if (program.empty()) continue;
       helper = {program, key};

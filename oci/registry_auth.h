@@ -15,6 +15,11 @@ namespace oci {
 // Where Docker's own registry is; its names are written without it.
 inline constexpr std::string_view kDockerHub = "registry-1.docker.io";
 
+// "host[:port]" as it is connected to: Docker's own registry has several names, one of them empty.
+std::string registry_authority(std::string_view name);
+// What login files may call it; the first is what logins are stored under.
+std::vector<std::string> login_keys(const std::string& authority);
+
 struct Credentials {
   std::string user{}, password{};
   std::string identity_token{};  // in place of both

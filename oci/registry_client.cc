@@ -176,9 +176,11 @@ std::string RegistryClient::fetch_token(const Challenge& challenge) const {
   net::Url url = net::parse_url(parameter("realm"));
   if (base_.scheme == "https" && url.scheme == "http")
     throw base::error("the token server ", url.text(), " has no https, which is refused");
-  const std::string question =
-      base::cat("service=", net::percent_encoded(parameter("service")),
-                "&scope=", net::percent_encoded("repository:" + reference_.repository + ":pull"));
+  std::string question = base::cat("service=", net::percent_encoded(parameter("service")));
+  if (!reference_.repository.empty()) {
+    question +=
+        "&scope=" + net::percent_encoded("repository:" + reference_.repository + ":pull");
+  }
   net::Request request;
   if (credentials_ && !credentials_->identity_token.empty()) {
     request.method = "POST";
@@ -197,7 +199,9 @@ std::string RegistryClient::fetch_token(const Challenge& challenge) const {
   if (response->status() != 200) {
     throw base::error("the token server ", url.authority(),
                       " refuses: ", reason_in(text, response->status()))
-        .with_hint("is the name of the image right, and the password?");
+        .with_hint(reference_.repository.empty()
+                       ? "are the user name and the password right?"
+                       : "is the name of the image right, and the password?");
   }
   const JsonValue answer = JsonValue::parse(text, "the token server's answer");
   std::string token = answer.text_of("token");
@@ -210,15 +214,22 @@ std::string RegistryClient::fetch_token(const Challenge& challenge) const {
 void RegistryClient::refuse(net::Response& response, const std::string& what) const {
   const int status = response.status();
   const std::string reason = reason_in(response.read_text(kMaxErrorText), status);
-  throw base::Error(base::cat("the registry ", base_.authority(), " does not give ",
-                              base::printable(what), ": ", reason),
-                    is_passing(status) ? EAGAIN : 0);
+  throw base::Error(
+      base::cat("the registry ", base_.authority(), " ", base::printable(what), ": ", reason),
+      is_passing(status) ? EAGAIN : 0);
+}
+
+void RegistryClient::check_login() {
+  net::Url url = base_;
+  url.target = "/v2/";
+  const Answer response = get("GET", url, {});
+  if (response->status() != 200) refuse(*response, "does not take the login");
 }
 
 Manifest RegistryClient::manifest(const std::string& version) {
   const Answer response =
       get("GET", url_of("manifests", version), {{"Accept", std::string(kManifestTypes)}});
-  if (response->status() != 200) refuse(*response, reference_.text);
+  if (response->status() != 200) refuse(*response, "does not give " + reference_.text);
   Manifest found;
   found.text = response->read_text(kMaxJsonSize);
   found.digest = sha256_digest(found.text);
@@ -250,7 +261,7 @@ void RegistryClient::continue_blob(const std::string& digest, Partial& partial) 
     if (::ftruncate(partial.file->get(), 0) != 0)
       throw base::errno_error(errno, "cannot cut a temporary file");
   } else if (response->status() != (partial.size > 0 ? 206 : 200)) {
-    refuse(*response, digest);
+    refuse(*response, "does not give " + digest);
   }
   std::vector<std::byte> chunk(kChunk);
   const auto capacity = [&] {

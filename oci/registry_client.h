@@ -34,6 +34,9 @@ struct RegistryReference {
 // Error.
 RegistryReference parse_reference(std::string_view text);
 
+// "host[:port]" of Docker's grammar, for what concerns the registry alone.
+RegistryReference parse_registry(std::string_view text);
+
 struct RegistryOptions {
   bool no_https = false;
   AuthFiles auth{};
@@ -54,6 +57,8 @@ class RegistryClient {
   Manifest manifest(const std::string& version);
   // The digest that a tag stands for now, without fetching more than necessary.
   std::string resolve(const std::string& version);
+  // Throws unless the registry, whatever its repositories, takes the credentials.
+  void check_login();
 
   // Downloads a blob of at most `limit` bytes into a nameless file of `folder`; continues where a
   // connection broke. `count` is told of bytes as they come. Throws unless the digest is right.
@@ -73,6 +78,7 @@ class RegistryClient {
   std::string authorize(const net::Response& refusal) const;
   std::string fetch_token(const Challenge& challenge) const;
   void continue_blob(const std::string& digest, Partial& partial);
+  // Throws what the answer says for the refusal of `what` ("does not give x").
   [[noreturn]] void refuse(net::Response& response, const std::string& what) const;
 
   RegistryReference reference_;

@@ -38,6 +38,12 @@ bool is_registry(std::string_view first) {
 
 }  // namespace
 
+RegistryReference parse_registry(std::string_view text) {
+  if (text.find_first_of("/@") != std::string_view::npos)
+    throw base::error(base::printable(text), " is no registry: HOST or HOST:PORT is needed");
+  return {.authority = registry_authority(text), .repository = "", .tag = "", .text = ""};
+}
+
 RegistryReference parse_reference(std::string_view text) {
   const std::string whole = base::printable(text);
   RegistryReference found;
@@ -53,17 +59,15 @@ RegistryReference parse_reference(std::string_view text) {
     found.authority = rest.substr(0, slash);
     rest = rest.substr(slash + 1);
   }
-  const bool is_hub = found.authority.empty() || found.authority == "docker.io" ||
-                      found.authority == "index.docker.io";
+  found.authority = registry_authority(found.authority);
   const std::size_t colon = rest.rfind(':');
   found.tag = colon == std::string_view::npos ? "latest" : rest.substr(colon + 1);
   found.repository = rest.substr(0, colon);
-  if (is_hub && found.repository.find('/') == std::string::npos)
+  if (found.authority == kDockerHub && found.repository.find('/') == std::string::npos)
     found.repository.insert(0, "library/");
   if (!is_repository(found.repository) || !is_tag(found.tag))
     throw base::error("docker://", whole, " names no image: docker://[HOST/]NAME[:TAG] is needed");
   found.text = short_reference(text);
-  if (is_hub) found.authority = kDockerHub;
   return found;
 }
 

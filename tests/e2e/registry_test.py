@@ -351,6 +351,26 @@ def test_token_server(convert, fake):
     assert done.returncode == 255 and "the token server" in done.stderr
 
 
+def test_a_login_is_checked_with_the_token_server(user, sifconv, fake):
+    """Without a repository in the question."""
+    def tokens(handler, path):
+        if path.startswith("/token"):
+            right = handler.headers["Authorization"] == "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
+            handler.answer(200 if right and path == "/token?service=s" else 401, b'{"token":"T1"}')
+        elif handler.headers.get("Authorization") != "Bearer T1":
+            handler.answer(401, WWW_Authenticate=f'Bearer realm="http://{server.host}/token",service="s"')
+        else:
+            handler.answer(200 if path == "/v2/" else 404)
+        return True
+
+    server = fake(big_archive(), tokens)
+    check = [sifconv, "--check-login", "--no-https", f"docker://{server.host}"]
+    done = user.run(check, env=LOGIN)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = user.run(check, env={**LOGIN, "APPTAINER_DOCKER_PASSWORD": "wrong"})
+    assert done.returncode == 255 and "the user name and the password" in done.stderr
+
+
 def evil(status=200, body=b"", **fields):
     def behave(handler, path):
         handler.answer(status, body, **fields)

@@ -14,6 +14,8 @@ EXEC = {
 # By a line of small_verbs_test.py.
 VERBS = {
     "help bogus": "help on what does not exist is a mistake like any other; Apptainer shows its usage and succeeds",
+    "registry": "likewise", "registry bogus": "likewise",
+    "registry logout": "a missing argument is a mistake in the command line; Apptainer takes it for a registry without a name",
 }
 
 # By a line of overlay_test.py.

@@ -19,8 +19,10 @@ CACHE = ["list", "list -v", "list -T oci-tmp", "list --type=blob -v", "list -T l
          "clean", "clean -f -D 30", "clean -T net", "clean --force", "bogus", "--help", "list --help", ""]
 HELP = ["", "help", "help exec", "help run no-such-image", "help instance start", "help cache clean", "help push", "help overlay", "help overlay create", "overlay", "overlay --help", "overlay bogus", "overlay --bogus", "overlay create -h", "help keys", "help help", "help bogus",
         "exec --help", "instance stop --help", "cache clean -h", "sif list --help", "version --help", "bogus", "--bogus", "cache --bogus", "sif --bogus",
-        "instance --bogus", "instance", "sif"]
-REFUSED = ["push x y", "key list", "keys newpair", "keyserver list", "remote login", "registry login x", "search x", "delete x", "capability list", "caps avail",
+        "instance --bogus", "instance", "sif", "registry", "registry --help", "registry bogus", "registry --bogus", "registry login --help", "registry list --help",
+        "registry login", "registry logout", "registry list x", "registry logout x", "registry logout docker://x", "registry login -u a -p b x", "registry login -p b docker://localhost:1",
+        "registry login -u a -p b docker://localhost:1", "registry login --bogus docker://x", "remote logout docker://x", "help registry login"]
+REFUSED = ["push x y", "key list", "keys newpair", "keyserver list", "remote login", "remote list", "search x", "delete x", "capability list", "caps avail",
            "config global", "oci run x", "plugin list", "checkpoint list", "completion bash", "buildcfg", "confgen x"]
 
 
