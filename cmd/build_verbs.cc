@@ -85,6 +85,11 @@ constexpr auto kPullTable = joined(std::to_array<OptionRow>({
     // Accepted without effect: signatures are checked by `verify`.
     {.name = "allow-unsigned", .letter = 'U'}, {.name = "allow-unauthenticated"}, {.name = "no-cleanup"},
 }), kConvertingRows);
+
+constexpr auto kPushTable = joined(std::to_array<OptionRow>({
+    // Accepted without effect: they are for library://.
+    {.name = "allow-unsigned", .letter = 'U'}, {.name = "description", .letter = 'D', .kind = text},
+}), kConvertingRows);
 // clang-format on
 
 bool exists(const std::string& path) { return base::find_status(path, false).has_value(); }
@@ -151,8 +156,11 @@ int build(const ParsedOptions& parsed) {
   return status == EXIT_SUCCESS ? EXIT_SUCCESS : kExitFatal;
 }
 
-// name_tag.sif: the last part of the address, "latest" where it has no tag.
+// name_tag.sif: the last part of the address, "latest" where it has no tag. A web server's file
+// keeps its name.
 std::string pulled_name(std::string_view source) {
+  if (source.starts_with("http://") || source.starts_with("https://"))
+    return std::string(source.substr(source.rfind('/') + 1));
   const std::string_view last =
       source.substr(source.find_last_of("/:") == std::string_view::npos ? 0 : source.find(':') + 1);
   std::string_view name = last.substr(std::min(last.rfind('/') + 1, last.size()));
@@ -176,9 +184,21 @@ int pull(const ParsedOptions& parsed) {
                       "\" - will not overwrite")
         .with_hint("--force replaces it");
   }
-  base::log_info("Converting OCI blobs to SIF format");
+  base::log_info(oci::activity(oci::parse_source(source)));
   const int status = run_sifconv(conversion(parsed, source, target, parsed.flag("force")));
   return status == EXIT_SUCCESS ? EXIT_SUCCESS : kExitFatal;
+}
+
+int push(const ParsedOptions& parsed) {
+  parsed.throw_if_refused();
+  const std::string& target = parsed.positionals()[1];
+  if (!target.starts_with("oras://"))
+    throw base::error("cannot push to ", base::printable(target), ": oras://HOST/NAME is needed");
+  std::vector<std::string> arguments = sifconv_arguments(parsed);
+  arguments.insert(arguments.end(), {"--push", "--", parsed.positionals()[0], target});
+  if (run_sifconv(arguments) != EXIT_SUCCESS) return kExitFatal;
+  base::log_info("Upload complete");
+  return EXIT_SUCCESS;
 }
 
 }  // namespace
@@ -192,6 +212,15 @@ int run_build_verb(const Invocation& invocation) {
   }
   invocation.understood(*parsed);
   return build(*parsed);
+}
+
+int run_push_verb(const Invocation& invocation) {
+  const auto parsed = invocation.parse("IMAGE URI", kPushTable);
+  if (!parsed) return EXIT_SUCCESS;
+  const std::size_t count = parsed->positionals().size();
+  if (count != 2) invocation.throw_usage(base::cat("accepts 2 arg(s), received ", count));
+  invocation.understood(*parsed);
+  return push(*parsed);
 }
 
 int run_pull_verb(const Invocation& invocation) {

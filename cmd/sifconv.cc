@@ -24,6 +24,7 @@
 #include "oci/convert.h"
 #include "oci/digest.h"
 #include "oci/image_cache.h"
+#include "oci/ready_image.h"
 
 namespace cmd {
 namespace {
@@ -36,37 +37,25 @@ void refuse_same_file(const SifconvRequest& request) {
     throw base::error("SOURCE and DEST are the same file: ", base::printable(request.destination));
 }
 
-std::string file_digest(int fd, std::uint64_t size, const std::string& name) {
-  std::vector<std::byte> chunk(1 << 20);
-  oci::Sha256 hash;
-  for (std::uint64_t done = 0; done < size;) {
-    const std::size_t count = base::pread_up_to(fd, chunk, done, name);
-    if (count == 0) throw base::error("cannot read back ", base::printable(name));
-    hash.update(std::span(chunk).first(count));
-    done += count;
-  }
-  return hash.digest();
-}
-
 // The digest costs another reading of the result, from the page cache, so only --json has it.
 std::string result_record(const SifconvRequest& request, const oci::ConvertResult& result,
                           const std::string& digest, double seconds) {
-  const nlohmann::json record = {
-      {"dest", request.destination},
-      {"digest", digest},
-      {"size", result.sif_bytes},
-      {"reference", result.reference},
-      {"image_id", result.image_id},
-      {"architecture", result.architecture},
-      {"compression", sif::codec_name(request.squashfs.codec)},
-      {"layers", result.layers},
-      {"files", result.squashfs.inodes},
-      {"source_size", result.source_bytes},
-      {"content_size", result.squashfs.input_bytes},
-      {"duplicate_size", result.squashfs.duplicate_bytes},
-      {"squashfs_size", result.squashfs.image_bytes},
-      {"seconds", seconds},
-  };
+  nlohmann::json record = {{"dest", request.destination},
+                           {"digest", digest},
+                           {"size", result.sif_bytes},
+                           {"seconds", seconds}};
+  if (!oci::is_ready_made(request.source)) {
+    record.update({{"reference", result.reference},
+                   {"image_id", result.image_id},
+                   {"architecture", result.architecture},
+                   {"compression", sif::codec_name(request.squashfs.codec)},
+                   {"layers", result.layers},
+                   {"files", result.squashfs.inodes},
+                   {"source_size", result.source_bytes},
+                   {"content_size", result.squashfs.input_bytes},
+                   {"duplicate_size", result.squashfs.duplicate_bytes},
+                   {"squashfs_size", result.squashfs.image_bytes}});
+  }
   return record.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -83,7 +72,9 @@ oci::FlattenOptions flatten_options(const SifconvRequest& request, const std::st
 
 void tell(const SifconvRequest& request, const oci::ConvertResult& result, std::uint64_t files) {
   const std::string size = request.sandbox ? "" : base::human_size(result.sif_bytes) + ", ";
-  const std::string count = request.sandbox ? "a folder" : base::cat(files, " files");
+  const std::string count = request.sandbox                      ? "a folder"
+                            : oci::is_ready_made(request.source) ? "copied"
+                                                                 : base::cat(files, " files");
   base::log_info(base::printable(request.destination), ": ", size, count,
                  origin_of(request, result));
 }
@@ -137,17 +128,27 @@ void convert_and_tell(const SifconvRequest& request, const std::string& lock = {
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
   tell(request, result, result.squashfs.inodes);
   if (!request.json) return;
-  const std::string digest = file_digest(output.fd(), result.sif_bytes, request.destination);
+  const std::string digest = oci::file_digest(output.fd(), result.sif_bytes, request.destination);
   base::write_all(STDOUT_FILENO, result_record(request, result, digest, seconds.count()),
                   "standard output");
 }
 
+std::string cache_path(const SifconvRequest& request) {
+  const std::string identity = oci::source_identity(request.source);
+  if (oci::is_ready_made(request.source)) {
+    const bool is_oras = request.source.transport == oci::Transport::oras;
+    return oci::cached_image_path(request.cache, is_oras ? oci::kCachedOras : oci::kCachedWeb,
+                                  identity);
+  }
+  return oci::cached_image_path(request.cache, oci::kCachedImages,
+                                request.go_arch + " " + identity);
+}
+
 void convert_into_cache(SifconvRequest request) {
-  const std::string path = oci::cached_image_path(
-      request.cache, request.go_arch + " " + oci::source_identity(request.source));
+  const std::string path = cache_path(request);
   bool made = false;
   oci::make_once(path, [&](const std::string& target, const std::string& lock) {
-    base::log_info("Converting OCI blobs to SIF format");
+    base::log_info(oci::activity(request.source));
     made = true;
     request.destination = target;
     convert_and_tell(request, lock);
@@ -170,6 +171,9 @@ void run(const SifconvRequest& request) {
     case SifconvRequest::Action::version:
       return base::write_all(STDOUT_FILENO, "sifconv version " SIFCONV_VERSION "\n",
                              "standard output");
+    case SifconvRequest::Action::push:
+      prepare(request);
+      return oci::push_sif(request.source.path, request.push_target);
     case SifconvRequest::Action::check_login:
       prepare(request);
       return oci::RegistryClient(oci::parse_registry(request.source.path), request.source.registry)

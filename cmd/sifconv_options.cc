@@ -16,7 +16,7 @@ namespace {
 
 constexpr unsigned kMaxThreads = 1024;
 
-constexpr std::array<OptionRow, 18> kOptions = {{
+constexpr std::array<OptionRow, 19> kOptions = {{
     {.name = "force", .letter = 'f', .help = "replace DEST if it exists", .group = "Options"},
     {.name = "ref",
      .kind = OptionKind::text,
@@ -44,6 +44,9 @@ constexpr std::array<OptionRow, 18> kOptions = {{
      .kind = OptionKind::text,
      .value = "FILE",
      .help = "the names and passwords for registries, as docker login keeps them",
+     .group = "Options"},
+    {.name = "push",
+     .help = "send the SIF file SOURCE to DEST, which is oras://HOST/NAME[:TAG]",
      .group = "Options"},
     {.name = "check-login",
      .help = "SOURCE is docker://HOST: only see whether it takes the name and password",
@@ -105,11 +108,20 @@ unsigned parse_threads(const std::string& text) {
   return *count;
 }
 
+// For --push.
+void read_push(const std::vector<std::string>& names, SifconvRequest& request) {
+  if (names.size() == 2) request.push_target = oci::parse_source(names[1]);
+  if (request.push_target.transport != oci::Transport::oras)
+    throw base::error("--push: SOURCE and oras://HOST/NAME[:TAG] are needed");
+  request.source.path = names[0];
+}
+
 void read_positionals(const ParsedOptions& parsed, SifconvRequest& request) {
   const std::vector<std::string>& names = parsed.positionals();
   if (names.empty()) throw base::error("SOURCE is missing");
   if (names.size() > 2)
     throw base::error("too many arguments: ", base::printable(names[2]), " after SOURCE and DEST");
+  if (request.action == SifconvRequest::Action::push) return read_push(names, request);
   request.source = oci::parse_source(names[0]);
   if (request.action == SifconvRequest::Action::check_login) {
     if (names.size() == 2 || request.source.transport != oci::Transport::registry)
@@ -166,6 +178,7 @@ std::uint32_t parse_block_size(std::string_view text) {
 SifconvRequest parse_sifconv_arguments(std::span<const char* const> arguments) {
   const ParsedOptions parsed = parse_options(kOptions, arguments, {}, Ordering::mixed);
   SifconvRequest request;
+  if (parsed.flag("push")) request.action = SifconvRequest::Action::push;
   if (parsed.flag("check-login")) request.action = SifconvRequest::Action::check_login;
   if (parsed.flag("help")) request.action = SifconvRequest::Action::help;
   if (parsed.flag("version")) request.action = SifconvRequest::Action::version;
@@ -177,6 +190,7 @@ SifconvRequest parse_sifconv_arguments(std::span<const char* const> arguments) {
   if (parsed.text("ref")) request.source.reference = *parsed.text("ref");
   request.source.registry.no_https = parsed.flag("no-https");
   request.source.registry.auth = {parsed.text("authfile").value_or(""), oci::usual_auth_files()};
+  request.push_target.registry = request.source.registry;
   request.go_arch = parsed.text("arch").value_or("");
   if (parsed.flag("force")) request.existing = base::Existing::replace;
   if (parsed.text("compression")) parse_compression(*parsed.text("compression"), request.squashfs);
@@ -202,7 +216,8 @@ Usage:
 SOURCE is a file written by `docker save` (also by podman or skopeo), plain or compressed as a
 whole, or - for standard input. Also: docker-archive:FILE[:NAME:TAG], oci-archive:FILE[:TAG],
 oci:FOLDER[:TAG], docker-daemon:NAME[:TAG] (DOCKER_HOST), docker://[HOST/]NAME[:TAG], a SIF, a
-squashfs file, or a folder.
+squashfs file, or a folder. oras://HOST/NAME[:TAG], http://... and https://... name a SIF that is
+copied as it is.
 DEST is SOURCE's name with .sif in the current folder unless it is given.
 
 )" + options_help(kOptions) +

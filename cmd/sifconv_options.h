@@ -14,10 +14,11 @@
 namespace cmd {
 
 struct SifconvRequest {
-  enum class Action { convert, check_login, help, version };
+  enum class Action { convert, push, check_login, help, version };
   Action action = Action::convert;
   oci::SourceSpec source;
   std::string destination;
+  oci::SourceSpec push_target;
   std::string cache;     // convert into this cache and print the file's name; empty: into DEST
   bool sandbox = false;  // DEST is a folder
   bool fix_permissions = false;

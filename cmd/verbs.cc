@@ -20,7 +20,8 @@ int refuse_verb(const Invocation& invocation);
 int run_remote_verb(const Invocation& invocation);
 
 constexpr std::string_view kPemKeys = "sign and verify take PEM keys: `openssl genpkey`, --key";
-constexpr std::string_view kRemotes = "there is no library:// to log in to; for registries: registry";
+constexpr std::string_view kRemotes =
+    "there is no library:// to log in to; for registries: registry";
 constexpr std::string_view kLibraries = "images come from registries: `pull docker://HOST/NAME`";
 constexpr std::string_view kNoSetuid =
     "it concerns installations with rights of root, and this program has none";
@@ -35,7 +36,8 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
      .help = "containers that run in the background",
      .has_commands = true},
     {"build", run_build_verb, "convert an image of another kind"},
-    {"pull", run_pull_verb, "fetch an image from a registry"},
+    {"pull", run_pull_verb, "fetch an image from a registry or a web server"},
+    {"push", run_push_verb, "store a SIF in a registry"},
     {.name = "cache",
      .run = run_cache_verb,
      .help = "list or remove images converted earlier",
@@ -59,9 +61,6 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
      .has_commands = true},
     {"help", run_usage_verb, "show the options of a verb"},
     {"version", run_version_verb, "print the version"},
-    {.name = "push",
-     .run = refuse_verb,
-     .refused = "an image is pushed where it was built: `docker push`"},
     {.name = "key", .run = refuse_verb, .refused = kPemKeys},
     {.name = "keys", .run = refuse_verb, .refused = kPemKeys},
     {.name = "keyserver", .run = refuse_verb, .refused = kPemKeys},

@@ -86,6 +86,7 @@ int run_slurm_verb(const Invocation& invocation);
 // cmd/build_verbs.cc
 int run_build_verb(const Invocation& invocation);
 int run_pull_verb(const Invocation& invocation);
+int run_push_verb(const Invocation& invocation);
 // cmd/cache_verbs.cc
 int run_cache_verb(const Invocation& invocation);
 // cmd/inspect_verbs.cc

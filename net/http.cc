@@ -9,12 +9,14 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/syscalls.h"
 #include "base/text.h"
 
 namespace net {
 namespace {
 
 constexpr std::size_t kBufferSize = 64 << 10;
+constexpr std::size_t kFileChunk = 256 << 10;
 constexpr std::chrono::minutes kSpeedWindow{1};
 
 std::optional<std::uint64_t> parse_size(std::string_view text, int base) {
@@ -33,8 +35,19 @@ std::string request_text(const Request& request) {
       base::cat(request.method, " ", request.target, " HTTP/1.1\r\nHost: ", request.authority,
                 "\r\nConnection: close\r\n");
   for (const auto& [name, value] : request.fields) text += base::cat(name, ": ", value, "\r\n");
-  if (!request.body.empty()) text += base::cat("Content-Length: ", request.body.size(), "\r\n");
+  const std::uint64_t size = request.file < 0 ? request.body.size() : request.file_size;
+  if (size > 0) text += base::cat("Content-Length: ", size, "\r\n");
   return text + "\r\n" + request.body;
+}
+
+void write_file(Channel& channel, const Request& request) {
+  std::string chunk(kFileChunk, '\0');
+  for (std::uint64_t done = 0; done < request.file_size; done += chunk.size()) {
+    chunk.resize(std::min<std::uint64_t>(chunk.size(), request.file_size - done));
+    base::pread_exactly(request.file, std::as_writable_bytes(std::span(chunk)), done,
+                        "the file to send");
+    channel.write(chunk);
+  }
 }
 
 }  // namespace
@@ -53,6 +66,7 @@ Response::Response(std::unique_ptr<Channel> channel, const Request& request)
     : channel_(std::move(channel)), buffer_(kBufferSize) {
   minute_start_ = std::chrono::steady_clock::now();
   channel_->write(request_text(request));
+  if (request.file >= 0) write_file(*channel_, request);
   for (int interim = 0;; ++interim) {
     read_head();
     if (status_ >= 200) break;

@@ -30,6 +30,9 @@ struct Request {
   std::string authority{};  // the Host field
   Fields fields{};
   std::string body{};
+  // Of a body in a file, which is read from its beginning; borrowed. -1: `body` is all.
+  int file = -1;
+  std::uint64_t file_size = 0;
 };
 
 // The value of an Authorization field (RFC 7617).

@@ -10,6 +10,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/output_file.h"
+#include "oci/ready_image.h"
 #include "sif/sif_writer.h"
 
 namespace oci {
@@ -63,6 +65,13 @@ std::uint32_t squashfs_time(std::int64_t seconds) {
 
 ConvertResult convert_to_folder(const FlattenOptions& options, int dir_fd,
                                 const sif::FolderOptions& folder, ConvertProgress& progress) {
+  if (is_ready_made(options.source)) {
+    const base::UniqueFd file = base::make_unnamed_file(options.spool_folder);
+    fetch_ready_made(options.source, file.get(), progress);
+    FlattenOptions local = options;
+    local.source = {base::cat("/proc/self/fd/", file.get()), ""};
+    return convert_to_folder(local, dir_fd, folder, progress);
+  }
   const std::unique_ptr<FlatImage> image = flatten(options, progress);
   progress.phase = Phase::compressing;
   write_verified(*image, progress.write,
@@ -71,6 +80,10 @@ ConvertResult convert_to_folder(const FlattenOptions& options, int dir_fd,
 }
 
 ConvertResult convert(const ConvertOptions& options, int fd, ConvertProgress& progress) {
+  if (is_ready_made(options.source.source)) {
+    const std::uint64_t size = fetch_ready_made(options.source.source, fd, progress);
+    return {.source_bytes = size, .sif_bytes = size};
+  }
   const std::unique_ptr<FlatImage> image = flatten(options.source, progress);
   progress.phase = Phase::compressing;
   const std::uint64_t offset = sif::partition_offset(image->layout);

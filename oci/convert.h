@@ -31,8 +31,8 @@ struct ConvertResult {
 ConvertResult convert_to_folder(const FlattenOptions& options, int dir_fd,
                                 const sif::FolderOptions& folder, ConvertProgress& progress);
 
-// Writes the SIF into `fd` (empty, readable and writable). Throws Error; what `fd` holds then is of
-// no use.
+// Writes the SIF into `fd` (empty, readable and writable), of which a ready-made one is an exact
+// copy; then little is known of it. Throws Error; what `fd` holds then is of no use.
 ConvertResult convert(const ConvertOptions& options, int fd, ConvertProgress& progress);
 
 }  // namespace oci

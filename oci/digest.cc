@@ -5,10 +5,17 @@
 
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "base/error.h"
+#include "base/syscalls.h"
 
 namespace oci {
+namespace {
+
+constexpr std::size_t kFileChunk = 1 << 20;
+
+}  // namespace
 
 void Sha256::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
 
@@ -33,6 +40,17 @@ std::string Sha256::digest() {
 std::string sha256_digest(std::string_view text) {
   Sha256 hash;
   hash.update(std::as_bytes(std::span(text)));
+  return hash.digest();
+}
+
+std::string file_digest(int fd, std::uint64_t size, const std::string& name) {
+  std::vector<std::byte> chunk(kFileChunk);
+  Sha256 hash;
+  for (std::uint64_t done = 0; done < size; done += chunk.size()) {
+    chunk.resize(std::min<std::uint64_t>(chunk.size(), size - done));
+    base::pread_exactly(fd, chunk, done, name);
+    hash.update(chunk);
+  }
   return hash.digest();
 }
 

@@ -32,6 +32,8 @@ class Sha256 {
 };
 
 std::string sha256_digest(std::string_view text);
+// Of the first `size` bytes; throws when the file ends before. `name` is for messages.
+std::string file_digest(int fd, std::uint64_t size, const std::string& name);
 
 // 64 lower-case hexadecimal digits.
 bool is_sha256_hex(std::string_view text);

@@ -78,9 +78,11 @@ std::optional<base::Error> find_cache_problem(const std::string& folder) {
       .with_hint(std::string(kElsewhere));
 }
 
-std::string cached_image_path(const std::string& folder, std::string_view identity) {
+std::string cached_image_path(const std::string& folder, std::string_view kind,
+                              std::string_view identity) {
+  if (is_sha256_digest(identity)) return base::cat(folder, "/", kind, "/", identity);
   const std::string digest = sha256_digest(std::string(kConversion).append(identity));
-  return base::cat(folder, "/", kCachedImages, "/", digest.substr(7));
+  return base::cat(folder, "/", kind, "/", digest.substr(7));
 }
 
 void make_once(const std::string& path,

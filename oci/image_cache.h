@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The per-user cache of images that were converted because a run or a pull named them by an
 // address: $APPTAINER_CACHEDIR/cache (or SINGULARITY_CACHEDIR), else ~/.apptainer/cache, with one
-// folder a kind as Apptainer has it. Ours is oci-tmp: each file is a complete SIF, named by 64
-// hexadecimal digits; names that begin with a dot are locks and unfinished files.
+// folder a kind as Apptainer has it. Ours are oci-tmp, oras and net: each file is a complete image,
+// named by 64 hexadecimal digits; names that begin with a dot are locks and unfinished files.
 #pragma once
 
 #include <sys/types.h>
@@ -21,9 +21,11 @@ namespace oci {
 
 inline constexpr std::string_view kCachedImages = "oci-tmp";
 inline constexpr std::string_view kCachedBlobs = "blob";
+inline constexpr std::string_view kCachedOras = "oras";
+inline constexpr std::string_view kCachedWeb = "net";
 // The folders that Apptainer and this program keep, in the order in which Apptainer lists them.
 inline constexpr std::array<std::string_view, 6> kCacheKinds = {
-    kCachedBlobs, "library", kCachedImages, "shub", "oras", "net"};
+    kCachedBlobs, "library", kCachedImages, "shub", kCachedOras, kCachedWeb};
 
 // The folder of all kinds; it need not exist. `find_variable` gives an environment variable or
 // null; `home` is for an environment without HOME.
@@ -34,8 +36,10 @@ std::string cache_folder(const std::function<const char*(const char*)>& find_var
 std::optional<base::Error> find_cache_problem(const std::string& folder);
 
 // The cached image whose source is `identity` (digests, or what else tells one image from all
-// others), below `folder`; equal identities give equal paths.
-std::string cached_image_path(const std::string& folder, std::string_view identity);
+// others), below `folder` and its part for `kind`; equal identities give equal paths. A file whose
+// identity is its own digest is named by that: so Apptainer and this program share SIFs of oras://.
+std::string cached_image_path(const std::string& folder, std::string_view kind,
+                              std::string_view identity);
 
 // The file at `path`, made by `make` unless it is there. Concurrent callers for one path wait for
 // the first; should the file system have no locks, each makes it and the last one's stays, which

@@ -20,6 +20,7 @@
 #include "oci/json.h"
 #include "oci/layout_folder.h"
 #include "oci/member_hasher.h"
+#include "oci/ready_image.h"
 #include "oci/registry_members.h"
 #include "oci/spool_file.h"
 
@@ -31,19 +32,27 @@ struct TransportRow {
   std::string_view prefix;
   Transport transport;
 };
-constexpr std::array<TransportRow, 5> kTransports = {{
+constexpr std::array<TransportRow, 8> kTransports = {{
     {"docker-archive:", Transport::archive},
     {"oci-archive:", Transport::archive},
     {"oci:", Transport::layout_folder},
     {"docker-daemon:", Transport::engine},
     {"docker://", Transport::registry},
+    {"oras://", Transport::oras},
+    {"http://", Transport::web},
+    {"https://", Transport::web},
 }};
-constexpr std::array<std::string_view, 8> kForeignTransports = {
-    "dir:",    "containers-storage:", "library://", "oras://", "shub://", "ipfs://", "http://",
-    "https://"};
+constexpr std::array<std::string_view, 5> kForeignTransports = {
+    "dir:", "containers-storage:", "library://", "shub://", "ipfs://"};
 constexpr std::array<std::string_view, 14> kEndings = {
     ".tar.gz", ".tar.zst", ".tar.xz", ".tar.bz2", ".tar.lz4", ".tgz", ".tzst",
     ".txz",    ".tbz2",    ".tar",    ".gz",      ".zst",     ".xz",  ".bz2"};
+
+// By an image's name, in place of a file's.
+bool is_named(Transport transport) {
+  return transport == Transport::engine || transport == Transport::registry ||
+         transport == Transport::oras;
+}
 
 // FILE[:ref]: a file's name may hold a colon itself, so an existing file wins.
 SourceSpec split_reference(std::string_view text, Transport transport) {
@@ -85,11 +94,14 @@ SourceSpec parse_source(std::string_view text) {
   if (text.empty()) throw base::error("SOURCE is empty");
   for (const auto& [prefix, transport] : kTransports) {
     if (!text.starts_with(prefix)) continue;
+    if (transport == Transport::web) {
+      net::parse_url(text);  // throws for what is no address
+      return {std::string(text), "", transport};
+    }
     text.remove_prefix(prefix.size());
     if (text.starts_with("//")) text.remove_prefix(2);
     if (text.empty()) throw base::error("SOURCE names nothing after ", prefix);
-    const bool is_name = transport == Transport::engine || transport == Transport::registry;
-    if (is_name) return {std::string(text), "", transport};
+    if (is_named(transport)) return {std::string(text), "", transport};
     return split_reference(text, transport);
   }
   for (const std::string_view transport : kForeignTransports) {
@@ -110,7 +122,14 @@ bool has_transport(std::string_view text) {
 std::string SourceSpec::name() const {
   if (transport == Transport::engine) return "docker-daemon:" + path;
   if (transport == Transport::registry) return "docker://" + path;
+  if (transport == Transport::oras) return "oras://" + path;
   return path == "-" ? "standard input" : path;
+}
+
+std::string_view activity(const SourceSpec& source) {
+  if (source.transport == Transport::oras) return "Downloading oras image";
+  if (source.transport == Transport::web) return "Downloading network image";
+  return "Converting OCI blobs to SIF format";
 }
 
 std::string default_destination(const SourceSpec& source) {
@@ -118,10 +137,11 @@ std::string default_destination(const SourceSpec& source) {
   std::string name = source.path;
   while (name.ends_with('/')) name.pop_back();
   name = name.substr(name.rfind('/') + 1);
-  if (source.transport == Transport::engine || source.transport == Transport::registry) {
+  if (is_named(source.transport)) {
     std::ranges::replace(name, ':', '_');
     std::ranges::replace(name, '@', '_');
   }
+  if (is_ready_made(source) && name.ends_with(".sif")) return name;
   for (const std::string_view ending : kEndings) {
     if (name.size() <= ending.size() || !name.ends_with(ending)) continue;
     name.resize(name.size() - ending.size());
@@ -218,6 +238,9 @@ std::string source_identity(const SourceSpec& source) {
     }
     case Transport::engine:
       return source.path + " " + DockerEngine(docker_host()).image_id(source.path);
+    case Transport::oras:
+    case Transport::web:
+      return ready_made_identity(source);
     case Transport::layout_folder:
       return source.reference + " " +
              sha256_digest(base::read_small_file(source.path + "/index.json", kMaxJsonSize));

@@ -17,10 +17,12 @@ enum class Transport {
   layout_folder,  // oci:folder[:ref]
   engine,         // docker-daemon:name[:tag]
   registry,       // docker://[host/]name[:tag][@digest]
+  oras,           // oras://host/name[:tag][@digest]: a SIF in a registry
+  web,            // http://..., https://...: a SIF or squashfs file
 };
 
 struct SourceSpec {
-  std::string path;       // or the image's name
+  std::string path;       // or the image's name, or its whole address
   std::string reference;  // of the image in the archive; may be empty
   Transport transport = Transport::file;
   RegistryOptions registry{};
@@ -35,12 +37,15 @@ SourceSpec parse_source(std::string_view text);
 // Whether `text` begins with the name of a transport, known here or elsewhere.
 bool has_transport(std::string_view text);
 
+// What becomes of it, in Apptainer's words.
+std::string_view activity(const SourceSpec& source);
+
 // The archive's file name with .sif for .tar, .tgz, .tar.zst and the like; name_tag.sif of an
 // engine's or a registry's image. Throws for "-".
 std::string default_destination(const SourceSpec& source);
 
 // What tells this image from all others without reading it whole: a digest where the source has one
-// (registry, engine, layout folder), else which file it is and when it was changed.
+// (registry, oras, engine, layout folder), else which file it is and when it was changed.
 std::string source_identity(const SourceSpec& source);
 
 // A plain file is read in place. What cannot be (a pipe, a compressed archive, an engine's answer)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reading from a registry by the OCI distribution protocol: manifests and blobs of one repository.
+// A registry, by the OCI distribution protocol: manifests and blobs of one repository.
 // The registry, and whoever it sends us to, is hostile: sizes, redirects and waits are limited, and
 // nobody but the registry and the token server that it names sees credentials.
 #pragma once
@@ -16,6 +16,7 @@
 #include "net/http.h"
 #include "net/url.h"
 #include "oci/file_source.h"
+#include "oci/http_agent.h"
 #include "oci/registry_auth.h"
 
 namespace oci {
@@ -40,6 +41,7 @@ RegistryReference parse_registry(std::string_view text);
 struct RegistryOptions {
   bool no_https = false;
   AuthFiles auth{};
+  bool may_push = false;  // ask for the right to
 };
 
 struct Manifest {
@@ -60,30 +62,33 @@ class RegistryClient {
   // Throws unless the registry, whatever its repositories, takes the credentials.
   void check_login();
 
-  // Downloads a blob of at most `limit` bytes into a nameless file of `folder`; continues where a
-  // connection broke. `count` is told of bytes as they come. Throws unless the digest is right.
+  // Downloads a blob of at most `limit` bytes into the empty file `fd` and gives its size;
+  // continues where a connection broke. `count` is told of bytes as they come. Throws unless the
+  // digest is right.
+  std::uint64_t fetch_blob(const std::string& digest, std::uint64_t limit, int fd,
+                           std::atomic<std::uint64_t>& count);
+  // The same into a nameless file of `folder`.
   FileSource blob(const std::string& digest, std::uint64_t limit, const std::string& folder,
                   std::atomic<std::uint64_t>& count);
+
+  // Stores a blob unless the registry has it; of `content` the body counts.
+  void push_blob(const std::string& digest, net::Request content);
+  void push_manifest(const Manifest& manifest, const std::string& version);
 
  private:
   using Answer = std::unique_ptr<net::Response>;
 
-  struct Partial;
-
   net::Url url_of(std::string_view kind, std::string_view name) const;
+  Answer put(net::Request request, const net::Url& url);
   Answer get(const std::string& method, const net::Url& url, const net::Fields& fields);
-  Answer follow(const std::string& method, net::Url url, const net::Fields& fields,
-                const std::string& authorization) const;
-  Answer send(const net::Request& request, const net::Url& url) const;
   std::string authorize(const net::Response& refusal) const;
   std::string fetch_token(const Challenge& challenge) const;
-  void continue_blob(const std::string& digest, Partial& partial);
   // Throws what the answer says for the refusal of `what` ("does not give x").
   [[noreturn]] void refuse(net::Response& response, const std::string& what) const;
 
   RegistryReference reference_;
-  net::Url base_;
-  net::TlsTrust trust_;
+  HttpAgent agent_;
+  bool may_push_;
   std::optional<Credentials> credentials_;
   std::mutex mutex_;
   std::string authorization_;  // guarded by mutex_

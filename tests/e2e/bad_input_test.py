@@ -266,7 +266,7 @@ def test_several_images_are_listed(fails):
     ([], "SOURCE is missing"), (["a", "b", "c"], "too many arguments"), (["--nonsense", "a"], "nonsense"), (["-"], "DEST is needed"),
     (["a.tar", "-"], "cannot go to standard output"), (["--compression", "rar", "a"], "zstd, gzip, lz4, xz, fast or small"),
     (["--compression", "zstd:99", "a"], "99"), (["--block-size", "5000", "a"], "power of two"), (["--threads", "0", "a"], "from 1 to"),
-    (["oras://debian", "x.sif"], "oras:// is not supported"), (["docker-archive:"], "names nothing")])
+    (["shub://debian", "x.sif"], "shub:// is not supported"), (["oras://", "x.sif"], "names nothing"), (["https://", "x.sif"], "no valid host name"), (["docker-archive:"], "names nothing")])
 def test_usage(user, sifconv, tmp_path, arguments, said):
     done = user.run([sifconv, *arguments], cwd=tmp_path)
     assert done.returncode == 1, done.stderr

@@ -16,6 +16,7 @@ ACTIONS = {
     "instance list": "", "instance stop": "no-such", "sign": "/no/such", "verify": "/no/such", "inspect": "IMAGE", "run-help": "IMAGE",
     "cache list": "", "cache clean": "--dry-run", "overlay create": "/no/such/x",
     "registry login": "docker://localhost:1", "registry logout": "docker://localhost:1", "registry list": "",
+    "push": "/no/such oras://localhost:1/x",
     "sif header": "IMAGE", "sif list": "IMAGE", "sif info": "1 IMAGE", "sif dump": "1 IMAGE", "sif new": "/no/such/x.sif", "sif add": "/no/such IMAGE",
     "sif del": "99 IMAGE", "sif setprim": "99 IMAGE",
 }

@@ -21,8 +21,8 @@ HELP = ["", "help", "help exec", "help run no-such-image", "help instance start"
         "exec --help", "instance stop --help", "cache clean -h", "sif list --help", "version --help", "bogus", "--bogus", "cache --bogus", "sif --bogus",
         "instance --bogus", "instance", "sif", "registry", "registry --help", "registry bogus", "registry --bogus", "registry login --help", "registry list --help",
         "registry login", "registry logout", "registry list x", "registry logout x", "registry logout docker://x", "registry login -u a -p b x", "registry login -p b docker://localhost:1",
-        "registry login -u a -p b docker://localhost:1", "registry login --bogus docker://x", "remote logout docker://x", "help registry login"]
-REFUSED = ["push x y", "key list", "keys newpair", "keyserver list", "remote login", "remote list", "search x", "delete x", "capability list", "caps avail",
+        "registry login -u a -p b docker://localhost:1", "registry login --bogus docker://x", "remote logout docker://x", "help registry login", "push", "push x", "push x y z", "push --help", "push x docker://y", "push /etc/passwd oras://localhost:1/x", "push none oras://localhost:1/x"]
+REFUSED = ["key list", "keys newpair", "keyserver list", "remote login", "remote list", "search x", "delete x", "capability list", "caps avail",
            "config global", "oci run x", "plugin list", "checkpoint list", "completion bash", "buildcfg", "confgen x"]
 
 

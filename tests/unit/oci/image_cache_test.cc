@@ -40,9 +40,9 @@ TEST(CacheFolder, FollowsApptainersVariables) {
 }
 
 TEST(CachedImagePath, DependsOnTheIdentityAlone) {
-  EXPECT_EQ(cached_image_path("/c", "x"), cached_image_path("/c", "x"));
-  EXPECT_NE(cached_image_path("/c", "x"), cached_image_path("/c", "y"));
-  EXPECT_THAT(cached_image_path("/c", "x"), HasSubstr("/c/oci-tmp/"));
+  EXPECT_EQ(cached_image_path("/c", kCachedImages, "x"), cached_image_path("/c", kCachedImages, "x"));
+  EXPECT_NE(cached_image_path("/c", kCachedImages, "x"), cached_image_path("/c", kCachedImages, "y"));
+  EXPECT_THAT(cached_image_path("/c", kCachedImages, "x"), HasSubstr("/c/oci-tmp/"));
 }
 
 class MakeOnceTest : public ::testing::Test {

@@ -25,9 +25,18 @@ TEST(ParseSource, SplitsTransports) {
   EXPECT_EQ(parse_source("docker-archive:x.tar").reference, "");
 }
 
+TEST(ParseSource, KnowsImagesThatAreReady) {
+  EXPECT_EQ(parse_source("oras://h:1/a/b:2").path, "h:1/a/b:2");
+  EXPECT_EQ(parse_source("oras://h:1/a/b:2").name(), "oras://h:1/a/b:2");
+  EXPECT_EQ(parse_source("https://h/x.sif?y=1").path, "https://h/x.sif?y=1");
+  EXPECT_EQ(parse_source("http://h/x.sif").transport, Transport::web);
+  EXPECT_EQ(default_destination(parse_source("oras://h:1/a/b:2")), "b_2.sif");
+  EXPECT_EQ(default_destination(parse_source("https://h/a/x.sif")), "x.sif");
+}
+
 TEST(ParseSource, RefusesOtherTransports) {
-  EXPECT_THAT(message_of([] { parse_source("oras://debian"); }),
-              HasSubstr("oras:// is not supported\nhint: docker save"));
+  EXPECT_THAT(message_of([] { parse_source("shub://debian"); }),
+              HasSubstr("shub:// is not supported\nhint: docker save"));
   EXPECT_THAT(message_of([] { parse_source("docker-archive:"); }), HasSubstr("names nothing"));
   EXPECT_THAT(message_of([] { parse_source(""); }), HasSubstr("SOURCE is empty"));
 }

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/download.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <span>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/syscalls.h"
+
+namespace oci {
+namespace {
+
+constexpr int kMaxAttempts = 5;  // in a row that bring nothing
+constexpr std::chrono::seconds kFirstPause{1};
+constexpr std::size_t kChunk = 1 << 20;
+
+// Waits twice as long after each failure in a row.
+void pause_after(int attempt) { std::this_thread::sleep_for(kFirstPause * (1 << (attempt - 1))); }
+
+}  // namespace
+
+bool is_passing_status(int status) { return status == 408 || status == 429 || status >= 500; }
+
+Download::Download(int fd, std::string name, std::uint64_t limit, std::atomic<std::uint64_t>& count)
+    : fd_(fd), name_(std::move(name)), limit_(limit), count_(count) {}
+
+void Download::begin_anew() {
+  count_ -= size_;
+  size_ = 0;
+  hash_ = Sha256();
+  if (::ftruncate(fd_, 0) != 0) throw base::errno_error(errno, "cannot cut a temporary file");
+}
+
+void Download::go_on(const Ask& ask) {
+  net::Fields fields;
+  if (size_ > 0) fields.emplace_back("Range", base::cat("bytes=", size_, "-"));
+  const std::unique_ptr<net::Response> response = ask(fields);
+  if (response->status() == 200 && size_ > 0) begin_anew();  // it knows no ranges
+  std::vector<std::byte> chunk(kChunk);
+  // One piece more than allowed shows that there is too much.
+  const auto room = [&] { return std::min<std::uint64_t>(chunk.size(), limit_ + 1 - size_); };
+  for (std::size_t got; (got = response->read_some(std::span(chunk).first(room()))) > 0;) {
+    if (size_ + got > limit_)
+      throw base::error(name_, " has more than the ", limit_, " bytes that were promised");
+    const std::span<const std::byte> piece = std::span(chunk).first(got);
+    base::pwrite_all(fd_, piece, size_, "a temporary file");
+    hash_.update(piece);
+    size_ += got;
+    count_ += got;
+  }
+}
+
+void Download::run(const Ask& ask) {
+  for (int attempt = 0;;) {
+    const std::uint64_t before = size_;
+    try {
+      return go_on(ask);
+    } catch (const base::Error& problem) {
+      // Whatever is no failure of the connection or of a busy server stays as it is.
+      const int cause = problem.errno_value();
+      if (cause == 0 || cause == EPROTO || cause == ENOSPC || cause == EFBIG || cause == EDQUOT)
+        throw;
+      attempt = size_ > before ? 1 : attempt + 1;
+      if (attempt >= kMaxAttempts) throw;
+      base::log_verbose(problem.what(), "; trying again");
+      pause_after(attempt);
+    }
+  }
+}
+
+}  // namespace oci

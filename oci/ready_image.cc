@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "oci/ready_image.h"
+
+#include <cerrno>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/syscalls.h"
+#include "base/text.h"
+#include "oci/digest.h"
+#include "oci/download.h"
+#include "oci/http_agent.h"
+#include "oci/json.h"
+#include "oci/registry_client.h"
+#include "oci/registry_members.h"
+#include "sif/sif_reader.h"
+
+namespace oci {
+namespace {
+
+using nlohmann::ordered_json;
+
+// Of ORAS artifacts; the second, mistyped as it is, by the first versions of Singularity.
+constexpr std::string_view kSifType = "application/vnd.sylabs.sif.layer.v1.sif";
+constexpr std::string_view kOldSifType = "appliciation/vnd.sylabs.sif.layer.tar";
+
+constexpr std::string_view kManifestType = "application/vnd.oci.image.manifest.v1+json";
+constexpr std::string_view kConfigType = "application/vnd.sylabs.sif.config.v1+json";
+constexpr std::string_view kEmptyConfig = "{}";
+
+struct SifBlob {
+  std::string digest;
+  std::uint64_t size;
+};
+
+SifBlob find_sif_blob(RegistryClient& client, const std::string& name) {
+  const Manifest manifest = client.manifest(client.reference().version());
+  for (const JsonValue& layer : JsonValue::parse(manifest.text, name).items_of("layers")) {
+    const std::string type = layer.text_of("mediaType");
+    if (type != kSifType && type != kOldSifType) continue;
+    const std::string digest = layer.get("digest").text();
+    const std::optional<JsonValue> size = layer.find("size");
+    if (!is_sha256_digest(digest) || !size || !size->raw().is_number_unsigned() ||
+        size->raw().get<std::uint64_t>() > kMaxBlobSize)
+      throw base::error(name, ": its manifest describes no SIF of a possible size and digest");
+    return {digest, size->raw().get<std::uint64_t>()};
+  }
+  throw base::error(name, " holds no SIF").with_hint("docker:// is for images of layers");
+}
+
+RegistryClient client_of(const SourceSpec& source) {
+  return {parse_reference(source.path), source.registry};
+}
+
+std::uint64_t fetch_from_registry(const SourceSpec& source, int fd, ConvertProgress& progress) {
+  RegistryClient client = client_of(source);
+  const SifBlob blob = find_sif_blob(client, source.name());
+  progress.read_total = blob.size;
+  return client.fetch_blob(blob.digest, blob.size, fd, progress.read_done);
+}
+
+std::unique_ptr<net::Response> ask_web(const HttpAgent& agent, const std::string& method,
+                                       const net::Fields& fields) {
+  std::unique_ptr<net::Response> answer = agent.follow(method, agent.origin(), fields);
+  const int status = answer->status();
+  if (status == 200 || (status == 206 && !fields.empty())) return answer;
+  throw base::Error(base::cat("the server ", agent.origin().authority(), " does not give ",
+                              base::printable(agent.origin().target), ": HTTP status ", status),
+                    is_passing_status(status) ? EAGAIN : 0);
+}
+
+std::uint64_t fetch_from_web(const SourceSpec& source, int fd, ConvertProgress& progress) {
+  const HttpAgent agent(net::parse_url(source.path));
+  Download download(fd, source.name(), kMaxBlobSize, progress.read_done);
+  download.run([&](const net::Fields& fields) {
+    auto answer = ask_web(agent, "GET", fields);
+    if (fields.empty()) progress.read_total = answer->length().value_or(0);
+    return answer;
+  });
+  return download.size();
+}
+
+}  // namespace
+
+bool is_ready_made(const SourceSpec& source) {
+  return source.transport == Transport::oras || source.transport == Transport::web;
+}
+
+std::uint64_t fetch_ready_made(const SourceSpec& source, int fd, ConvertProgress& progress) {
+  const std::uint64_t size = source.transport == Transport::oras
+                                 ? fetch_from_registry(source, fd, progress)
+                                 : fetch_from_web(source, fd, progress);
+  const std::string path = base::cat("/proc/self/fd/", fd);
+  try {
+    sif::open_image(path);
+  } catch (const base::Error& problem) {
+    std::string why = problem.what();
+    if (const std::size_t at = why.find(path); at != std::string::npos)
+      why.replace(at, path.size(), "it");
+    throw base::error(base::printable(source.name()), " is no image to run: ", why);
+  }
+  return size;
+}
+
+void push_sif(const std::string& path, const SourceSpec& target) {
+  const sif::SifFile sif = sif::open_sif(path);
+  const auto size = static_cast<std::uint64_t>(base::file_status(sif.fd.get(), path).st_size);
+  const std::string digest = file_digest(sif.fd.get(), size, path);
+  const std::string config_digest = sha256_digest(kEmptyConfig);
+  const ordered_json manifest = {
+      {"schemaVersion", 2},
+      {"mediaType", kManifestType},
+      {"config",
+       {{"mediaType", kConfigType}, {"size", kEmptyConfig.size()}, {"digest", config_digest}}},
+      {"layers",
+       {{{"mediaType", kSifType},
+         {"size", size},
+         {"digest", digest},
+         {"annotations",
+          {{"org.opencontainers.image.title", path.substr(path.rfind('/') + 1)}}}}}}};
+  RegistryOptions options = target.registry;
+  options.may_push = true;
+  RegistryClient client(parse_reference(target.path), options);
+  client.push_blob(digest, {.file = sif.fd.get(), .file_size = size});
+  client.push_blob(config_digest, {.body = std::string(kEmptyConfig)});
+  client.push_manifest({manifest.dump(), std::string(kManifestType), ""},
+                       client.reference().version());
+}
+
+std::string ready_made_identity(const SourceSpec& source) {
+  if (source.transport == Transport::oras) {
+    RegistryClient client = client_of(source);
+    return find_sif_blob(client, source.name()).digest;
+  }
+  const HttpAgent agent(net::parse_url(source.path));
+  const auto answer = ask_web(agent, "HEAD", {});
+  const auto said = [&](std::string_view field) { return answer->find(field).value_or(""); };
+  return base::cat(source.path, "\n", said("etag"), "\n", said("last-modified"), "\n",
+                   said("content-length"));
+}
+
+}  // namespace oci

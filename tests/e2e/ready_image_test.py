@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images that are ready to run, from web servers and registries: they arrive as they are, or not at all; and SIFs pushed to a registry."""
+import base64
+import hashlib
+import http.server
+import json
+import ssl
+import stat
+import threading
+import urllib.request
+
+import pytest
+
+from beds.registry import PASSWORD, USER
+
+LOGIN = {"APPTAINER_DOCKER_USERNAME": USER, "APPTAINER_DOCKER_PASSWORD": PASSWORD}
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        server = self.server
+        server.seen.append((self.command, self.path, self.headers.get("Range")))
+        if self.path.startswith("/moved"):
+            return self.head(302, Location="/image.sif")
+        if self.path not in server.files:
+            return self.head(404)
+        data, start = server.files[self.path], 0
+        if self.headers.get("Range") and server.knows_ranges:
+            start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
+        self.head(206 if start else 200, ETag=hashlib.md5(data).hexdigest(), Content_Length=len(data) - start)
+        if self.command == "HEAD":
+            return
+        if server.breaks:
+            server.breaks -= 1
+            self.wfile.write(data[start:start + 100_000])
+            self.connection.close()
+        else:
+            self.wfile.write(data[start:])
+
+    def head(self, status, **fields):
+        self.send_response(status)
+        for name, value in fields.items():
+            self.send_header(name.replace("_", "-"), str(value))
+        self.end_headers()
+
+
+@pytest.fixture
+def web(busybox_sif):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.files, server.seen, server.breaks, server.knows_ranges = {"/image.sif": busybox_sif.read_bytes(), "/page": b"<html>"}, [], 0, True
+    server.address = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def registry(new_registry, scratch, busybox_tar):
+    with new_registry(scratch / "ready-registry") as server:
+        server.push(f"docker-archive:{busybox_tar}", "bed/layers:1")
+        yield server
+
+
+@pytest.fixture
+def run(user, sifrun, tmp_path, registry):
+    def run(*words, env=(), **options):
+        env = {"SSL_CERT_FILE": f"{registry.folder}/ca.crt", "APPTAINER_CACHEDIR": tmp_path / "cache", **dict(env)}
+        return user.run([sifrun, *words], cwd=tmp_path, env=env, **options)
+
+    return run
+
+
+def test_a_web_servers_file_is_pulled_as_it_is(run, web, tmp_path, busybox_sif):
+    for words, name in ((["pull", f"{web.address}/image.sif"], "image.sif"), (["pull", "x.sif", f"{web.address}/moved"], "x.sif"),
+                        (["build", "y.sif", f"{web.address}/image.sif"], "y.sif")):
+        done = run(*words)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / name).read_bytes() == busybox_sif.read_bytes() and stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o755
+    assert run("build", "--sandbox", "folder", f"{web.address}/image.sif").returncode == 0
+    assert (tmp_path / "folder/bin/busybox").is_file()
+
+
+@pytest.mark.parametrize("knows_ranges", [True, False])
+def test_a_broken_connection_is_gone_on_from(run, web, tmp_path, busybox_sif, knows_ranges):
+    web.breaks, web.knows_ranges = 2, knows_ranges
+    done = run("pull", f"{web.address}/image.sif")
+    assert done.returncode == 0 and (tmp_path / "image.sif").read_bytes() == busybox_sif.read_bytes(), done.stderr
+    assert [asked[2] is not None for asked in web.seen] == [False, True, True]
+
+
+@pytest.mark.parametrize("path, said", [("page", "is no image to run: it is neither a SIF nor a squashfs"), ("none", "HTTP status 404")])
+def test_what_is_no_image_is_not_kept(run, web, tmp_path, path, said):
+    for words in (["pull", "x.sif"], ["build", "x.sif"], ["exec"]):
+        done = run(*words, f"{web.address}/{path}", *(["true"] if words == ["exec"] else []))
+        assert done.returncode == 255 and said in done.stderr, done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_web_servers_file_is_fetched_once_and_again_when_it_is_another(run, web, fuse_device):
+    start = ["exec", f"{web.address}/image.sif", "echo", "hello"]
+    for expected in (["HEAD", "GET"], ["HEAD"]):
+        web.seen.clear()
+        assert run(*start).stdout == "hello\n" and [asked[0] for asked in web.seen] == expected
+    web.files["/image.sif"] += b"\0"
+    web.seen.clear()
+    assert run(*start).stdout == "hello\n" and [asked[0] for asked in web.seen] == ["HEAD", "GET"]
+
+
+def test_a_pushed_sif_comes_back(run, registry, tmp_path, busybox_sif, fuse_device):
+    address = f"oras://{registry.host}/bed/sif:v1"
+    done = run("push", busybox_sif, address)
+    assert done.returncode == 255 and "wants to know who you are" in done.stderr
+    for _ in range(2):  # the second finds all of it there
+        done = run("push", busybox_sif, address, env=LOGIN)
+        assert (done.returncode, done.stderr) == (0, "INFO:    Upload complete\n")
+    done = run("pull", address, env=LOGIN)
+    assert done.returncode == 0 and (tmp_path / "sif_v1.sif").read_bytes() == busybox_sif.read_bytes(), done.stderr
+    done = run("exec", address, "echo", "hello", env=LOGIN)
+    assert done.stdout == "hello\n" and "Downloading oras image" in done.stderr
+    digest = hashlib.sha256(busybox_sif.read_bytes()).hexdigest()
+    assert (tmp_path / f"cache/cache/oras/sha256:{digest}").exists()
+    assert "Using cached SIF image" in run("exec", address, "true", env=LOGIN).stderr
+
+
+@pytest.mark.parametrize("words, said", [
+    (["pull", "x.sif", "oras://HOST/bed/layers:1"], "holds no SIF"), (["pull", "x.sif", "oras://HOST/bed/none:1"], "manifest unknown"),
+    (["push", "/etc/passwd", "oras://HOST/bed/x"], "/etc/passwd"), (["push", "none.sif", "oras://HOST/bed/x"], "No such file"),
+    (["push", "SIF", "docker://HOST/bed/x"], "oras://HOST/NAME is needed"), (["push", "SIF", "library://x/y"], "oras://HOST/NAME is needed"),
+    (["push", "SIF", "oras://localhost:1/x"], "Connection refused")])
+def test_what_cannot_be(run, registry, busybox_sif, tmp_path, words, said):
+    done = run(*[word.replace("HOST/b", f"{registry.host}/b").replace("SIF", str(busybox_sif)) for word in words], env=LOGIN)
+    assert done.returncode == 255 and said in done.stderr, done.stderr
+    assert not (tmp_path / "x.sif").exists()
+
+
+def test_a_registry_that_gives_other_bytes(run, web, tmp_path, busybox_sif):
+    """The manifest's digest decides; no_https speaks to the web server as to a registry."""
+    data = busybox_sif.read_bytes()
+    layer = {"mediaType": "application/vnd.sylabs.sif.layer.v1.sif", "size": len(data), "digest": "sha256:" + hashlib.sha256(data).hexdigest()}
+    web.files["/v2/x/y/manifests/1"] = json.dumps({"schemaVersion": 2, "layers": [layer]}).encode()
+    web.files[f"/v2/x/y/blobs/{layer['digest']}"] = data[:-1] + b"x"
+    address = f"oras://{web.address.removeprefix('http://')}/x/y:1"
+    done = run("pull", "--no-https", "x.sif", address)
+    assert done.returncode == 255 and "is corrupt" in done.stderr and not (tmp_path / "x.sif").exists()
+    web.files[f"/v2/x/y/blobs/{layer['digest']}"] = data
+    assert run("pull", "--no-https", "x.sif", address).returncode == 0 and (tmp_path / "x.sif").read_bytes() == data
+
+
+def test_the_manifest_is_that_of_apptainer(run, registry, busybox_sif):
+    assert run("push", busybox_sif, f"oras://{registry.host}/bed/manifest", env=LOGIN).returncode == 0
+    question = urllib.request.Request(f"https://{registry.host}/v2/bed/manifest/manifests/latest", headers={
+        "Accept": "application/vnd.oci.image.manifest.v1+json", "Authorization": "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()})
+    answer = json.load(urllib.request.urlopen(question, context=ssl.create_default_context(cafile=f"{registry.folder}/ca.crt")))
+    data = busybox_sif.read_bytes()
+    assert answer == {
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.sylabs.sif.config.v1+json", "size": 2, "digest": "sha256:" + hashlib.sha256(b"{}").hexdigest()},
+        "layers": [{"mediaType": "application/vnd.sylabs.sif.layer.v1.sif", "size": len(data), "digest": "sha256:" + hashlib.sha256(data).hexdigest(),
+                    "annotations": {"org.opencontainers.image.title": busybox_sif.name}}]}
