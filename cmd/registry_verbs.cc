@@ -139,6 +139,18 @@ int run_logout(const Invocation& invocation) {
   return EXIT_SUCCESS;
 }
 
+// A file that conversions would ignore is no reason to show nothing.
+void add_logins(const std::string& file, std::vector<std::string>& addresses) {
+  try {
+    for (const std::string& name : oci::list_logins(file)) {
+      const std::string address = "docker://" + base::printable(name);
+      if (std::ranges::find(addresses, address) == addresses.end()) addresses.push_back(address);
+    }
+  } catch (const base::Error& problem) {
+    base::log_warning("ignoring ", problem.what());
+  }
+}
+
 // Those that conversions would find, each once.
 int run_list(const Invocation& invocation) {
   const auto parsed = invocation.parse("", kListTable);
@@ -147,12 +159,7 @@ int run_list(const Invocation& invocation) {
     invocation.throw_usage(base::cat("accepts 0 arg(s), received ", parsed->positionals().size()));
   invocation.understood(*parsed);
   std::vector<std::string> addresses;
-  for (const std::string& file : oci::usual_auth_files()) {
-    for (const std::string& name : oci::list_logins(file)) {
-      const std::string address = "docker://" + base::printable(name);
-      if (std::ranges::find(addresses, address) == addresses.end()) addresses.push_back(address);
-    }
-  }
+  for (const std::string& file : oci::usual_auth_files()) add_logins(file, addresses);
   std::size_t width = 3;
   for (const std::string& address : addresses) width = std::max(width, address.size());
   base::print("\n", base::padded("URI", width), "  SECURE?\n");

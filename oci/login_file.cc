@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -110,8 +111,10 @@ bool remove_login(const std::string& file, const std::string& authority) {
 
 std::vector<std::string> list_logins(const std::string& file) {
   const ordered_json document = parse(text_of(file), file);
+  const std::vector<std::string> hub = login_keys(std::string(kDockerHub));
   std::vector<std::string> names;
-  for (const auto& [name, entry] : document["auths"].items()) names.push_back(name);
+  for (const auto& [name, entry] : document["auths"].items())
+    names.push_back(std::ranges::find(hub, name) == hub.end() ? name : "docker.io");
   return names;
 }
 

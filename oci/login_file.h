@@ -19,7 +19,8 @@ void store_login(const std::string& file, const std::string& authority, const st
 // False if there is none.
 bool remove_login(const std::string& file, const std::string& authority);
 
-// Registries by the names that the file has for them; none without the file.
+// Registries by the names that the file has for them, Docker's own as docker.io; none without the
+// file.
 std::vector<std::string> list_logins(const std::string& file);
 
 }  // namespace oci

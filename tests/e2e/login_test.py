@@ -107,6 +107,15 @@ def test_a_file_that_is_none_stays_as_it_is(ask, home, user, text):
         assert file.read_text() == text
 
 
+def test_other_files_are_listed_in_spite_of_a_broken_one(ask, home):
+    for path, text in ((".apptainer/docker-config.json", "garbage"), (".docker/config.json", '{"auths": {"ghcr.io": {}, "https://index.docker.io/v1/": {}}}')):
+        (home / path).parent.mkdir()
+        (home / path).write_text(text)
+    done = ask("list")
+    assert done.returncode == 0 and "ignoring" in done.stderr
+    assert done.stdout == "\nURI                 SECURE?\ndocker://ghcr.io    ✓\ndocker://docker.io  ✓\n"
+
+
 def test_apptainers_own_file_goes_first_where_it_is(ask, home, user):
     own = home / ".apptainer/docker-config.json"
     own.parent.mkdir()
