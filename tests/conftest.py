@@ -322,3 +322,11 @@ def scripted_sif(apptainer, sifconv, user, scratch, sif_folder):
 def new_registry():
     """Makes registries: `with new_registry(folder, tls=True, password=True) as server`."""
     return Registry
+
+
+@pytest.fixture(scope="session")
+def registry(new_registry, scratch, busybox_tar):
+    """One with TLS and a password, which holds an image."""
+    with new_registry(scratch / "registry") as server:
+        server.push(f"docker-archive:{busybox_tar}", "bed/busybox:1.0")
+        yield server

@@ -18,13 +18,6 @@ from conftest import CLEAN_PATH
 AUTH = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
-@pytest.fixture(scope="module")
-def registry(new_registry, scratch, busybox_tar):
-    with new_registry(scratch / "login-registry") as server:
-        server.push(f"docker-archive:{busybox_tar}", "bed/busybox:1.0")
-        yield server
-
-
 @pytest.fixture
 def home(tmp_path, user):
     folder = tmp_path / "home"

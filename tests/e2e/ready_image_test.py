@@ -60,13 +60,6 @@ def web(busybox_sif):
     server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def registry(new_registry, scratch, busybox_tar):
-    with new_registry(scratch / "ready-registry") as server:
-        server.push(f"docker-archive:{busybox_tar}", "bed/layers:1")
-        yield server
-
-
 @pytest.fixture
 def run(user, sifrun, tmp_path, registry):
     def run(*words, env=(), **options):
@@ -129,7 +122,7 @@ def test_a_pushed_sif_comes_back(run, registry, tmp_path, busybox_sif, fuse_devi
 
 
 @pytest.mark.parametrize("words, said", [
-    (["pull", "x.sif", "oras://HOST/bed/layers:1"], "holds no SIF"), (["pull", "x.sif", "oras://HOST/bed/none:1"], "manifest unknown"),
+    (["pull", "x.sif", "oras://HOST/bed/busybox:1.0"], "holds no SIF"), (["pull", "x.sif", "oras://HOST/bed/none:1"], "manifest unknown"),
     (["push", "/etc/passwd", "oras://HOST/bed/x"], "/etc/passwd"), (["push", "none.sif", "oras://HOST/bed/x"], "No such file"),
     (["push", "SIF", "docker://HOST/bed/x"], "oras://HOST/NAME is needed"), (["push", "SIF", "library://x/y"], "oras://HOST/NAME is needed"),
     (["push", "SIF", "oras://localhost:1/x"], "Connection refused")])

@@ -19,13 +19,6 @@ from conftest import CLEAN_PATH
 LOGIN = {"APPTAINER_DOCKER_USERNAME": USER, "APPTAINER_DOCKER_PASSWORD": PASSWORD}
 
 
-@pytest.fixture(scope="module")
-def registry(new_registry, scratch, busybox_tar):
-    with new_registry(scratch / "registry") as server:
-        server.push(f"docker-archive:{busybox_tar}", "bed/busybox:1.0")
-        yield server
-
-
 @pytest.fixture
 def convert(user, sifconv, tmp_path):
     def run(source, *options, name="out.sif", **more):

@@ -5,13 +5,6 @@ import pytest
 from beds.registry import PASSWORD, USER
 
 
-@pytest.fixture(scope="module")
-def registry(new_registry, scratch, busybox_tar):
-    with new_registry(scratch / "interop-registry") as server:
-        server.push(f"docker-archive:{busybox_tar}", "bed/busybox:1.0")
-        yield server
-
-
 @pytest.fixture
 def run(apptainer, sifrun, registry):
     """A script of both programs, A and S, in an empty home."""
