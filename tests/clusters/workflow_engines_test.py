@@ -94,14 +94,17 @@ def registry(new_registry, node, share, scratch, busybox_tar, debian_sif):
     """On the node's own network: bed/small of busybox and bed/debian, which Snakemake's bash needs."""
     with new_registry(share / "registry", password=False, within=["nsenter", "--target", node.init, "--net"]) as server:
         server.push(f"docker-archive:{busybox_tar}", "bed/small:1.0")
-        server.push(f"docker-archive:{scratch}/debian.tar", "bed/debian:1.0")
+        server.push(f"docker-archive:{scratch}/debian.tar", "bed/debian-docker:1.0")
         server.trusted = {"SSL_CERT_FILE": f"{server.folder}/ca.crt"}
         yield server
 
 
-def test_snakemake_with_a_registry(run, work, registry):
+@pytest.mark.parametrize("transport", ["docker", "oras"])
+def test_snakemake_with_a_registry(run, work, registry, debian_sif, transport):
     """It pulls the image once, and both steps run in that."""
-    image = f"docker://{registry.host}/bed/debian:1.0"
+    image = f"{transport}://{registry.host}/bed/debian-{transport}:1.0"
+    if transport == "oras":
+        assert run("singularity", "push", debian_sif, image, env=registry.trusted).returncode == 0
     write(work, "Snakefile", textwrap.dedent(f'''
         rule all:
             input: "second.txt"
