@@ -126,6 +126,12 @@ void AtomicOutputFile::publish() {
     // NFS and others know no RENAME_NOREPLACE but have links; discard() removes the other name.
     if (result != 0 && (errno == EINVAL || errno == ENOSYS))
       result = ::linkat(dir, temporary_name_.c_str(), dir, name_.c_str(), 0);
+    // Some in user space know neither. What another process names so in this moment would be lost.
+    if (result != 0 && (errno == EPERM || errno == ENOTSUP || errno == ENOSYS) &&
+        ::faccessat(dir, name_.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
+      result = ::renameat(dir, temporary_name_.c_str(), dir, name_.c_str());
+      if (result == 0) temporary_name_.clear();
+    }
   }
   if (result != 0) throw errno_error(errno, "cannot write ", printable(path_));
 }

@@ -5,6 +5,8 @@
 #include <array>
 #include <cstdio>
 
+#include "base/error.h"
+
 namespace base {
 namespace {
 
@@ -54,6 +56,39 @@ std::vector<std::string> split(std::string_view text, char separator) {
   }
   fields.emplace_back(text.substr(start));
   return fields;
+}
+
+std::vector<std::string> split_csv(std::string_view line, std::string_view origin) {
+  std::vector<std::string> fields;
+  if (line.empty()) return fields;
+  std::size_t i = 0;
+  for (;;) {
+    std::string field;
+    if (i < line.size() && line[i] == '"') {
+      for (++i;; ++i) {
+        if (i >= line.size()) throw error(origin, ": a double quote is not closed");
+        if (line[i] != '"') {
+          field += line[i];
+        } else if (i + 1 < line.size() && line[i + 1] == '"') {
+          field += line[i++];
+        } else {
+          break;
+        }
+      }
+      ++i;
+      if (i < line.size() && line[i] != ',')
+        throw error(origin, ": text follows a closing double quote");
+    } else {
+      const std::size_t end = std::min(line.find(',', i), line.size());
+      field = line.substr(i, end - i);
+      if (field.find('"') != std::string::npos)
+        throw error(origin, ": a double quote in a field that does not begin with one");
+      i = end;
+    }
+    fields.push_back(std::move(field));
+    if (i >= line.size()) return fields;
+    ++i;  // the comma
+  }
 }
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator) {

@@ -40,6 +40,10 @@ std::string cat(const Parts&... parts) {
 // Splits at every separator; "a,,b" gives three fields and "" gives one empty field.
 std::vector<std::string> split(std::string_view text, char separator);
 
+// One line of comma-separated values; a field in double quotes may hold commas, "" in it is a
+// quote. Throws Error, which begins with `origin`, for quotes elsewhere.
+std::vector<std::string> split_csv(std::string_view line, std::string_view origin);
+
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
 
 // Without the blanks (' ', '\t', '\r') around it.

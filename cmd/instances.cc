@@ -3,6 +3,8 @@
 
 #include <cstdlib>
 
+#include "base/text.h"
+
 namespace cmd {
 namespace {
 
@@ -17,7 +19,10 @@ std::optional<std::string_view> find_instance_name(std::string_view image) {
 
 runtime::InstanceFolder find_instance_folder(const runtime::Account& caller) {
   const char* folder = std::getenv("APPTAINER_CONFIGDIR");
-  return {caller, folder != nullptr ? folder : std::getenv("SINGULARITY_CONFIGDIR")};
+  if (folder == nullptr) folder = std::getenv("SINGULARITY_CONFIGDIR");
+  if (folder != nullptr && *folder == '/') return {caller, folder};
+  const char* home = std::getenv("HOME");
+  return {caller, base::cat(home != nullptr && *home == '/' ? home : caller.home, "/.apptainer")};
 }
 
 }  // namespace cmd

@@ -13,7 +13,7 @@ namespace cmd {
 // NAME of "instance://NAME"; nullopt for other images.
 std::optional<std::string_view> find_instance_name(std::string_view image);
 
-// Where the caller's instances are recorded, by $APPTAINER_CONFIGDIR or in the home.
+// Where the caller's instances are recorded: below $APPTAINER_CONFIGDIR or in $HOME.
 runtime::InstanceFolder find_instance_folder(const runtime::Account& caller);
 
 }  // namespace cmd

@@ -41,52 +41,24 @@ std::optional<bool> find_truth(std::string_view word) {
   return found->value;
 }
 
-// One line of comma-separated values; a field in double quotes may hold commas, "" in it is a
-// quote.
-std::vector<std::string> split_csv(std::string_view line, std::string_view origin) {
-  std::vector<std::string> fields;
-  if (line.empty()) return fields;
-  std::size_t i = 0;
-  for (;;) {
-    std::string field;
-    if (i < line.size() && line[i] == '"') {
-      for (++i;; ++i) {
-        if (i >= line.size()) throw base::error(origin, ": a double quote is not closed");
-        if (line[i] != '"') {
-          field += line[i];
-        } else if (i + 1 < line.size() && line[i + 1] == '"') {
-          field += line[i++];
-        } else {
-          break;
-        }
-      }
-      ++i;
-      if (i < line.size() && line[i] != ',')
-        throw base::error(origin, ": text follows a closing double quote");
-    } else {
-      const std::size_t end = std::min(line.find(',', i), line.size());
-      field = line.substr(i, end - i);
-      i = end;
-    }
-    fields.push_back(std::move(field));
-    if (i >= line.size()) return fields;
-    ++i;  // the comma
-  }
-}
-
 std::vector<std::string> split_assignments(std::string_view line, std::string_view origin) {
   const auto equals = std::ranges::count(line, '=');
   if (equals == 0)
     throw base::error(origin, ": ", base::printable(line), " must be of the form KEY=VALUE");
+  std::vector<std::string> fields;
   if (equals == 1) {
     // It needs no quotes to hold commas, but may have those that it would need among others.
     const bool quoted = line.size() > 1 && line.front() == '"' && line.back() == '"';
-    return {std::string(quoted ? line.substr(1, line.size() - 2) : line)};
+    fields.emplace_back(quoted ? line.substr(1, line.size() - 2) : line);
+  } else {
+    fields = base::split_csv(line, origin);
   }
-  std::vector<std::string> fields = split_csv(line, origin);
-  for (const std::string& field : fields) {
-    if (field.find('=') == std::string::npos)
+  for (std::string& field : fields) {
+    const std::size_t end = field.find('=');
+    if (end == std::string::npos)
       throw base::error(origin, ": ", base::printable(field), " must be of the form KEY=VALUE");
+    // Blanks around a name, as in "A=1, B=2", are none of it.
+    field = base::cat(base::trimmed(field.substr(0, end)), field.substr(end));
   }
   return fields;
 }
@@ -291,7 +263,7 @@ void OptionParser::store(const OptionRow& row, std::string_view value, std::stri
       slot.values.emplace_back(value);
       return;
     case OptionKind::list:
-      fields = split_csv(value, origin);
+      fields = base::split_csv(value, origin);
       break;
     case OptionKind::assignments:
       fields = split_assignments(value, origin);
@@ -331,7 +303,15 @@ void OptionParser::read_key(const OptionRow& row, std::string_view key,
     }
   }
   // An empty one hides that of the other prefix, and then counts as absent.
-  if (chosen && !chosen->empty()) store(row, *chosen, chosen_name);
+  if (!chosen || chosen->empty()) return;
+  // Set once for all runs of a site: no reason to run nothing.
+  if (!row.refused.empty()) {
+    if (row.kind != OptionKind::flag || find_truth(*chosen) != false)
+      parsed_.warnings_.push_back(
+          base::cat(chosen_name, " is ignored: --", row.name, " is not supported"));
+    return;
+  }
+  store(row, *chosen, chosen_name);
 }
 
 ParsedOptions parse_options(std::span<const OptionRow> table,

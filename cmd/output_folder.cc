@@ -55,15 +55,30 @@ OutputFolder::OutputFolder(const std::string& path, base::Existing existing)
   fd_ = base::open_file(part_, O_RDONLY | O_DIRECTORY);
 }
 
+// Where names cannot be exchanged (NFS, and file systems in user space), what was there steps aside
+// for a moment.
+void OutputFolder::replace() {
+  std::string old = part_;
+  if (::renameat2(AT_FDCWD, part_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) != 0) {
+    old += ".old";
+    const bool is_unknown = errno == EINVAL || errno == ENOSYS;
+    if (!is_unknown || ::rename(path_.c_str(), old.c_str()) != 0)
+      throw base::errno_error(errno, "cannot replace ", base::printable(path_));
+    if (::rename(part_.c_str(), path_.c_str()) != 0) {
+      const int cause = errno;
+      ::rename(old.c_str(), path_.c_str());
+      throw base::errno_error(cause, "cannot replace ", base::printable(path_));
+    }
+  }
+  remove_tree(old);
+}
+
 void OutputFolder::commit() {
   if (::rename(part_.c_str(), path_.c_str()) != 0) {
     const bool in_the_way = errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR;
     if (!in_the_way || existing_ == base::Existing::refuse)
       throw base::errno_error(errno, "cannot write ", base::printable(path_));
-    // Afterwards the hidden name is what was there before.
-    if (::renameat2(AT_FDCWD, part_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) != 0)
-      throw base::errno_error(errno, "cannot replace ", base::printable(path_));
-    remove_tree(part_);
+    replace();
   }
   part_.clear();
 }

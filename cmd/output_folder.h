@@ -26,6 +26,8 @@ class OutputFolder {
   void discard() noexcept;
 
  private:
+  void replace();
+
   std::string path_, parent_, part_;
   base::Existing existing_;
   base::UniqueFd fd_;

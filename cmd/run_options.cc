@@ -180,8 +180,8 @@ runtime::RunOptions make_run_options(const ParsedOptions& parsed,
       options.binds.push_back(std::move(bind));
   }
   for (const std::string& text : parsed.values("mount")) {
-    if (text.empty()) continue;  // --mount "$MOUNTS" with an empty variable
-    options.binds.push_back(runtime::parse_mount_spec(text, working_directory));
+    for (runtime::BindSpec& bind : runtime::parse_mounts(text, working_directory))
+      options.binds.push_back(std::move(bind));
   }
   for (const std::string& library : parsed.values("containlibs")) {
     const std::string path = runtime::absolute_path(library, working_directory);

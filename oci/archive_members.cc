@@ -38,6 +38,12 @@ std::string parent_of(const std::string& path) {
   return slash == std::string::npos ? "" : path.substr(0, slash + 1);
 }
 
+// Sparse members are not; no writer of image archives makes one.
+bool is_contiguous(const TarEntry& entry) {
+  return entry.size == 0 || (entry.extents.size() == 1 && entry.extents.front().file_offset == 0 &&
+                             entry.extents.front().length == entry.size);
+}
+
 }  // namespace
 
 ArchiveMembers::ArchiveMembers(FileSource archive, std::unique_ptr<MemberHasher> hasher)
@@ -48,8 +54,8 @@ ArchiveMembers::ArchiveMembers(FileSource archive, std::unique_ptr<MemberHasher>
     const std::optional<std::string> path = clean_member_path(entry->path);
     if (!path) continue;  // nothing can refer to it
     Member member{.offset = entry->data_offset, .size = entry->size};
-    // A sparse member has no contiguous data; no writer of image archives makes one.
-    member.is_file = entry->type == EntryType::regular && entry->extents.size() <= 1;
+    member.is_file = entry->type == EntryType::regular;
+    member.is_sparse = member.is_file && !is_contiguous(*entry);
     if (entry->type == EntryType::symlink)
       member.link_target = parent_of(*path) + entry->link_target;
     if (entry->type == EntryType::symlink && entry->link_target.starts_with('/'))
@@ -88,6 +94,10 @@ FileSource ArchiveMembers::open(const std::string& path, std::string_view what,
     }
     if (member->second.link_target.empty()) {
       if (!member->second.is_file) throw base::error(place, ", which is not a regular file");
+      if (member->second.is_sparse) {
+        throw base::error(place, ", which is stored as a sparse file")
+            .with_hint("pack the archive anew without --sparse (-S)");
+      }
       return archive_.part(member->second.offset, member->second.size,
                            archive_.name() + ": " + *clean);
     }

@@ -35,6 +35,7 @@ class ArchiveMembers : public ImageMembers {
   struct Member {
     std::uint64_t offset = 0, size = 0;
     bool is_file = false;
+    bool is_sparse = false;
     std::string link_target{};  // path in the archive, not empty: this is a link
   };
 

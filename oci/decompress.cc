@@ -83,9 +83,19 @@ bool Inflater::refill() {
   return count > 0;
 }
 
+// Behind an xz stream there may be zeros, in fours (The .xz File Format, section 2.2).
+void Inflater::skip_stream_padding() {
+  constexpr std::string_view kPadding("\0\0\0\0", 4);
+  while (begins_with(pending_, kPadding)) {
+    pending_ = pending_.subspan(kPadding.size());
+    if (pending_.size() < kMagicSize) refill();
+  }
+}
+
 // False at the proper end of the stream.
 bool Inflater::begin_frame() {
   if (pending_.size() < kMagicSize) refill();
+  if (compression_ == Compression::xz) skip_stream_padding();
   if (pending_.empty()) return false;
   if (detect_compression(pending_) != compression_ &&
       !begins_skippable_frame(compression_, pending_)) {

@@ -51,6 +51,7 @@ class Inflater {
 
  private:
   bool refill();
+  void skip_stream_padding();
   bool begin_frame();
 
   Compression compression_;

@@ -129,6 +129,8 @@ std::string promised_digest(std::string_view path) {
   std::string_view name = slash == std::string_view::npos ? path : path.substr(slash + 1);
   if (folder.empty() && name.ends_with(".json"))
     name.remove_suffix(5);
+  else if (folder.empty() && name.starts_with("sha256:"))
+    name.remove_prefix(7);
   else if (folder != "blobs/sha256" && folder != "./blobs/sha256")
     return "";
   return is_sha256_hex(name) ? "sha256:" + std::string(name) : "";

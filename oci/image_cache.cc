@@ -20,7 +20,7 @@ namespace oci {
 namespace {
 
 // To be counted up when the same image is converted to other files than before.
-constexpr std::string_view kConversion = "sifconv 1 ";
+constexpr std::string_view kConversion = "sifconv 2 ";
 constexpr std::string_view kElsewhere = "APPTAINER_CACHEDIR names another place";
 
 class RemovedName {

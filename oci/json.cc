@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace oci {
 
@@ -34,9 +35,22 @@ void JsonValue::expect(bool is_right, std::string_view wanted) const {
                     ", not ", wanted);
 }
 
+namespace {
+
+// Go's decoder takes "cmd" for "Cmd" where there is no such key.
+json::const_iterator find_in_other_case(const json& object, const std::string& key) {
+  const std::string wanted = base::lower_case(key);
+  auto member = object.begin();
+  while (member != object.end() && base::lower_case(member.key()) != wanted) ++member;
+  return member;
+}
+
+}  // namespace
+
 std::optional<JsonValue> JsonValue::find(const std::string& key) const {
   expect(value_->is_object(), "an object");
-  const auto member = value_->find(key);
+  auto member = value_->find(key);
+  if (member == value_->end()) member = find_in_other_case(*value_, key);
   if (member == value_->end() || member->is_null()) return std::nullopt;
   return child(*member, place_ + (place_.ends_with(' ') ? "" : ".") + base::printable(key));
 }
@@ -49,6 +63,7 @@ JsonValue JsonValue::get(const std::string& key) const {
 }
 
 std::string JsonValue::text() const {
+  if (value_->is_null()) return "";
   expect(value_->is_string(), "a text");
   return value_->get<std::string>();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // JSON documents of an image, which are hostile: bounded depth, and every access says which key of
-// which document is not what it should be. Absent and null mean the same, as for Go's decoder.
+// which document is not what it should be. As for Go's decoder, absent and null mean the same, and
+// so do keys that differ in case, unless there is one that fits exactly.
 #pragma once
 
 #include <cstdint>

@@ -78,6 +78,7 @@ void LayerTree::add(TarEntry entry) {
   if (path.text.empty()) return;  // the root; containers get a fresh one on top
 
   const auto [parent_path, name] = split_last(path.text);
+  if (name == kOpaqueMarker && is_no_folder(parent_path, position)) return;
   sif::Inode& parent = *walk(parent_path, Missing::create, position);
   if (name.size() > kMaxName) throw position.error("name of more than ", kMaxName, " bytes");
   if (name == kOpaqueMarker) {
@@ -98,6 +99,16 @@ void LayerTree::add(TarEntry entry) {
     return;
   }
   parent.children.emplace(name, &make_inode(entry, position));
+}
+
+// A whiteout or a file of this layer: opaque or not is the same for it.
+bool LayerTree::is_no_folder(std::string_view path, const TarPosition& position) {
+  const auto [parent_path, name] = split_last(path);
+  const sif::Inode* parent = walk(parent_path, Missing::stop, position);
+  if (parent == nullptr) return false;
+  const auto found = parent->children.find(name);
+  return found != parent->children.end() && found->second->type != sif::FileType::directory &&
+         found->second->type != sif::FileType::symlink;
 }
 
 void LayerTree::remove(sif::Inode& parent, std::string_view name) {

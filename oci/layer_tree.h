@@ -68,6 +68,7 @@ class LayerTree {
   sif::Inode& make_inode(TarEntry& entry, const TarPosition& position);
   sif::Inode* find_link_target(std::string_view path, const TarPosition& position);
   sif::Inode* find_in_lower(std::string_view path);
+  bool is_no_folder(std::string_view path, const TarPosition& position);
   void remove(sif::Inode& parent, std::string_view name);
 
   sif::Tree& lower_;

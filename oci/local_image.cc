@@ -58,6 +58,7 @@ class LocalImage : public FlatImage {
 class FolderImage : public LocalImage {
  public:
   explicit FolderImage(const FlattenOptions& options) : folder_(options.source.path) {
+    folder_.tree.root().mode = 0755;  // not that of mktemp -d: others may run the image
     complete(folder_.tree, options, "");
   }
   const sif::Tree& tree() const override { return folder_.tree; }
@@ -105,8 +106,8 @@ class FileImage : public LocalImage {
 };
 
 bool is_image_file(const std::string& path) {
-  const std::optional<base::UniqueFd> file = base::find_file(path, O_RDONLY | O_NONBLOCK);
-  if (!file || !S_ISREG(base::file_status(file->get(), path).st_mode)) return false;
+  const std::optional<base::UniqueFd> file = base::find_file(path, O_RDONLY);
+  if (!file) return false;
   std::array<std::byte, 4> magic{};
   const bool is_whole = base::pread_up_to(file->get(), magic, 0, path) == magic.size();
   return is_whole && (base::little_endian<std::uint32_t>(magic) == sif::kSquashfsMagic ||
@@ -120,7 +121,9 @@ std::unique_ptr<FlatImage> find_local_image(const FlattenOptions& options) {
   if (path == "-" || !options.source.reference.empty()) return nullptr;
   const std::optional<struct stat> status = base::find_status(path);
   if (status && S_ISDIR(status->st_mode)) return std::make_unique<FolderImage>(options);
-  if (status && is_image_file(path)) return std::make_unique<FileImage>(options);
+  // Others are not even opened: who writes into a pipe would take our leaving for the end.
+  if (status && S_ISREG(status->st_mode) && is_image_file(path))
+    return std::make_unique<FileImage>(options);
   return nullptr;
 }
 

@@ -2,7 +2,10 @@
 #include "oci/oci_layout.h"
 
 #include <algorithm>
+#include <array>
 #include <set>
+#include <span>
+#include <string_view>
 #include <utility>
 
 #include "base/error.h"
@@ -14,6 +17,11 @@ namespace {
 
 constexpr int kMaxIndexDepth = 4;
 constexpr std::size_t kMaxManifests = 10'000;
+
+// The first is taken; unknown ones come last.
+constexpr std::array<std::string_view, 5> kAmd64Variants = {"", "v1", "v2", "v3", "v4"};
+constexpr std::array<std::string_view, 3> kArm64Variants = {"v8", "", "v9"};
+constexpr std::array<std::string_view, 4> kArmVariants = {"v7", "", "v6", "v5"};
 
 // A place to go to, with what the indexes above it said.
 struct Pending {
@@ -44,15 +52,19 @@ std::string blob_path(const JsonValue& descriptor) {
   return "blobs/sha256/" + digest.substr(7);
 }
 
-// containerd records the whole name, others at most the tag.
+// containerd records the whole name, others at most the tag; some both.
 std::vector<std::string> references_of(const JsonValue& descriptor) {
   const std::map<std::string, std::string> notes = descriptor.text_map_of("annotations");
+  std::vector<std::string> references;
   if (const auto name = notes.find("io.containerd.image.name"); name != notes.end())
-    return {short_reference(name->second)};
-  const auto tag = notes.find("org.opencontainers.image.ref.name");
-  if (tag == notes.end()) return {};
-  const bool is_name = tag->second.find_first_of("/:") != std::string::npos;
-  return {is_name ? short_reference(tag->second) : tag->second};
+    references.push_back(short_reference(name->second));
+  if (const auto tag = notes.find("org.opencontainers.image.ref.name"); tag != notes.end()) {
+    const bool is_name = tag->second.find_first_of("/:") != std::string::npos;
+    std::string reference = is_name ? short_reference(tag->second) : tag->second;
+    if (references.empty() || references.front() != reference)
+      references.push_back(std::move(reference));
+  }
+  return references;
 }
 
 bool is_attestation(const JsonValue& descriptor) {
@@ -64,6 +76,22 @@ bool is_attestation(const JsonValue& descriptor) {
 std::string platform_of(const JsonValue& descriptor) {
   const std::optional<JsonValue> platform = descriptor.find("platform");
   return platform ? platform->text_of("os") + "/" + platform->text_of("architecture") : "";
+}
+
+std::span<const std::string_view> variants_of(std::string_view architecture) {
+  if (architecture == "arm") return kArmVariants;
+  if (architecture == "arm64") return kArm64Variants;
+  return kAmd64Variants;
+}
+
+// Of the variants of one architecture, how far from what all its machines run, or for arm the last
+// of the 32-bit ones.
+std::size_t variant_rank(const JsonValue& descriptor) {
+  const std::optional<JsonValue> platform = descriptor.find("platform");
+  if (!platform) return 0;
+  const std::span<const std::string_view> order = variants_of(platform->text_of("architecture"));
+  return static_cast<std::size_t>(std::ranges::find(order, platform->text_of("variant")) -
+                                  order.begin());
 }
 
 ArchivedImage image_of(const JsonValue& manifest, const std::string& path,
@@ -100,6 +128,7 @@ std::vector<JsonValue> wanted_items(const ImageMembers& members, const JsonValue
   std::erase_if(items, [&](const JsonValue& item) {
     return is_attestation(item) || !members.contains(blob_path(item));
   });
+  std::ranges::stable_sort(items, {}, variant_rank);
   const auto found = std::ranges::find(items, preferred, platform_of);
   if (found != items.end()) return {*found};
   const bool tell =

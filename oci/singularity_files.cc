@@ -120,6 +120,9 @@ if [ $# -eq 0 ]; then
     exit 1
 fi
 exec "$@"
+exit
+# Not reached. By this line sifrun and Apptainer know that they can read the script without a shell of the image.
+eval "set ${SINGULARITY_OCI_RUN}"
 )";
   return script;
 }

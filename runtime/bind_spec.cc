@@ -95,9 +95,11 @@ BindSpec parse_bind(std::string_view text, std::string_view working_directory) {
     throw base::error("bind ", base::printable(text),
                       ": more than three fields, expected SRC[:DST[:OPTIONS]]");
   }
-  BindSpec bind = make_bind(unescape(fields[0]), fields.size() > 1 ? unescape(fields[1]) : "", text,
-                            working_directory);
-  if (fields.size() > 2) apply_option(bind, fields[2], text);
+  const auto field = [&](std::size_t i) {
+    return i < fields.size() ? unescape(base::trimmed(fields[i])) : std::string();
+  };
+  BindSpec bind = make_bind(field(0), field(1), text, working_directory);
+  if (fields.size() > 2) apply_option(bind, field(2), text);
   return bind;
 }
 
@@ -106,7 +108,8 @@ BindSpec parse_bind(std::string_view text, std::string_view working_directory) {
 std::vector<BindSpec> parse_bind_list(std::string_view text, std::string_view working_directory) {
   std::vector<BindSpec> binds;
   bool takes_options = false;
-  for (const std::string& field : split_unescaped(text, ',')) {
+  for (const std::string& item : split_unescaped(text, ',')) {
+    const std::string field(base::trimmed(item));
     // "src:dst:ro,nonested": a further option of the bind before.
     if (takes_options && is_option(field)) {
       apply_option(binds.back(), field, text);
@@ -119,22 +122,13 @@ std::vector<BindSpec> parse_bind_list(std::string_view text, std::string_view wo
   return binds;
 }
 
-BindSpec parse_mount_spec(std::string_view text, std::string_view working_directory) {
+namespace {
+
+BindSpec parse_mount(const std::string& text, std::string_view working_directory) {
   std::optional<std::string> source, destination;
   BindSpec options;
-  // Fields may stand in double quotes, for paths with commas.
-  std::vector<std::string> fields(1);
-  bool quoted = false;
-  for (const char c : text) {
-    if (c == '"') {
-      quoted = !quoted;
-    } else if (c == ',' && !quoted) {
-      fields.emplace_back();
-    } else {
-      fields.back() += c;
-    }
-  }
-  if (quoted) throw base::error("mount ", base::printable(text), ": a double quote is not closed");
+  const std::vector<std::string> fields =
+      base::split_csv(text, base::cat("mount ", base::printable(text)));
   for (const std::string& field : fields) {
     const std::size_t equals = field.find('=');
     const std::string key = field.substr(0, equals);
@@ -170,6 +164,17 @@ BindSpec parse_mount_spec(std::string_view text, std::string_view working_direct
   options.source = std::move(bind.source);
   options.destination = std::move(bind.destination);
   return options;
+}
+
+}  // namespace
+
+std::vector<BindSpec> parse_mounts(std::string_view text, std::string_view working_directory) {
+  std::vector<BindSpec> binds;
+  for (const std::string& line : base::split(text, '\n')) {
+    const std::string record(line.substr(0, line.find_last_not_of('\r') + 1));
+    if (!record.empty()) binds.push_back(parse_mount(record, working_directory));
+  }
+  return binds;
 }
 
 std::string absolute_path(std::string_view path, std::string_view base) {

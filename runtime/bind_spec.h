@@ -24,12 +24,13 @@ struct BindSpec {
 };
 
 // One --bind value or environment entry: specifications between commas, fields between colons,
-// `\,` and `\:` stand for themselves. Relative sources start at `working_directory`. Throws
-// base::Error naming the specification.
+// `\,` and `\:` stand for themselves, blanks around a field are none of it. Relative sources start
+// at `working_directory`. Throws base::Error naming the specification.
 std::vector<BindSpec> parse_bind_list(std::string_view text, std::string_view working_directory);
 
-// One --mount value: CSV of type=bind, src=, dst=, ro, with Apptainer's synonyms.
-BindSpec parse_mount_spec(std::string_view text, std::string_view working_directory);
+// One --mount value or environment entry: on each line CSV of type=bind, src=, dst=, ro, with
+// Apptainer's synonyms.
+std::vector<BindSpec> parse_mounts(std::string_view text, std::string_view working_directory);
 
 // Absolute path without ".", ".." and doubled slashes; what is relative starts at `base`. Symbolic
 // links are not looked at.

@@ -2,6 +2,7 @@
 #include "runtime/device_files.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -46,6 +47,20 @@ void bind_node(int directory, const std::string& name) {
                                       MountFlags::no_setuid, "/dev/" + name);
 }
 
+// The caller's terminal, whose own name lies in the host's /dev/pts: programs find it as
+// /dev/console then, as with Apptainer.
+void bind_console(int directory) {
+  std::array<char, PATH_MAX> name{};
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::isatty(fd) == 0 || ::ttyname_r(fd, name.data(), name.size()) != 0) continue;
+    base::open_file_at(directory, "console", O_WRONLY | O_CREAT | O_EXCL, 0600);
+    MountSource::open(name.data())
+        .attach(base::open_file_at(directory, "console", O_PATH).get(), MountFlags::no_setuid,
+                "/dev/console");
+    return;
+  }
+}
+
 // Nodes may lie in directories of their own, such as /dev/dri.
 void bind_device(int directory, const HostDevice& device) {
   if (!is_within(device.path, "/dev") || device.path == "/dev") return;
@@ -60,6 +75,7 @@ base::UniqueFd make_device_directory(SessionDirectory& session,
                                      std::span<const HostDevice> devices) {
   base::UniqueFd directory = session.make_directory("dev", 0755);
   for (const char* name : kNodes) bind_node(directory.get(), name);
+  bind_console(directory.get());
   for (const Link& link : kLinks) {
     if (::symlinkat(link.target, directory.get(), link.name) != 0)
       throw base::errno_error(errno, "cannot make the link /dev/", link.name);

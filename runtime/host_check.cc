@@ -19,6 +19,9 @@ constexpr std::string_view kLimitZero =
 constexpr std::string_view kLimitReached =
     "too many user namespaces exist; as root, raise the limit: "
     "sysctl -w user.max_user_namespaces=15000";
+constexpr std::string_view kOtherLimit =
+    "too many namespaces of this kind exist; as root, raise the limits: sysctl -w "
+    "user.max_mnt_namespaces=15000 user.max_pid_namespaces=15000";
 constexpr std::string_view kCloneOff =
     "user namespaces are reserved to root here; as root: sysctl -w "
     "kernel.unprivileged_userns_clone=1";
@@ -82,6 +85,7 @@ constexpr auto kRows = std::to_array<Row>({
     {mount, EPERM, in_container, kContainer},
     {mount, EACCES, in_container, kContainer},
     {mount, EPERM, filtered, kSeccomp},
+    {mount, ENOSPC, always, kOtherLimit},
 });
 
 std::optional<long> read_number(const char* path) {

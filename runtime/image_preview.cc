@@ -28,6 +28,24 @@ std::optional<sif::WalkedImagePath> find_path(const sif::SquashfsReader& image,
   }
 }
 
+// Where the mount is made.
+std::optional<sif::WalkedImagePath> find_target(const sif::SquashfsReader& image,
+                                                const MountEntry& entry) {
+  if (!covers_link(entry)) return find_path(image, entry.target);
+  auto parent = find_path(image, parent_path(entry.target));
+  if (!parent || !parent->missing.empty()) return find_path(image, entry.target);
+  try {
+    const std::string name(base_name(entry.target));
+    const auto link = image.find_entry(parent->deepest.ref, name);
+    if (!link) return find_path(image, entry.target);
+    parent->deepest = image.attributes(*link);
+    parent->canonical += "/" + name;
+    return parent;
+  } catch (const base::Error&) {
+    return std::nullopt;
+  }
+}
+
 // The path as the container will know it, whether it is there or to be made.
 std::string whole_path(const sif::WalkedImagePath& path) {
   std::string whole = path.canonical == "/" && !path.missing.empty() ? "" : path.canonical;
@@ -47,7 +65,7 @@ void drop_needless_mounts(const sif::SquashfsReader& image, RunPlan& plan) {
 
 ImagePreview::ImagePreview(const sif::SquashfsReader& image, const RunPlan& plan)
     : image_(image), plan_(plan) {
-  for (const MountEntry& entry : plan.mounts) targets_.push_back(find_path(image, entry.target));
+  for (const MountEntry& entry : plan.mounts) targets_.push_back(find_target(image, entry));
 }
 
 std::function<bool(const std::string&)> ImagePreview::absence(

@@ -146,9 +146,7 @@ void recall_environment(const InstanceRecord& from, EnvironmentRequest& to) {
   for (const ListField& field : kLists) to.*field.source = from.*field.member;
 }
 
-InstanceFolder::InstanceFolder(const Account& caller, const char* configuration_folder) {
-  const bool chosen = configuration_folder != nullptr && *configuration_folder == '/';
-  const std::string top = chosen ? configuration_folder : caller.home + "/.apptainer";
+InstanceFolder::InstanceFolder(const Account& caller, const std::string& top) {
   const std::string place = base::cat("/", host_name(), "/", caller.name);
   records_ = normal_path(top + "/instances/sifrun" + place);
   logs_ = normal_path(top + "/instances/logs" + place);

@@ -42,8 +42,8 @@ void recall_environment(const InstanceRecord& from, EnvironmentRequest& to);
 
 class InstanceFolder {
  public:
-  // That of the caller on this host; `find_variable` gives an environment variable or null.
-  InstanceFolder(const Account& caller, const char* configuration_folder);
+  // That of the caller on this host, below an absolute path.
+  InstanceFolder(const Account& caller, const std::string& top);
 
   // Empty but for its name and its logs' places. Throws for a name that is none.
   InstanceRecord make_record(std::string_view name) const;

@@ -21,6 +21,7 @@
 #include "runtime/image_source.h"
 #include "runtime/mpi.h"
 #include "runtime/pid_namespace.h"
+#include "runtime/root_tree.h"
 #include "runtime/rootfs.h"
 #include "runtime/seccomp_filter.h"
 #include "runtime/session_directory.h"
@@ -175,6 +176,7 @@ HostFacts gather_host_facts(const char* pwd_variable) {
   const uid_t uid = ::getuid();
   if (auto account = find_host_account(uid)) {
     facts.caller = std::move(*account);
+    if (facts.caller.home.starts_with('/')) facts.caller.home = normal_path(facts.caller.home);
   } else {
     // Unknown to every database: what the environment says must do.
     const char* home = std::getenv("HOME");

@@ -79,6 +79,8 @@ bool NeedsCheck::are_met(const MountEntry& entry) {
 
 bool makes_target(const MountEntry& entry) { return entry.kind <= MountKind::message_queues; }
 
+bool covers_link(const MountEntry& entry) { return entry.target == "/etc/localtime"; }
+
 bool is_common(const MountEntry& entry) {
   return entry.stage <= Stage::home || std::ranges::any_of(kTable, [&](const MountRow& row) {
            return row.kind == Kind::bind && row.stage == entry.stage && row.target == entry.target;

@@ -97,6 +97,10 @@ class NeedsCheck {
 // to.
 bool makes_target(const MountEntry& entry);
 
+// Is the mount made on a link of the image itself, not on what that leads to? So it is with
+// /etc/localtime, whose target (UTC, mostly) must stay what it is.
+bool covers_link(const MountEntry& entry);
+
 // Is it the same for all runs that show the same of the host, whatever binds and features they have
 // and wherever they start?
 bool is_common(const MountEntry& entry);

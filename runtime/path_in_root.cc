@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "base/syscalls.h"
+#include "runtime/root_tree.h"
 
 namespace runtime {
 namespace {
@@ -63,6 +64,16 @@ std::optional<base::UniqueFd> find_in_root(int root, const std::string& path) {
   PathInRoot walked = walk_in_root(root, path);
   if (!walked.missing.empty()) return std::nullopt;
   return std::move(walked.deepest);
+}
+
+std::optional<base::UniqueFd> find_link_in_root(int root, const std::string& path) {
+  const std::optional<base::UniqueFd> parent = find_in_root(root, std::string(parent_path(path)));
+  if (!parent) return std::nullopt;
+  const std::string name(base_name(path));
+  base::UniqueFd found(::openat(parent->get(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  if (found) return found;
+  if (errno == ENOENT || errno == ENOTDIR) return std::nullopt;
+  throw base::errno_error(errno, "cannot resolve ", base::printable(path), " in the container");
 }
 
 }  // namespace runtime

@@ -19,7 +19,9 @@ using PathInRoot = base::WalkedPath<base::UniqueFd>;  // O_PATH
 // not be searched.
 PathInRoot walk_in_root(int root, std::string_view path);
 
-// O_PATH descriptor; nullopt if the path does not exist in the root.
+// O_PATH descriptor; nullopt if the path does not exist in the root. The second takes a symbolic
+// link at its end for what it is.
 std::optional<base::UniqueFd> find_in_root(int root, const std::string& path);
+std::optional<base::UniqueFd> find_link_in_root(int root, const std::string& path);
 
 }  // namespace runtime

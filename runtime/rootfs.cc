@@ -53,6 +53,11 @@ bool shows_same(int first, int second, const std::string& name) {
   return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+std::optional<base::UniqueFd> find_target(int root, const MountEntry& entry) {
+  return covers_link(entry) ? find_link_in_root(root, entry.target)
+                            : find_in_root(root, entry.target);
+}
+
 bool has_source(MountKind kind) { return kind == MountKind::bind || kind == MountKind::image; }
 
 bool makes_directory(const MountEntry& entry, const std::optional<MountSource>& source) {
@@ -89,7 +94,7 @@ MissingTargets Rootfs::find_missing(const RunPlan& plan, const MountSources& sou
     if (has_source(entry.kind) ? !sources[i] : !makes_target(entry)) continue;
     if (is_covered(plan.mounts, i)) continue;
     attempt(entry, [&] {
-      if (find_in_root(image_.get(), entry.target)) return;
+      if (find_target(image_.get(), entry)) return;
       PathInRoot path = walk_in_root(image_.get(), entry.target);
       if (!path.missing.empty()) {
         missing[path.canonical].push_back(
@@ -140,7 +145,7 @@ bool Rootfs::is_ours(int fd, const std::string& name) const {
 }
 
 base::UniqueFd Rootfs::open_target(const MountEntry& entry, bool is_directory) {
-  if (auto found = find_in_root(root_.get(), entry.target)) return std::move(*found);
+  if (auto found = find_target(root_.get(), entry)) return std::move(*found);
   const PathInRoot path = walk_in_root(root_.get(), entry.target);
   if (path.missing.empty() || is_ours(path.deepest.get(), path.canonical))
     return make_path(path.deepest.get(), path.missing, is_directory);

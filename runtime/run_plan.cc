@@ -34,7 +34,8 @@ class PlanBuilder {
   void add_home(const HomeChoice& home);
   void add_scratch();
   void add_user_binds();
-  void add_working_directory();
+  void keep_home(const HomeChoice& home);
+  void add_working_directory(const HomeChoice& home);
 
  private:
   std::string directory() const { return facts_.directory ? facts_.directory->physical : "/"; }
@@ -42,6 +43,10 @@ class PlanBuilder {
     return std::ranges::find(options_.no_mount, word) != options_.no_mount.end();
   }
   bool applies(MountWhen when) const;
+  // The last mount on the path or above it decides what is there; null if there is none.
+  const MountEntry* shown_at(std::string_view path) const;
+  // The user's bind over the home or above it.
+  const MountEntry* cover_of(const HomeChoice& home) const;
   // A directory of --workdir if there is one, else an empty one of the session.
   MountEntry throwaway(MountStage stage, const std::string& name, const std::string& target,
                        mode_t mode) const;
@@ -199,16 +204,47 @@ void PlanBuilder::add_user_binds() {
   for (MountEntry& entry : binds) add(std::move(entry));
 }
 
-void PlanBuilder::add_working_directory() {
+const MountEntry* PlanBuilder::shown_at(std::string_view path) const {
+  const auto last =
+      std::find_if(plan_.mounts.rbegin(), plan_.mounts.rend(),
+                   [&](const MountEntry& entry) { return is_within(path, entry.target); });
+  return last == plan_.mounts.rend() ? nullptr : &*last;
+}
+
+const MountEntry* PlanBuilder::cover_of(const HomeChoice& home) const {
+  const MountEntry* const shown = shown_at(home.destination);
+  return shown != nullptr && shown->stage == MountStage::user ? shown : nullptr;
+}
+
+// As Apptainer: what is bound above the home gets an empty one, since $HOME names it.
+void PlanBuilder::keep_home(const HomeChoice& home) {
+  const MountEntry* const cover = cover_of(home);
+  if (cover == nullptr || cover->kind != MountKind::bind || cover->target == home.destination ||
+      options_.no_home)
+    return;
+  MountEntry entry{MountStage::cwd,
+                   MountKind::bind,
+                   cover->source + home.destination.substr(cover->target.size()),
+                   home.destination,
+                   kPlain,
+                   Importance::optional};
+  entry.mode = 0750;
+  entry.make_source = true;
+  entry.unless_visible = true;
+  add(std::move(entry));
+}
+
+void PlanBuilder::add_working_directory(const HomeChoice& home) {
   if (options_.contain || switched_off("cwd") || !facts_.directory) return;
   // The logical name too, where it differs: scripts say `cd $PWD`.
   for (const std::string& path : {facts_.directory->physical, facts_.directory->logical}) {
     if (!is_bindable(path) || switched_off(path)) continue;
-    const bool settled = std::ranges::any_of(plan_.mounts, [&](const MountEntry& entry) {
-      const bool same_tree = entry.kind == MountKind::bind && entry.source == entry.target;
-      return entry.target == path || (same_tree && is_within(path, entry.target));
-    });
-    if (settled) continue;
+    // Who puts another home in place does not want to see this one.
+    if (is_within(path, home.destination) && cover_of(home) != nullptr) continue;
+    const MountEntry* const shown = shown_at(path);
+    if (shown != nullptr && (shown->target == path ||
+                             (shown->kind == MountKind::bind && shown->source == shown->target)))
+      continue;
     MountEntry entry{MountStage::cwd, MountKind::bind,     facts_.directory->physical, path,
                      kPlain,          Importance::optional};
     entry.unless_visible = true;
@@ -277,7 +313,8 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   builder.add_scratch();
   builder.add_user_binds();
   std::ranges::stable_sort(plan.mounts, {}, &MountEntry::stage);
-  builder.add_working_directory();
+  builder.add_working_directory(home);
+  builder.keep_home(home);
 
   plan.start = {options.start_directory, options.contain, facts.directory, home.destination};
   plan.action.environment.container_home = home.destination;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/share_key.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,7 +18,7 @@ namespace runtime {
 namespace {
 
 // Of the protocol between starter and holder, and of what a key means.
-constexpr std::string_view kVersion = "2";
+constexpr std::string_view kVersion = "3";
 constexpr std::size_t kMaxCgroups = 4096;
 constexpr std::size_t kMaxTag = 255;
 
@@ -49,6 +50,19 @@ std::optional<std::string> place_of_caller() {
     place += numbers({status.st_dev, status.st_ino});
   }
   return place;
+}
+
+// What a server could die of that others use, too: it has the limits of who starts it. nullopt for
+// one that counts what it does for all.
+std::optional<std::string> limits_of_server() {
+  std::string limits;
+  for (const auto resource : {RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA}) {
+    rlimit limit{};
+    if (::getrlimit(resource, &limit) != 0) return std::nullopt;
+    if (resource == RLIMIT_CPU && limit.rlim_max != RLIM_INFINITY) return std::nullopt;
+    limits += numbers({limit.rlim_max});
+  }
+  return limits;
 }
 
 std::string_view without_task(std::string_view group) {
@@ -106,17 +120,19 @@ std::optional<std::string> find_share_key(const ShareRequest& request, const sif
   if (request.mode == ShareMode::off) return std::nullopt;
   const bool tagged = request.mode == ShareMode::tagged;
   if (!request.view.empty() && !tagged && !is_parallel_step(environment)) return std::nullopt;
-  const std::optional<std::string> place = place_of_caller();
+  const std::optional<std::string> place = place_of_caller(), limits = limits_of_server();
   const std::optional<std::string> cgroups =
       tagged ? "" : base::find_small_file("/proc/self/cgroup", kMaxCgroups);
-  if (!place || !cgroups) return std::nullopt;
+  if (!place || !limits || !cgroups) return std::nullopt;
   const struct stat file = base::file_status(image.fd.get(), image.path);
   std::string key = "sifrun " + std::string(kVersion) + "\nids ";
   key += numbers({::geteuid(), ::getegid()}) + "\nimage ";
   key += numbers({file.st_dev, file.st_ino, static_cast<std::uint64_t>(file.st_size),
                   static_cast<std::uint64_t>(file.st_mtim.tv_sec),
-                  static_cast<std::uint64_t>(file.st_mtim.tv_nsec), image.offset, image.size});
-  key += "\nplace " + *place + "\n";
+                  static_cast<std::uint64_t>(file.st_mtim.tv_nsec),
+                  static_cast<std::uint64_t>(file.st_ctim.tv_sec),
+                  static_cast<std::uint64_t>(file.st_ctim.tv_nsec), image.offset, image.size});
+  key += "\nplace " + *place + "\nlimits " + *limits + "\n";
   key += tagged ? "tag " + request.tag : kill_domain(environment, *cgroups);
   return key + "\nview " + request.view;
 }

@@ -19,7 +19,8 @@ std::string user_cache_folder(const std::vector<std::string>& environment,
                               const std::string& home) {
   if (std::string own = variable_or_empty(environment, "SIFRUN_CACHEDIR"); !own.empty()) return own;
   const std::string cache = variable_or_empty(environment, "XDG_CACHE_HOME");
-  return (cache.empty() ? home + "/.cache" : cache) + "/sifrun";
+  const std::string own_home = variable_or_empty(environment, "HOME");
+  return (cache.empty() ? (own_home.empty() ? home : own_home) + "/.cache" : cache) + "/sifrun";
 }
 
 base::UniqueFd open_private_folder(const std::string& path) {

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "base/log.h"
@@ -86,15 +87,15 @@ void become_program(const std::string& path, const std::vector<std::string>& arg
   ::execve(path.c_str(), pointers(arguments).data(), pointers(environment).data());
   const int error = errno;
   if (error == ENOEXEC || error == ENOENT) {
-    std::string text;
+    std::optional<std::string> text;
     try {
       text = base::read_small_file(path, kMaxScriptBytes);
     } catch (const base::Error&) {
-      text.clear();  // unreadable or too large: no script for us
+      // Unreadable or too large: no script for us.
     }
-    if (!text.empty() && is_interpretable(text, error)) {
+    if (text && is_interpretable(*text, error)) {
       try {
-        become_script({}, text, path, arguments_from(arguments, 1), environment);
+        become_script({}, *text, path, arguments_from(arguments, 1), environment);
       } catch (const base::Error& failure) {
         base::log_message(base::LogLevel::error, failure.what());
         ::_exit(kSyntaxErrorStatus);

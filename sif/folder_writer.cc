@@ -91,9 +91,19 @@ class FolderWriter {
 
   void make_link(int parent, const std::string& name, const Inode& inode, const std::string& path) {
     check(::symlinkat(inode.symlink_target.c_str(), parent, name.c_str()), path);
-    if (is_root()) {
+    describe_name(parent, name, inode, path);
+  }
+
+  // Of what is not opened.
+  void describe_name(int parent, const std::string& name, const Inode& inode,
+                     const std::string& path) const {
+    if (is_root())
       check(::fchownat(parent, name.c_str(), inode.uid, inode.gid, AT_SYMLINK_NOFOLLOW), path);
-    }
+    const std::string place = base::cat("/proc/self/fd/", parent, "/", name);
+    for (const auto& [key, value] : inode.xattrs)
+      check_xattr(::lsetxattr(place.c_str(), key.c_str(), value.data(), value.size(), 0), path);
+    if (inode.type != FileType::symlink)
+      check(::fchmodat(parent, name.c_str(), inode.mode, 0), path);
     const std::array<timespec, 2> times = times_of(inode);
     ::utimensat(parent, name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW);
   }
@@ -111,12 +121,7 @@ class FolderWriter {
       if (errno == EPERM) return false;
       check(-1, path);
     }
-    if (is_root()) {
-      check(::fchownat(parent, name.c_str(), inode.uid, inode.gid, AT_SYMLINK_NOFOLLOW), path);
-    }
-    check(::fchmodat(parent, name.c_str(), inode.mode, 0), path);
-    const std::array<timespec, 2> times = times_of(inode);
-    ::utimensat(parent, name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW);
+    describe_name(parent, name, inode, path);
     return true;
   }
 
@@ -127,11 +132,8 @@ class FolderWriter {
   // The owner first: changing it takes setuid bits and capabilities away.
   void describe(int fd, const Inode& inode, const std::string& path) const {
     if (is_root()) check(::fchown(fd, inode.uid, inode.gid), path);
-    for (const auto& [name, value] : inode.xattrs) {
-      const int result = ::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0);
-      // Not every file system has them, and not everyone may set all.
-      if (result != 0 && errno != ENOTSUP && errno != EPERM) check(result, path);
-    }
+    for (const auto& [name, value] : inode.xattrs)
+      check_xattr(::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0), path);
     mode_t mode = inode.mode;
     if (options_.fix_permissions) mode |= inode.type == FileType::directory ? 0700 : 0600;
     check(::fchmod(fd, mode), path);
@@ -152,6 +154,11 @@ class FolderWriter {
       }
     }
     check(::ftruncate(fd, static_cast<off_t>(inode.size)), path);
+  }
+
+  // Not every file system has them, and not everyone may set all.
+  static void check_xattr(int result, const std::string& path) {
+    if (result != 0 && errno != ENOTSUP && errno != EPERM) check(result, path);
   }
 
   static void check(int result, const std::string& path) {

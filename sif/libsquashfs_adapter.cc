@@ -107,6 +107,7 @@ struct MetadataTables::State {
     return object;
   }
   void append(sqfs_meta_writer_t* writer, std::span<const std::byte> data);
+  void append_sizes(std::span<const std::uint32_t> words);
   InodePosition position_in(const sqfs_meta_writer_t* writer) const;
   std::uint16_t id_index(std::uint32_t id);
   InodePosition write(const NewInode& record, sqfs_inode_generic_t& inode);
@@ -162,6 +163,13 @@ void MetadataTables::State::check(int result, const char* attempt) {
 
 void MetadataTables::State::append(sqfs_meta_writer_t* writer, std::span<const std::byte> data) {
   check(sqfs_meta_writer_append(writer, data.data(), data.size()), "write metadata");
+}
+
+// The library would copy them onto the stack first, which millions of blocks do not fit.
+void MetadataTables::State::append_sizes(std::span<const std::uint32_t> words) {
+  base::ByteWriter bytes;
+  for (const std::uint32_t word : words) bytes.write(word);
+  append(inodes.get(), bytes.bytes());
 }
 
 InodePosition MetadataTables::State::position_in(const sqfs_meta_writer_t* writer) const {
@@ -241,7 +249,9 @@ std::uint32_t MetadataTables::add_xattrs(const std::map<std::string, std::string
 }
 
 InodePosition MetadataTables::write_inode(const NewInode& record) {
-  return state_->write(record, *make_inode(record));
+  const InodePosition position = state_->write(record, *make_inode(record));
+  if (record.inode->type == FileType::regular) state_->append_sizes(record.size_words);
+  return position;
 }
 
 void MetadataTables::begin_listing() {

@@ -25,9 +25,7 @@ SqfsInode allocate_inode(std::size_t payload) {
 }
 
 SqfsInode make_file_inode(const NewInode& record) {
-  const std::size_t payload = record.size_words.size_bytes();
-  SqfsInode inode = allocate_inode(payload);
-  if (payload != 0) std::memcpy(inode->extra, record.size_words.data(), payload);
+  SqfsInode inode = allocate_inode(0);
   const std::uint64_t size = record.inode->size;
   if (size <= 0xFFFFFFFF && record.start <= 0xFFFFFFFF && record.link_count == 1 &&
       record.sparse == 0 && record.xattrs == kNoXattr) {

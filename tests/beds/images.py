@@ -141,12 +141,16 @@ def docker20_to_docker25(source, target):
     return target
 
 
-def busybox_layer(*programs):
-    """A static busybox with links for its programs, all of root's."""
+def busybox_program():
     program = shutil.which("busybox")
     if not program:
         raise Missing("busybox-static is not installed (scripts/install-deps test)")
-    layer = Layer().folder("bin").file("bin/busybox", pathlib.Path(program).read_bytes(), mode=0o755)
+    return pathlib.Path(program).read_bytes()
+
+
+def busybox_layer(*programs):
+    """A static busybox with links for its programs, all of root's."""
+    layer = Layer().folder("bin").file("bin/busybox", busybox_program(), mode=0o755)
     for name in ("sh", "cat", "echo", "env", "false", "id", "ls", "mount", "pwd", "readlink", "sleep", "stat", "touch", "true", "wc", *programs):
         layer.symlink(f"bin/{name}", "busybox")
     return layer

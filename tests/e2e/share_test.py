@@ -148,6 +148,29 @@ def test_the_place_of_one_start_is_not_in_the_root_of_another(user, sifrun, own_
     first.finish()
 
 
+def test_an_image_that_is_written_over_is_another_one(user, sifrun, tmp_path, scratch):
+    """Were it in place, of the same size and with the same time."""
+    versions = []
+    for number in (1, 2):
+        tree = make_tree(scratch / f"version-{number}")
+        (tree / "content").write_text(f"{number}\n")
+        versions.append(squash(tree, scratch / f"version-{number}.squashfs").read_bytes())
+    assert len(versions[0]) == len(versions[1])
+    image = tmp_path / "image"
+    for number, data in enumerate(versions, 1):
+        with open(image, "r+b" if image.exists() else "wb") as file:
+            file.write(data)
+        os.utime(image, (1e9, 1e9))
+        assert user.run([sifrun, "exec", image, "cat", "/content"]).stdout == f"{number}\n"
+
+
+def test_a_limit_of_processor_time_is_not_shared(user, sifrun, own_image, start):
+    limited = user.popen(["sh", "-c", 'ulimit -t 9; exec "$@"', "sh", sifrun, "exec", own_image, "sh", "-c", "readlink /proc/self/ns/user; read go"],
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert limited.stdout.readline().strip() != start(user).user
+    limited.communicate("go\n", timeout=30)
+
+
 def test_a_root_is_entered_only_while_the_host_is_as_it_was(user, sifrun, own_image, tmp_path, start):
     note = tmp_path / "note"
     note.write_text("old\n")

@@ -131,6 +131,17 @@ def test_several_streams_behind_one_another(convert, tmp_path, compress):
     convert(tmp_path / "in.packed")
 
 
+@pytest.mark.parametrize("padding", [4, 512])
+def test_xz_streams_with_padding(convert, user, sifconv, tmp_path, padding):
+    """As the format has it, in fours behind and between streams."""
+    data = Archive().bytes()
+    for name, packed in (("behind", lzma.compress(data) + bytes(padding)), ("between", lzma.compress(data[:999]) + bytes(padding) + lzma.compress(data[999:]))):
+        (tmp_path / "in.tar.xz").write_bytes(packed)
+        convert(tmp_path / "in.tar.xz", name=name)
+    (tmp_path / "in.tar.xz").write_bytes(lzma.compress(data) + bytes(padding + 1))
+    assert "unexpected data" in user.run([sifconv, tmp_path / "in.tar.xz", tmp_path / "x.sif"]).stderr
+
+
 def test_layer_that_is_a_link(convert, tmp_path):
     archive = Archive([one_file_layer(), one_file_layer()])
     archive.members[1] = (archive.members[1][0], tarfile.SYMTYPE, "../" + archive.members[0][0])
@@ -155,6 +166,63 @@ def test_quirks_of_configurations(convert, tmp_path):
     archive = Archive(layers=[])
     archive.config = {"config": None, "architecture": "amd64", "os": "linux"}
     convert(archive.write(tmp_path / "in2.tar"), name="empty.sif")
+
+
+def test_what_go_reads_out_of_a_configuration(convert, tmp_path):
+    """A null is an empty text, and a key in another case is that key."""
+    archive = Archive(layers=[])
+    archive.config = {"Config": {"cmd": [None, "x"], "ENV": ["A=1", None], "Labels": {"a": None}}, "architecture": "amd64", "os": "linux"}
+    tree = unpack(convert(archive.write(tmp_path / "in.tar")), tmp_path / "tree")
+    assert "A=" in (tree / ".singularity.d/env/10-docker2singularity.sh").read_text()
+    assert json.loads((tree / ".singularity.d/labels.json").read_text())["a"] == ""
+    assert "set -- '' 'x'" in (tree / ".singularity.d/runscript").read_text()
+
+
+def test_images_of_crane(convert, tmp_path):
+    """Which names the configuration by its digest, with a colon."""
+    archive = Archive(tags=[])
+    body = json.dumps(archive.config).encode()
+    archive.manifest[0]["Config"] = "sha256:" + sha256(body)
+    archive.members.append((archive.manifest[0]["Config"], body))
+    convert(archive.write(tmp_path / "in.tar"), "--ref", sha256(body)[:12])
+
+
+@pytest.mark.parametrize("what", ["folder", "archive"])
+def test_a_sparse_archive_says_so(user, sifconv, tmp_path, what):
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for name, data in Archive([one_file_layer(data=bytes(1 << 20))]).finished():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(data)
+        subprocess.run(["fallocate", "--dig-holes", folder / name], check=True)
+    subprocess.run(["tar", "-C", folder, "--format=posix", "-cSf", tmp_path / "in.tar", "."], check=True)
+    done = user.run([sifconv, tmp_path / "in.tar", tmp_path / "x.sif"])
+    assert done.returncode == 255 and "stored as a sparse file" in done.stderr and "--sparse" in done.stderr, done.stderr
+
+
+def test_a_pipe_with_a_name(user, sifconv, tmp_path):
+    """It is opened once: who writes would take a second look for the end."""
+    data = Archive().bytes()
+    os.mkfifo(tmp_path / "pipe", 0o644)
+    for number in range(20):
+        writer = subprocess.Popen(["sh", "-c", 'cat > "$0"', tmp_path / "pipe"], stdin=subprocess.PIPE)
+        writer.stdin.write(data)
+        writer.stdin.close()
+        done = user.run([sifconv, tmp_path / "pipe", tmp_path / f"{number}.sif"], timeout=20)
+        assert done.returncode == 0 and writer.wait() == 0, done.stderr
+
+
+@pytest.mark.parametrize("limit, size, options", [("-s 256", 8 << 30, []), ("-s 8192", 9 << 30, ["--block-size", "4K"])])
+def test_files_of_many_blocks(user, sifconv, tmp_path, limit, size, options):
+    """More than a stack has room for."""
+    with open(tmp_path / "big", "wb") as file:
+        file.truncate(size)
+    subprocess.run(["tar", "-C", tmp_path, "--format=posix", "-cSf", tmp_path / "layer.tar", "big"], check=True)
+    Archive([(tmp_path / "layer.tar").read_bytes()]).write(tmp_path / "in.tar")
+    done = user.run(["sh", "-c", f'ulimit {limit}; exec "$@"', "sh", sifconv, *options, "in.tar", "x.sif"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run(["unsquashfs", "-lln", "-o", str(offset_of(tmp_path / "x.sif")), tmp_path / "x.sif", "big"], capture_output=True, text=True)
+    assert f" {size} " in listed.stdout
 
 
 def test_selection(convert, tmp_path, user, sifconv):
@@ -189,6 +257,28 @@ def test_oci_index_with_attestation_and_other_platforms(convert, tmp_path):
     archive.index["manifests"][0]["annotations"] = {"io.containerd.image.name": "docker.io/library/multi:1"}
     tree = unpack(convert(archive.write(tmp_path / "in.tar")), tmp_path / "tree")
     assert (tree / "srv/file").exists()
+
+
+@pytest.mark.parametrize("architecture, variants, taken", [
+    ("amd64", ["v3", "", "v2"], ""), ("amd64", ["v2", "v1"], "v1"), ("arm64", ["v9", "v8"], "v8"), ("arm", ["v5", "v7", "v6"], "v7"), ("arm", ["v6", "v5"], "v6")])
+def test_the_variant_that_most_machines_run(convert, tmp_path, architecture, variants, taken):
+    images = [OciArchive([one_file_layer(f"srv/{architecture}{variant}")], architecture=architecture) for variant in variants]
+    archive, items = images[0], []
+    for image, variant in zip(images, variants):
+        archive.blobs.update(image.blobs)
+        del image.entry["annotations"]
+        items.append({**image.entry, "platform": {"os": "linux", "architecture": architecture, **({"variant": variant} if variant else {})}})
+    archive.index["manifests"] = [archive.blob(json.dumps({"schemaVersion": 2, "manifests": items}).encode(), "application/vnd.oci.image.index.v1+json")]
+    tree = unpack(convert(archive.write(tmp_path / "in.tar"), "--arch", architecture), tmp_path / "tree")
+    assert [path.name for path in (tree / "srv").iterdir()] == [architecture + taken]
+
+
+def test_an_image_is_called_by_its_tag_as_well(convert, tmp_path):
+    archive = OciArchive()
+    archive.index["manifests"][0]["annotations"] = {"io.containerd.image.name": "docker.io/library/foo:1.0", "org.opencontainers.image.ref.name": "1.0"}
+    source = archive.write(tmp_path / "in.tar")
+    for reference in ("1.0", "foo:1.0"):
+        assert b"from: foo:1.0\n" in convert(f"oci-archive:{source}:{reference}", name=f"{reference}.sif").read_bytes()
 
 
 def test_foreign_architecture_is_noted(user, sifconv, tmp_path):

@@ -490,3 +490,24 @@ def test_configuration_file_of_apptainer(user, sifrun, image):
     """Before the verb -c names it, after the verb it means --contain; scripts that name one go on."""
     done = user.run([sifrun, "-c", "/etc/apptainer/apptainer.conf", "exec", image, "echo", "hello"])
     assert (done.returncode, done.stdout) == (0, "hello\n") and "there is no configuration file" in done.stderr
+
+
+@pytest.mark.parametrize("options", [[], ["--writable-tmpfs"], ["--share=off"]])
+@pytest.mark.parametrize("target", ["data", None])
+def test_the_time_zone_of_the_host_covers_the_link_not_its_target(user, sifrun, scratch, fuse_device, target, options):
+    """Which is that of UTC in most images."""
+    tree = make_tree(scratch / f"zone-{target}-{len(options)}-{options[:1]}")
+    (tree / "etc").mkdir(exist_ok=True)
+    (tree / "etc/localtime").symlink_to("/zones/UTC")
+    (tree / "zones").mkdir()
+    if target:
+        (tree / "zones/UTC").write_text(target)
+    image = squash(tree, tree.with_suffix(".squashfs"))
+    done = user.run([sifrun, "exec", *options, image, "sh", "-c", "cat /etc/localtime; echo; ls -A /zones; cat /zones/* 2>/dev/null; test -L /etc/localtime || echo no link"],
+                    text=False)
+    zone = pathlib.Path("/etc/localtime").read_bytes()
+    assert done.stdout == zone + b"\n" + (b"UTC\ndata" if target else b"") + b"no link\n", done.stderr
+    own = scratch / "own-zone"
+    own.write_text("own")
+    done = user.run([sifrun, "exec", *options, "--bind", f"{own}:/etc/localtime", image, "sh", "-c", "cat /etc/localtime /zones/*"])
+    assert done.stdout == "own" + (target or ""), done.stderr

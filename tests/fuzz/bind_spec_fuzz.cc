@@ -27,7 +27,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   } catch (const base::Error&) {
   }
   try {
-    check(runtime::parse_mount_spec(text, "/work"));
+    for (const runtime::BindSpec& bind : runtime::parse_mounts(text, "/work")) check(bind);
   } catch (const base::Error&) {
   }
   return 0;

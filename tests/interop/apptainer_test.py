@@ -6,6 +6,9 @@ import subprocess
 
 import pytest
 
+from beds import images
+from conftest import convert
+
 
 @pytest.fixture(autouse=True)
 def needs_fuse(fuse_device):
@@ -63,6 +66,22 @@ def test_image_is_a_program(apptainer, ours):
     """The first line of the file names the interpreter that Apptainer installs."""
     done = apptainer.command([ours, "echo", "from the image"])
     assert (done.returncode, done.stdout) == (0, "from the image\n"), done.stderr
+
+
+@pytest.fixture(scope="module")
+def without_shell(sifconv, user, sif_folder, scratch):
+    archive = scratch / "no-shell.tar"
+    images.write_docker20(archive, [images.Layer().folder("bin").file("bin/busybox", images.busybox_program(), mode=0o755).bytes()],
+                          Entrypoint=["/bin/busybox", "echo", "said"], Cmd=["by it"])
+    return convert(sifconv, user, archive, sif_folder / "no-shell.sif")
+
+
+@pytest.mark.parametrize("arguments", [[], ["a  b"]])
+def test_run_without_a_shell_in_the_image(without_shell, arguments, apptainer, user, sifrun, tmp_path):
+    reference = apptainer.run("run", without_shell, *arguments, cwd=tmp_path)
+    done = user.run([sifrun, "--silent", "run", without_shell, *arguments], cwd=tmp_path)
+    said = "said " + (arguments or ["by it"])[0] + "\n"
+    assert (done.returncode, done.stdout) == (reference.returncode, reference.stdout) == (0, said), (done.stderr, reference.stderr)
 
 
 def inspect(apptainer, image, *options):

@@ -22,6 +22,7 @@ CONVERTING = {
     "build": "P build x.sif docker-archive:a.tar; P build x.sif docker-archive:a.tar; echo $?; P build --force x.sif docker-archive:a.tar; echo $?; ls",
     "build nowhere": "mkdir ro; chmod 555 ro; for f in no/such/x.sif ro/x.sif '' /; do P build \"$f\" docker-archive:a.tar; echo $?; done; P build x.sif ''; echo $?; ls -A . ro",
     "build over a folder": "mkdir d; echo mine > d/file; for f in '' --force; do P build $f d docker-archive:a.tar; echo $?; done; ls -ld d | cut -c1",
+    "build of a closed folder": "d=$(mktemp -d); mkdir $d/bin; P build x.sif $d; P build -s y x.sif; stat -c %a y; rm -r $d",
     "build over links": "echo text > real; ln -s real x; P build x docker-archive:a.tar; echo $?; P build -F x docker-archive:a.tar; echo $?; cat real; ls",
     "build over a dangling link": "ln -s nowhere x; P build x docker-archive:a.tar; echo $?",
     "build of folders": "P build -s d docker-archive:a.tar; P build -s d docker-archive:a.tar; echo $?; P build -F -s d docker-archive:a.tar; echo $?; touch f; P build -s f docker-archive:a.tar; echo $?; "
@@ -53,6 +54,20 @@ RUNNING = {
     "folder that is gone, another one chosen": "mkdir gone; cd gone; rmdir ../gone; P exec --pwd /bin $I pwd",
     "folder behind a closed one": "mkdir -p a/b; cd a/b; chmod 0 ..; P exec $I pwd; echo $?; cd ../..; chmod 755 a",
     "folder that is closed": "mkdir a; cd a; chmod 0 .; P exec $I pwd; echo $?; cd ..; chmod 755 a",
+    "folder below another bind": "mkdir -p d/wd /tmp/wd; echo host >/tmp/wd/host; echo d >d/wd/d; cd /tmp/wd; P exec -B ~/ws/d:/tmp $I sh -c 'pwd; ls'; P exec --pwd /tmp/wd -B ~/ws/d:/tmp $I sh -c 'pwd; ls'; "
+                                 "rm -r ~/ws/d/wd; P exec -B ~/ws/d:/tmp $I sh -c 'pwd; ls'; ls ~/ws/d; rm -r /tmp/wd",
+    "folder inside another bind": "mkdir -p x /tmp/wd/sub /tmp/big/sub/x other; cd /tmp/wd/sub; P exec -B ~/ws/x:/tmp/wd $I sh -c 'pwd; ls'; cd /tmp/big/sub/x; P exec -B ~/ws/other:/tmp/big/sub $I sh -c 'pwd; ls ..'; "
+                                  "cd /tmp/wd/sub; P exec -H ~/ws/x:/tmp/wd $I sh -c 'pwd; ls; echo $HOME'; rm -r /tmp/wd /tmp/big",
+    "home below a bind": "mkdir -p x sub; touch sub/f; for c in . sub; do cd $c; for b in /home ~ ~/ws; do P exec -B ~/ws/x:$b $I sh -c 'pwd; ls -a; ls -a /home/user | grep -v [.]; echo $HOME'; find ~/ws/x; rm -r ~/ws/x; mkdir ~/ws/x; done; done; "
+                         "cd /tmp; P exec -B ~/ws/x:/home $I sh -c 'pwd; ls -a /home /home/user; echo $HOME'; find ~/ws/x",
+    "several mounts in one value": "mkdir one two; touch one/1 two/2; APPTAINER_MOUNT=$'type=bind,src=one,dst=/mnt\ntype=bind,src=two,dst=/srv' P exec $I ls /mnt /srv; "
+                                   "P exec --mount $'type=bind,src=one,dst=/mnt\r\n\ntype=bind,src=two,dst=/srv\n' $I ls /mnt /srv; P exec --mount 'type=bind,src=one,dst=\"/mnt\"' $I true; echo $?; "
+                                   "mkdir 'a\"b,c'; touch 'a\"b,c/3'; P exec --mount 'type=bind,\"src=a\"\"b,c\",dst=/mnt' $I ls /mnt",
+    "blanks around values": "mkdir one two; touch one/1 two/2; P exec -B 'one:/mnt, two:/srv' $I ls /mnt /srv; APPTAINER_BIND='one:/mnt ,two:/srv' P exec $I ls /mnt /srv; APPTAINER_BINDPATH=', ' P exec $I true; echo $?; "
+                            "P exec -B 'one: /mnt' -B $'two:/srv: ro\t' $I ls /mnt /srv; for e in 'A=1, B=2' ' A=1' 'A= 1'; do P exec --env \"$e\" $I sh -c 'echo \"[$A][$B]\"'; done",
+    "scripts without a first line": ": > e; echo 'echo script' > s; chmod +x e s; P exec $I ./e; echo $?; P exec $I ./s; P run $I no-such; echo $?",
+    "options of a site": "for v in APPTAINER_CPUS=1 APPTAINER_BOOT=1 SINGULARITY_DMTCP_LAUNCH=x; do env $v $PROGRAM --silent exec $I echo hi; done",
+    "name of the terminal": "script -qec \"$PROGRAM --silent exec -c $I sh -c 'stat -c %t:%T /dev/console; stat -L -c %t:%T /dev/stdin; ls /dev/pts'\" /dev/null",
     "limits": "ulimit -n 20; P exec $I sh -c 'ulimit -n'; ulimit -v 4000000; P exec $I sh -c 'ulimit -v'; ulimit -c 0; P exec $I sh -c 'ulimit -c'; ulimit -n 8; P exec $I true; echo $?",
     "limits too small for Go": "ulimit -f 0; P exec $I echo hi; echo $?; ulimit -v 100000; P exec $I echo hi; echo $?",
     "odd names": "cp $I 'a\nb.sif'; cp $I ' lead.sif'; cp $I ./-x.sif; cp $I 'q\"$(id)`x`.sif'; P exec 'a\nb.sif' sh -c 'echo \"$APPTAINER_NAME\"; echo \"$APPTAINER_CONTAINER\"'; P exec ' lead.sif' echo lead; "
@@ -114,6 +129,7 @@ INSTANCES = {
     "instance and its number": "P instance start --pid-file /no/such/pid $I pf; echo $?; P instance stop pf; touch ro; chmod 444 ro; P instance start --pid-file '' $I pf; echo $?; P instance stop pf; APPTAINER_PID_FILE=$PWD/pid P instance start $I pf; wc -l < pid; P instance stop pf",
     "instance stopped oddly": "P instance start $I so; for t in x 1.5; do P instance stop -t $t so; echo $?; done; P instance stop --signal 99 so; echo $?; P instance stop --signal NO so; echo $?; P instance stop -t 0x5 -s '' so; echo $?; P instance stop so; echo $?",
     "instance killed": "P instance start --pid-file pid $I k1; kill -9 $(cat pid); while kill -0 $(cat pid) 2>/dev/null; do :; done; sleep 1; P instance list; P exec instance://k1 true; echo $?; P instance start $I k1; echo $?; P instance stop k1; echo $?",
+    "instance of another home": "export HOME=$PWD/h; mkdir h; P instance start $I q1; echo $?; P exec instance://q1 echo hi; ls -A h; P instance list | wc -l; P instance stop q1; HOME=/home/user P instance list | wc -l",
     "instances at once": "for n in 1 2 3 4; do P instance start $I p$n & done; wait; P instance list | wc -l; P instance stop 'p?'; echo $?; P instance list",
     "instance of another configuration": "APPTAINER_CONFIGDIR=$PWD/cfg P instance start $I cf; P instance list; APPTAINER_CONFIGDIR=$PWD/cfg P instance list | wc -l; ls cfg; APPTAINER_CONFIGDIR=$PWD/cfg P instance stop cf; echo $?",
 }

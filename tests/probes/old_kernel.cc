@@ -2,7 +2,9 @@
 // Runs a command as if the kernel were older: system calls that came after Linux 4.18 do not exist,
 // and no file system makes unnamed files (O_TMPFILE). A seccomp filter answers in the kernel's
 // place, so everything below the system calls is real.
-//   old_kernel COMMAND [ARG...]
+//   old_kernel [--no-links] COMMAND [ARG...]
+// With --no-links file systems also refuse hard links and the flags of renameat2(2), as some in
+// user space do.
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -14,6 +16,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdio>
+#include <cstring>
 #include <vector>
 
 namespace {
@@ -39,8 +42,19 @@ sock_filter load(std::size_t offset) {
 }
 sock_filter answer(unsigned action) { return BPF_STMT(BPF_RET | BPF_K, action); }
 
-std::vector<sock_filter> make_filter() {
+void forbid_links(std::vector<sock_filter>& filter) {
+  filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_linkat, 0, 1));
+  filter.push_back(answer(SECCOMP_RET_ERRNO | EPERM));
+  filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 4));
+  filter.push_back(load(offsetof(seccomp_data, args) + 8 * 4));
+  filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0));
+  filter.push_back(answer(SECCOMP_RET_ERRNO | EINVAL));
+  filter.push_back(answer(SECCOMP_RET_ALLOW));
+}
+
+std::vector<sock_filter> make_filter(bool no_links) {
   std::vector<sock_filter> filter = {load(offsetof(seccomp_data, nr))};
+  if (no_links) forbid_links(filter);
   for (const unsigned number : kLaterCalls) {
     filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1));
     filter.push_back(answer(SECCOMP_RET_ERRNO | ENOSYS));
@@ -59,13 +73,16 @@ std::vector<sock_filter> make_filter() {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc < 2) return std::fputs("usage: old_kernel COMMAND [ARG...]\n", stderr), 2;
-  std::vector<sock_filter> filter = make_filter();
+  const bool no_links = argc > 1 && std::strcmp(argv[1], "--no-links") == 0;
+  char** const command = argv + (no_links ? 2 : 1);
+  if (argc < 2 || *command == nullptr)
+    return std::fputs("usage: old_kernel [--no-links] COMMAND [ARG...]\n", stderr), 2;
+  std::vector<sock_filter> filter = make_filter(no_links);
   const sock_fprog program = {static_cast<unsigned short>(filter.size()), filter.data()};
   // Without no_new_privs an ordinary user may set no filter; root could, but shall be like others.
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
       ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) != 0)
     return std::perror("seccomp"), 2;
-  ::execvp(argv[1], argv + 1);
-  return std::perror(argv[1]), 127;
+  ::execvp(*command, command);
+  return std::perror(*command), 127;
 }

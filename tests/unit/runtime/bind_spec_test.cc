@@ -21,7 +21,7 @@ std::string failure(std::string_view text) {
 
 std::string mount_failure(std::string_view text) {
   try {
-    parse_mount_spec(text, "/start");
+    parse_mounts(text, "/start");
   } catch (const base::Error& error) {
     return error.what();
   }
@@ -73,15 +73,15 @@ TEST(BindList, ImagesHaveAPathInsideAndAPartition) {
       ElementsAre(BindSpec{"/i.sif", "/b", true, true, "/y", 3}, BindSpec{"/other", "/other"}));
   EXPECT_THAT(parse_bind_list("/i.sif:/b:id=3", "/start"),
               ElementsAre(BindSpec{"/i.sif", "/b", false, true, "/", 3}));
-  EXPECT_EQ(parse_mount_spec("type=bind,src=/i.sif,dst=/b,image-src=/x,id=2", "/start"),
+  EXPECT_EQ(parse_mounts("type=bind,src=/i.sif,dst=/b,image-src=/x,id=2", "/start").at(0),
             (BindSpec{"/i.sif", "/b", false, true, "/x", 2}));
 }
 
 TEST(MountSpec, KnowsApptainersSynonyms) {
-  EXPECT_EQ(parse_mount_spec("type=bind,source=/a:b,destination=/c,readonly", "/start"),
+  EXPECT_EQ(parse_mounts("type=bind,source=/a:b,destination=/c,readonly", "/start").at(0),
             (BindSpec{"/a:b", "/c", true}));
-  EXPECT_EQ(parse_mount_spec("type=bind,src=/a,target=/c", "/start"), (BindSpec{"/a", "/c"}));
-  EXPECT_EQ(parse_mount_spec("type=bind,\"src=/a,b\",dst=/c,nonested", "/start"),
+  EXPECT_EQ(parse_mounts("type=bind,src=/a,target=/c", "/start").at(0), (BindSpec{"/a", "/c"}));
+  EXPECT_EQ(parse_mounts("type=bind,\"src=/a,b\",dst=/c,nonested", "/start").at(0),
             (BindSpec{"/a,b", "/c", false, false}));
 }
 
