@@ -199,6 +199,12 @@ def programs(scratch):
 
 
 @pytest.fixture(scope="session")
+def old_kernel(scratch):
+    """tests/probes/old_kernel.cc"""
+    return _program("old_kernel", scratch)
+
+
+@pytest.fixture(scope="session")
 def sifconv(programs):
     return programs["sifconv"]
 

@@ -498,3 +498,16 @@ def test_progress_in_a_log_and_on_a_terminal(user, sifconv, tmp_path):
     assert "INFO:" in last.replace("\x1b[34m", "").replace("\x1b[0m", "")
     quiet = user.run([sifconv, "--quiet", source, "y.sif"], cwd=tmp_path)
     assert (quiet.returncode, quiet.stderr, quiet.stdout) == (0, "", "")
+
+
+def test_a_file_system_without_links(user, sifconv, old_kernel, tmp_path):
+    """Nor the flags of renameat2(2): what is there stays as long as nothing better is, and nothing else is left."""
+    source = Archive().write(tmp_path / "in.tar")
+    for options, target in (([], "x.sif"), (["--force"], "x.sif"), (["--sandbox"], "folder"), (["--sandbox", "--force"], "folder")):
+        run = [old_kernel, "--no-links", sifconv, *options, source, target]
+        done = user.run(run, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "folder/srv/file").exists() and (tmp_path / "x.sif").stat().st_size > 4096
+    done = user.run([old_kernel, "--no-links", sifconv, source, "x.sif"], cwd=tmp_path)
+    assert done.returncode == 255 and "exists already" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "in.tar", "x.sif"]

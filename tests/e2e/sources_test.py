@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import stat
 import subprocess
 
 import pytest
@@ -130,6 +131,18 @@ def test_folder_keeps_everything(convert, root, tmp_path, layers):
     subprocess.run(["unsquashfs", "-no-progress", "-quiet", "-o", str(offset_of(sif)), "-d", tree, sif], check=True, stdout=subprocess.DEVNULL)
     assert os.getxattr(tree / "srv/e", "user.note") == b"kept" and os.getxattr(tree / "srv/own", "security.capability")
     assert b'"maintainer":"me"' in sif.read_bytes()
+
+
+def test_a_sandbox_keeps_attributes_of_what_is_not_opened(convert, root, tmp_path):
+    tree, names = tmp_path / "tree", ("link", "pipe", "null")
+    tree.mkdir()
+    (tree / "link").symlink_to("pipe")
+    os.mkfifo(tree / "pipe")
+    os.mknod(tree / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    for name in names:
+        os.setxattr(tree / name, "trusted.note", b"kept", follow_symlinks=False)
+    sandbox = convert(convert(tree, name="folder.sif", who=root), "--sandbox", name="sandbox", who=root)
+    assert [os.getxattr(sandbox / name, "trusted.note", follow_symlinks=False) for name in names] == [b"kept"] * 3
 
 
 def test_folder_of_a_user_that_is_no_sandbox(convert, user, sifconv, tmp_path):

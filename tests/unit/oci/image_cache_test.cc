@@ -40,8 +40,10 @@ TEST(CacheFolder, FollowsApptainersVariables) {
 }
 
 TEST(CachedImagePath, DependsOnTheIdentityAlone) {
-  EXPECT_EQ(cached_image_path("/c", kCachedImages, "x"), cached_image_path("/c", kCachedImages, "x"));
-  EXPECT_NE(cached_image_path("/c", kCachedImages, "x"), cached_image_path("/c", kCachedImages, "y"));
+  EXPECT_EQ(cached_image_path("/c", kCachedImages, "x"),
+            cached_image_path("/c", kCachedImages, "x"));
+  EXPECT_NE(cached_image_path("/c", kCachedImages, "x"),
+            cached_image_path("/c", kCachedImages, "y"));
   EXPECT_THAT(cached_image_path("/c", kCachedImages, "x"), HasSubstr("/c/oci-tmp/"));
 }
 
