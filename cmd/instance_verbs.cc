@@ -175,7 +175,8 @@ void wait_for_end(std::vector<InstanceRecord>& instances, std::chrono::milliseco
 int stop_verb(const Invocation& invocation) {
   const auto parsed = invocation.parse("[NAME]", kStopTable);
   if (!parsed) return EXIT_SUCCESS;
-  if (parsed->positionals().size() > 1 || parsed->positionals().empty() == !parsed->flag("all"))
+  const bool is_named = !parsed->positionals().empty();
+  if (parsed->positionals().size() > 1 || (!is_named && !parsed->flag("all")))
     invocation.throw_usage("give the name of an instance, or --all");
   const std::chrono::seconds timeout = timeout_of(invocation, *parsed);
   invocation.understood(*parsed);
@@ -185,7 +186,7 @@ int stop_verb(const Invocation& invocation) {
   if (parsed->flag("force")) number = SIGKILL;
 
   const runtime::InstanceFolder folder = own_folder();
-  const std::string pattern = parsed->flag("all") ? "*" : parsed->positionals().front();
+  const std::string pattern = is_named ? parsed->positionals().front() : "*";
   const std::vector<InstanceRecord> found = folder.find(pattern);
   if (found.empty()) invocation.throw_usage("no instance found");
   for (const InstanceRecord& record : found) {

@@ -10,6 +10,7 @@ SCRIPTS = {
     "logs": "P instance start $I web1 a 'b c'; P instance list -l | tr -s ' '; begun; P instance stop web1; cat ~/.apptainer/instances/logs/*/*/web1.out",
     "json": "P instance list --json; P instance start $I web1; P instance list --json; P instance list --json no; P instance list --json 'w*1'; P instance stop -a",
     "names": "for n in ok-1 ok_2 ok.3 bad/name 'bad name' bad:x; do P instance start $I \"$n\"; echo $?; done; P instance list | tr -s ' '; P instance stop -a; echo $?",
+    "all and one": "P instance start $I one; P instance start $I two; P instance stop -a one; echo $?; P instance list | wc -l; P instance stop -a; echo $?",
     "twice": "P instance start $I web1; P instance start $I web1; echo $?; P instance stop web1; P instance stop web1; echo $?; P instance stop -a; echo $?",
     "patterns": "for n in a1 a2 b1; do P instance start $I $n; done; P instance stop 'a*'; echo $?; P instance list | tr -s ' '; P instance stop '?1'; P instance list",
     "usage": "P instance start $I; echo $?; P instance stop; echo $?; P instance list one two; echo $?; P instance list --json --logs; echo $?; P instance list -u root; echo $?",
