@@ -21,7 +21,7 @@ int run_remote_verb(const Invocation& invocation);
 
 constexpr std::string_view kPemKeys = "sign and verify take PEM keys: `openssl genpkey`, --key";
 constexpr std::string_view kRemotes =
-    "there is no library:// to log in to; for registries: registry";
+    "there is no library://; logins to registries are those of `registry login`";
 constexpr std::string_view kLibraries = "images come from registries: `pull docker://HOST/NAME`";
 constexpr std::string_view kNoSetuid =
     "it concerns installations with rights of root, and this program has none";

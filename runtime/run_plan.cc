@@ -21,6 +21,11 @@ struct HomeChoice {
   bool chosen = false;  // by --home
 };
 
+// A directory of the host under its own name, with all below it.
+bool shows_itself(const MountEntry& entry) {
+  return entry.kind == MountKind::bind && entry.source == entry.target;
+}
+
 class PlanBuilder {
  public:
   PlanBuilder(const RunOptions& options, const HostFacts& facts, RunPlan& plan)
@@ -45,7 +50,7 @@ class PlanBuilder {
   bool applies(MountWhen when) const;
   // The last mount on the path or above it decides what is there; null if there is none.
   const MountEntry* shown_at(std::string_view path) const;
-  // The user's bind over the home or above it.
+  // The user's bind over the home or above it that shows something else there.
   const MountEntry* cover_of(const HomeChoice& home) const;
   // A directory of --workdir if there is one, else an empty one of the session.
   MountEntry throwaway(MountStage stage, const std::string& name, const std::string& target,
@@ -213,7 +218,8 @@ const MountEntry* PlanBuilder::shown_at(std::string_view path) const {
 
 const MountEntry* PlanBuilder::cover_of(const HomeChoice& home) const {
   const MountEntry* const shown = shown_at(home.destination);
-  return shown != nullptr && shown->stage == MountStage::user ? shown : nullptr;
+  return shown != nullptr && shown->stage == MountStage::user && !shows_itself(*shown) ? shown
+                                                                                       : nullptr;
 }
 
 // As Apptainer: what is bound above the home gets an empty one, since $HOME names it.
@@ -242,9 +248,7 @@ void PlanBuilder::add_working_directory(const HomeChoice& home) {
     // Who puts another home in place does not want to see this one.
     if (is_within(path, home.destination) && cover_of(home) != nullptr) continue;
     const MountEntry* const shown = shown_at(path);
-    if (shown != nullptr && (shown->target == path ||
-                             (shown->kind == MountKind::bind && shown->source == shown->target)))
-      continue;
+    if (shown != nullptr && (shown->target == path || shows_itself(*shown))) continue;
     MountEntry entry{MountStage::cwd, MountKind::bind,     facts_.directory->physical, path,
                      kPlain,          Importance::optional};
     entry.unless_visible = true;

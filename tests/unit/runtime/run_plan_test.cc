@@ -214,5 +214,31 @@ TEST(RunPlan, DescribesItself) {
   EXPECT_THAT(text, HasSubstr("mount       bind /a on /data ro nosuid nodev\n"));
 }
 
+RunPlan plan_with_bind(const std::string& source, const std::string& destination,
+                       const std::string& directory) {
+  RunOptions bound = options();
+  bound.binds.push_back({source, destination});
+  return make_run_plan(bound, facts(directory));
+}
+
+TEST(WorkingDirectory, IsShownOverABindThatWouldHideIt) {
+  const RunPlan plan = plan_with_bind("/data", "/tmp", "/tmp/job");
+  EXPECT_EQ(find(plan, "/tmp/job")->source, "/tmp/job");
+  EXPECT_EQ(find(plan_with_bind("/tmp", "/tmp", "/tmp/job"), "/tmp/job"), nullptr);
+  EXPECT_EQ(find(plan_with_bind("/data", "/tmp/job", "/tmp/job"), "/tmp/job")->source, "/data");
+}
+
+TEST(Home, BelowABindIsAnEmptyOne) {
+  const RunPlan plan = plan_with_bind("/data", "/home", "/home/ada/project");
+  const auto last = std::ranges::find(plan.mounts, MountStage::cwd, &MountEntry::stage);
+  ASSERT_NE(last, plan.mounts.end());
+  EXPECT_EQ(last->source, "/data/ada");
+  EXPECT_EQ(last->target, "/home/ada");
+  EXPECT_TRUE(last->make_source);
+  EXPECT_EQ(find(plan, "/home/ada/project"), nullptr);
+  const RunPlan same = plan_with_bind("/home", "/home", "/home/ada/project");
+  EXPECT_EQ(std::ranges::count(same.mounts, MountStage::cwd, &MountEntry::stage), 0);
+}
+
 }  // namespace
 }  // namespace runtime
