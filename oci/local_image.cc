@@ -3,13 +3,11 @@
 // /.singularity.d; what lacks that gets an empty one.
 #include <fcntl.h>
 
-#include <array>
 #include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "base/bytes.h"
 #include "base/error.h"
 #include "base/syscalls.h"
 #include "oci/flat_image.h"
@@ -107,11 +105,7 @@ class FileImage : public LocalImage {
 
 bool is_image_file(const std::string& path) {
   const std::optional<base::UniqueFd> file = base::find_file(path, O_RDONLY);
-  if (!file) return false;
-  std::array<std::byte, 4> magic{};
-  const bool is_whole = base::pread_up_to(file->get(), magic, 0, path) == magic.size();
-  return is_whole && (base::little_endian<std::uint32_t>(magic) == sif::kSquashfsMagic ||
-                      sif::is_sif(file->get()));
+  return file && sif::is_image(file->get(), path);
 }
 
 }  // namespace

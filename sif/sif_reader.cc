@@ -179,6 +179,10 @@ std::size_t bare_image_offset(std::string_view start) {
   return at == start.npos ? 0 : at + kOldLaunchLine.size();
 }
 
+bool is_bare_squashfs(std::string_view start) {
+  return start.substr(bare_image_offset(start)).starts_with("hsqs");
+}
+
 bool has_ext_magic(std::string_view start, std::size_t offset) {
   constexpr std::size_t kExtMagicOffset = 1024 + 56;
   return start.size() > offset + kExtMagicOffset + 1 &&
@@ -224,6 +228,11 @@ bool is_sif(int fd) {
   const std::size_t count =
       base::pread_up_to(fd, std::as_writable_bytes(std::span(magic)), kMagicOffset, "the image");
   return std::string_view(magic.data(), count) == kMagic;
+}
+
+bool is_image(int fd, const std::string& name) {
+  const std::string start = start_of_file(fd, name);
+  return is_sif(fd) || is_bare_squashfs(start);
 }
 
 SifContainer read_sif(int fd, const std::string& name) {
@@ -303,8 +312,7 @@ ImageFile open_image(const std::string& path, PartitionChoice choice) {
 
   const std::string start = start_of_file(fd.get(), name);
   const std::size_t offset = bare_image_offset(start);
-  if (std::string_view(start).substr(offset, 4) != "hsqs")
-    throw_unknown_format(start, offset, name);
+  if (!is_bare_squashfs(start)) throw_unknown_format(start, offset, name);
   const std::uint64_t size = file_size_of(fd.get(), name) - offset;
   check_squashfs(fd.get(), offset, size, name);
   return {std::move(fd), path, offset, size, "", {}};

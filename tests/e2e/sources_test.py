@@ -109,6 +109,8 @@ def test_sif_and_squashfs(convert, tmp_path, layers):
     assert squashfs(gzip) != squashfs(first) and listing(gzip) == listing(first)
     (tmp_path / "bare.sqfs").write_bytes(squashfs(first))
     assert squashfs(convert(tmp_path / "bare.sqfs", name="bare.sif")) == squashfs(first)
+    (tmp_path / "old.img").write_bytes(b"#!/usr/bin/env run-singularity\n" + squashfs(first))  # of Singularity 2.4 to 2.6
+    assert squashfs(convert(tmp_path / "old.img", name="new.sif")) == squashfs(first)
 
 
 def test_text_objects_of_a_sif_are_kept(convert, tmp_path, layers, user, sifrun):

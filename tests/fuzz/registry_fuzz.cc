@@ -12,6 +12,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   oci::parse_challenge(text);
   oci::from_base64(text);
   try {
+    oci::parse_registry(text);
     oci::parse_reference(text);
   } catch (const base::Error&) {
   }
