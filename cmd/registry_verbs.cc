@@ -89,6 +89,7 @@ std::string find_password(const ParsedOptions& parsed) {
                          : parsed.text("password")     ? *parsed.text("password")
                                                    : ask_secret("Password / Token: ").value_or("");
   if (password.empty()) throw base::error("a login takes a password or token");
+  if (password.find('\0') != std::string::npos) throw base::error("the password holds a NUL byte");
   if (password.size() > kMaxPassword)
     throw base::error("the password has more than ", kMaxPassword, " bytes");
   return password;

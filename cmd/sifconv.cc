@@ -133,19 +133,23 @@ void convert_and_tell(const SifconvRequest& request, const std::string& lock = {
                   "standard output");
 }
 
-std::string cache_path(const SifconvRequest& request) {
-  const std::string identity = oci::source_identity(request.source);
+std::string cache_path(const SifconvRequest& request, const std::string& identity) {
+  using oci::Transport;
+  const Transport transport = request.source.transport;
   if (oci::is_ready_made(request.source)) {
-    const bool is_oras = request.source.transport == oci::Transport::oras;
-    return oci::cached_image_path(request.cache, is_oras ? oci::kCachedOras : oci::kCachedWeb,
-                                  identity);
+    return oci::cached_image_path(
+        request.cache, transport == Transport::oras ? oci::kCachedOras : oci::kCachedWeb, identity);
   }
   return oci::cached_image_path(request.cache, oci::kCachedImages,
                                 request.go_arch + " " + identity);
 }
 
 void convert_into_cache(SifconvRequest request) {
-  const std::string path = cache_path(request);
+  const std::string identity = oci::source_identity(request.source);
+  const std::string path = cache_path(request, identity);
+  // The cache is everyone's: what is fetched must be what the name says, whoever answers.
+  request.source.identity = identity;
+  request.existing = base::Existing::replace;
   bool made = false;
   oci::make_once(path, [&](const std::string& target, const std::string& lock) {
     base::log_info(oci::activity(request.source));

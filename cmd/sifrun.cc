@@ -22,6 +22,7 @@
 #include "cmd/exit_codes.h"
 #include "cmd/options.h"
 #include "cmd/verbs.h"
+#include "runtime/instance.h"
 
 namespace cmd {
 namespace {
@@ -143,6 +144,8 @@ int run_version_verb(const Invocation& invocation) {
 }
 
 int sifrun_main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[0]) == runtime::kInitName && ::getpid() == 1)
+    runtime::run_instance_init(std::atoi(argv[1]));
   int failure_code = kExitUsage;
   try {
     base::reserve_standard_streams();

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <exception>
 
 #include "base/error.h"
 #include "base/syscalls.h"
@@ -66,7 +67,21 @@ Response::Response(std::unique_ptr<Channel> channel, const Request& request)
     : channel_(std::move(channel)), buffer_(kBufferSize) {
   minute_start_ = std::chrono::steady_clock::now();
   channel_->write(request_text(request));
-  if (request.file >= 0) write_file(*channel_, request);
+  std::exception_ptr broken;
+  try {
+    if (request.file >= 0) write_file(*channel_, request);
+  } catch (const base::Error&) {
+    broken = std::current_exception();  // a server that does not want all of it may say why
+  }
+  try {
+    read_answer(request);
+  } catch (const base::Error&) {
+    if (broken) std::rethrow_exception(broken);
+    throw;
+  }
+}
+
+void Response::read_answer(const Request& request) {
   for (int interim = 0;; ++interim) {
     read_head();
     if (status_ >= 200) break;

@@ -62,6 +62,7 @@ class Response {
 
   char next_byte();
   std::string line();
+  void read_answer(const Request& request);
   void read_head();
   void read_fields();
   void choose_framing(const std::string& method);

@@ -19,6 +19,7 @@ namespace oci {
 namespace {
 
 constexpr std::size_t kMaxAnswer = 64 << 10;
+constexpr std::size_t kMaxQuestion = 60 << 10;                   // with a pipe's room to spare
 constexpr std::string_view kNotFound = "credentials not found";  // the protocol's own words
 constexpr std::string_view kTokenUser = "<token>";  // then the secret is an identity token
 
@@ -58,12 +59,10 @@ std::string first_line(const Answer& answer) {
   return base::printable(answer.text.substr(0, answer.text.find('\n')));
 }
 
-void run_or_throw(const CredentialHelper& helper, const std::string& verb,
-                  const std::string& input) {
-  const Answer answer = run(helper, verb, input);
-  if (answer.succeeded) return;
-  throw base::error(helper.program, " ", verb, " failed for ", base::printable(helper.server), ": ",
-                    first_line(answer));
+base::Error failure_of(const CredentialHelper& helper, const std::string& verb,
+                       const Answer& answer) {
+  return base::error(helper.program, " ", verb, " failed for ", base::printable(helper.server),
+                     ": ", first_line(answer));
 }
 
 }  // namespace
@@ -89,13 +88,24 @@ std::optional<Credentials> ask_credential_helper(const CredentialHelper& helper)
 
 void store_in_helper(const CredentialHelper& helper, const std::string& user,
                      const std::string& password) {
-  const nlohmann::json login = {
-      {"ServerURL", helper.server}, {"Username", user}, {"Secret", password}};
-  run_or_throw(helper, "store", login.dump());
+  std::string login;
+  try {
+    login = nlohmann::json{{"ServerURL", helper.server}, {"Username", user}, {"Secret", password}}
+                .dump();
+  } catch (const nlohmann::json::exception&) {
+    throw base::error(helper.program, " takes only texts in UTF-8, which this login is not");
+  }
+  if (login.size() > kMaxQuestion)
+    throw base::error("the login is too long for ", helper.program, ": ", login.size(), " bytes");
+  const Answer answer = run(helper, "store", login);
+  if (!answer.succeeded) throw failure_of(helper, "store", answer);
 }
 
-void erase_in_helper(const CredentialHelper& helper) {
-  run_or_throw(helper, "erase", helper.server);
+bool erase_in_helper(const CredentialHelper& helper) {
+  const Answer answer = run(helper, "erase", helper.server);
+  if (!answer.succeeded && !answer.text.starts_with(kNotFound))
+    throw failure_of(helper, "erase", answer);
+  return answer.succeeded;
 }
 
 }  // namespace oci

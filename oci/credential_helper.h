@@ -14,9 +14,9 @@ namespace oci {
 // user and takes its time; its complaints go to standard error.
 std::optional<Credentials> ask_credential_helper(const CredentialHelper& helper);
 
-// Throw when it fails.
+// Both throw when it fails; false if it knows none.
 void store_in_helper(const CredentialHelper& helper, const std::string& user,
                      const std::string& password);
-void erase_in_helper(const CredentialHelper& helper);
+bool erase_in_helper(const CredentialHelper& helper);
 
 }  // namespace oci

@@ -25,12 +25,21 @@ constexpr std::size_t kChunk = 1 << 20;
 // Waits twice as long after each failure in a row.
 void pause_after(int attempt) { std::this_thread::sleep_for(kFirstPause * (1 << (attempt - 1))); }
 
+bool is_strong_tag(const std::string& version) { return version.starts_with('"'); }
+
+// What If-Range takes: a strong ETag, else the time (RFC 9110, section 13.1.5).
+std::string version_of(const net::Response& response) {
+  std::string etag = response.find("etag").value_or("");
+  return is_strong_tag(etag) ? etag : response.find("last-modified").value_or("");
+}
+
 }  // namespace
 
 bool is_passing_status(int status) { return status == 408 || status == 429 || status >= 500; }
 
-Download::Download(int fd, std::string name, std::uint64_t limit, std::atomic<std::uint64_t>& count)
-    : fd_(fd), name_(std::move(name)), limit_(limit), count_(count) {}
+Download::Download(int fd, std::string name, std::uint64_t limit, std::atomic<std::uint64_t>& count,
+                   Proof proof)
+    : fd_(fd), name_(std::move(name)), limit_(limit), count_(count), proof_(proof) {}
 
 void Download::begin_anew() {
   count_ -= size_;
@@ -39,11 +48,30 @@ void Download::begin_anew() {
   if (::ftruncate(fd_, 0) != 0) throw base::errno_error(errno, "cannot cut a temporary file");
 }
 
+net::Fields Download::next_question() {
+  if (size_ > 0 && version_.empty() && proof_ == Proof::none) begin_anew();
+  if (size_ == 0) return {};
+  net::Fields fields = {{"Range", base::cat("bytes=", size_, "-")}};
+  if (!version_.empty()) fields.emplace_back("If-Range", version_);
+  return fields;
+}
+
+bool Download::is_continuation(const net::Response& response) const {
+  const std::string range = response.find("content-range").value_or("");
+  const std::string etag = response.find("etag").value_or("");
+  const bool is_next =
+      range.empty() ? proof_ == Proof::digest : range.starts_with(base::cat("bytes ", size_, "-"));
+  return is_next && (!is_strong_tag(version_) || etag.empty() || etag == version_);
+}
+
 void Download::go_on(const Ask& ask) {
-  net::Fields fields;
-  if (size_ > 0) fields.emplace_back("Range", base::cat("bytes=", size_, "-"));
-  const std::unique_ptr<net::Response> response = ask(fields);
-  if (response->status() == 200 && size_ > 0) begin_anew();  // it knows no ranges
+  const std::unique_ptr<net::Response> response = ask(next_question());
+  if (response->status() == 206 && !is_continuation(*response))
+    throw base::error(name_, ": the server continues with another part or version of it");
+  if (response->status() == 200) {
+    if (size_ > 0) begin_anew();  // it knows no ranges, or it is another version
+    version_ = version_of(*response);
+  }
   std::vector<std::byte> chunk(kChunk);
   // One piece more than allowed shows that there is too much.
   const auto room = [&] { return std::min<std::uint64_t>(chunk.size(), limit_ + 1 - size_); };

@@ -23,9 +23,14 @@ class Download {
   // 206. Throws what else comes, with an errno if another attempt may do better.
   using Ask = std::function<std::unique_ptr<net::Response>(const net::Fields& fields)>;
 
+  // Whether what has arrived will be compared with a digest. If not, all of it must be of one
+  // version of the file, as the server tells versions apart.
+  enum class Proof { digest, none };
+
   // Into the empty file `fd`, at most `limit` bytes; `count` is told of bytes as they come. `name`
   // is for messages.
-  Download(int fd, std::string name, std::uint64_t limit, std::atomic<std::uint64_t>& count);
+  Download(int fd, std::string name, std::uint64_t limit, std::atomic<std::uint64_t>& count,
+           Proof proof = Proof::digest);
 
   void run(const Ask& ask);
 
@@ -36,11 +41,15 @@ class Download {
  private:
   void go_on(const Ask& ask);
   void begin_anew();
+  net::Fields next_question();
+  bool is_continuation(const net::Response& response) const;
 
   const int fd_;
   const std::string name_;
   const std::uint64_t limit_;
   std::atomic<std::uint64_t>& count_;
+  const Proof proof_;
+  std::string version_;  // as an If-Range field has it; empty: unknown
   std::uint64_t size_ = 0;
   Sha256 hash_;
 };

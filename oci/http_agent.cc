@@ -68,6 +68,9 @@ std::unique_ptr<net::Response> HttpAgent::follow(const std::string& method, net:
     if (!authorization.empty() && url.has_origin_of(origin_))
       request.fields.emplace_back("Authorization", authorization);
     std::unique_ptr<net::Response> response = send(request, url);
+    // Who is asked only because of a redirect learns nothing about us.
+    if (response->status() == 401 && !url.has_origin_of(origin_))
+      throw base::error(origin_.host, " redirects to ", url.host, ", which asks for a login");
     if (!is_redirect(response->status())) return response;
     const std::optional<std::string> location = response->find("location");
     if (!location) throw base::error(url.host, " redirects to nowhere");

@@ -23,7 +23,8 @@ class HttpAgent {
 
   // One exchange, whatever the answer.
   std::unique_ptr<net::Response> send(const net::Request& request, const net::Url& url) const;
-  // Up to an answer that is no redirect. Throws for too many, and for one from https to http.
+  // Up to an answer that is no redirect. Throws for too many, for one from https to http, and where
+  // another server than the origin wants to know who we are.
   std::unique_ptr<net::Response> follow(const std::string& method, net::Url url,
                                         const net::Fields& fields,
                                         const std::string& authorization = {}) const;

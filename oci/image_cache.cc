@@ -46,7 +46,10 @@ void require_private(const std::string& folder) {
 
 void make_private_folder(const std::string& folder) {
   std::error_code failure;
-  std::filesystem::create_directories(std::filesystem::path(folder).parent_path(), failure);
+  const std::filesystem::path parent = std::filesystem::path(folder).parent_path();
+  std::filesystem::create_directories(parent.parent_path(), failure);
+  ::mkdir(parent.c_str(), 0700);
+  if (base::find_status(parent)) require_private(parent);  // else the folder could be exchanged
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     throw base::errno_error(errno, "cannot make the cache folder ", base::printable(folder))
         .with_hint(std::string(kElsewhere));
@@ -67,15 +70,18 @@ std::string cache_folder(const std::function<const char*(const char*)>& find_var
 }
 
 std::optional<base::Error> find_cache_problem(const std::string& folder) {
-  const std::string images = base::cat(folder, "/", kCachedImages);
-  try {
-    make_private_folder(images);
-  } catch (const base::Error& problem) {
-    return problem;
+  for (const std::string_view kind : {kCachedImages, kCachedOras, kCachedWeb}) {
+    const std::string images = base::cat(folder, "/", kind);
+    try {
+      make_private_folder(images);
+    } catch (const base::Error& problem) {
+      return problem;
+    }
+    if (::access(images.c_str(), W_OK | X_OK) == 0) continue;
+    return base::errno_error(errno, "cannot write into the cache folder ", base::printable(images))
+        .with_hint(std::string(kElsewhere));
   }
-  if (::access(images.c_str(), W_OK | X_OK) == 0) return std::nullopt;
-  return base::errno_error(errno, "cannot write into the cache folder ", base::printable(images))
-      .with_hint(std::string(kElsewhere));
+  return std::nullopt;
 }
 
 std::string cached_image_path(const std::string& folder, std::string_view kind,
@@ -87,10 +93,10 @@ std::string cached_image_path(const std::string& folder, std::string_view kind,
 
 void make_once(const std::string& path,
                const std::function<void(const std::string& path, const std::string& lock)>& make) {
-  if (base::find_status(path)) return;
   const std::size_t slash = path.rfind('/');
   const std::string folder = path.substr(0, slash);
   make_private_folder(folder);
+  if (base::find_status(path)) return;
   const std::string lock_path = folder + "/." + path.substr(slash + 1) + ".lock";
   const base::UniqueFd lock = base::open_file(lock_path, O_RDWR | O_CREAT, 0600);
   ::flock(lock.get(), LOCK_EX);  // without locks: see the header

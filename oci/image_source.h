@@ -26,6 +26,7 @@ struct SourceSpec {
   std::string reference;  // of the image in the archive; may be empty
   Transport transport = Transport::file;
   RegistryOptions registry{};
+  std::string identity{};  // of oras://: the digest that it has to have; empty: any
 
   // As a name for messages.
   std::string name() const;

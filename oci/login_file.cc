@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "oci/login_file.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +28,7 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr mode_t kSecret = 0600;
+constexpr int kMaxLinks = 40;  // as the kernel
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
@@ -33,6 +37,9 @@ std::string variable(const char* name) {
 
 // The text of a file that is not there is that of an empty one.
 std::string text_of(const std::string& file) {
+  const std::optional<struct stat> status = base::find_status(file);
+  if (status && !S_ISREG(status->st_mode))
+    throw base::error(base::printable(file), " is no regular file");
   const std::string text = base::find_small_file(file).value_or("");
   return base::trimmed(text).empty() ? "{}" : text;
 }
@@ -46,18 +53,29 @@ ordered_json parse(const std::string& text, const std::string& file) {
 }
 
 // Where links lead to, so that they stay.
-std::string real_file(const std::string& file) {
-  std::error_code absent;
-  const std::filesystem::path real = std::filesystem::canonical(file, absent);
-  return absent ? file : real.string();
+std::string real_file(std::string file) {
+  for (int hop = 0; hop < kMaxLinks; ++hop) {
+    const std::optional<std::string> target = base::find_link_target(file);
+    if (!target) return file;
+    file = std::filesystem::path(file).parent_path() / *target;
+  }
+  throw base::error("too many links: ", base::printable(file));
 }
 
-void write(const std::string& file, const ordered_json& document) {
-  const std::string target = real_file(file);
-  const std::filesystem::path folder = std::filesystem::path(target).parent_path();
+// While it lives, nobody else changes the file: what they had read would be old. Where the file
+// system has no locks, the last one wins.
+base::UniqueFd lock_folder(const std::string& file) {
+  const std::filesystem::path folder = std::filesystem::path(file).parent_path();
   std::error_code problem;
   if (!folder.empty() && std::filesystem::create_directories(folder, problem))
     std::filesystem::permissions(folder, std::filesystem::perms::owner_all, problem);
+  base::UniqueFd lock =
+      base::open_file(folder.empty() ? "." : folder.string(), O_RDONLY | O_DIRECTORY);
+  ::flock(lock.get(), LOCK_EX);
+  return lock;
+}
+
+void write(const std::string& target, const ordered_json& document) {
   base::AtomicOutputFile output(target, kSecret, base::Existing::replace);
   base::write_all(output.fd(), indented_json(document), target);
   output.commit();
@@ -85,8 +103,10 @@ std::string login_file() {
   return (docker.empty() ? home + "/.docker" : docker) + "/config.json";
 }
 
-void store_login(const std::string& file, const std::string& authority, const std::string& user,
+void store_login(const std::string& name, const std::string& authority, const std::string& user,
                  const std::string& password) {
+  const std::string file = real_file(name);
+  const base::UniqueFd lock = lock_folder(file);
   const std::string text = text_of(file);
   ordered_json document = parse(text, file);
   erase_entries(document, authority);
@@ -100,11 +120,15 @@ void store_login(const std::string& file, const std::string& authority, const st
   write(file, document);
 }
 
-bool remove_login(const std::string& file, const std::string& authority) {
+bool remove_login(const std::string& name, const std::string& authority) {
+  const std::string file = real_file(name);
+  if (!base::find_status(file)) return false;
+  const base::UniqueFd lock = lock_folder(file);
   const std::string text = text_of(file);
   ordered_json document = parse(text, file);
-  if (!erase_entries(document, authority)) return false;
-  if (const auto helper = find_credential_helper(text, file, authority)) erase_in_helper(*helper);
+  const auto helper = find_credential_helper(text, file, authority);
+  const bool was_kept = helper && erase_in_helper(*helper);
+  if (!erase_entries(document, authority)) return was_kept;
   write(file, document);
   return true;
 }

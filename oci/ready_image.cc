@@ -2,6 +2,7 @@
 #include "oci/ready_image.h"
 
 #include <cerrno>
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string_view>
@@ -57,6 +58,8 @@ RegistryClient client_of(const SourceSpec& source) {
 std::uint64_t fetch_from_registry(const SourceSpec& source, int fd, ConvertProgress& progress) {
   RegistryClient client = client_of(source);
   const SifBlob blob = find_sif_blob(client, source.name());
+  if (!source.identity.empty() && blob.digest != source.identity)
+    throw base::error(source.name(), " has become another image meanwhile: try again");
   progress.read_total = blob.size;
   return client.fetch_blob(blob.digest, blob.size, fd, progress.read_done);
 }
@@ -73,7 +76,7 @@ std::unique_ptr<net::Response> ask_web(const HttpAgent& agent, const std::string
 
 std::uint64_t fetch_from_web(const SourceSpec& source, int fd, ConvertProgress& progress) {
   const HttpAgent agent(net::parse_url(source.path));
-  Download download(fd, source.name(), kMaxBlobSize, progress.read_done);
+  Download download(fd, source.name(), kMaxBlobSize, progress.read_done, Download::Proof::none);
   download.run([&](const net::Fields& fields) {
     auto answer = ask_web(agent, "GET", fields);
     if (fields.empty()) progress.read_total = answer->length().value_or(0);
@@ -125,7 +128,8 @@ void push_sif(const std::string& path, const SourceSpec& target) {
   RegistryClient client(parse_reference(target.path), options);
   client.push_blob(digest, {.file = sif.fd.get(), .file_size = size});
   client.push_blob(config_digest, {.body = std::string(kEmptyConfig)});
-  client.push_manifest({manifest.dump(), std::string(kManifestType), ""},
+  client.push_manifest({manifest.dump(-1, ' ', false, ordered_json::error_handler_t::replace),
+                        std::string(kManifestType), ""},
                        client.reference().version());
 }
 
@@ -135,10 +139,14 @@ std::string ready_made_identity(const SourceSpec& source) {
     return find_sif_blob(client, source.name()).digest;
   }
   const HttpAgent agent(net::parse_url(source.path));
-  const auto answer = ask_web(agent, "HEAD", {});
+  const auto answer = agent.follow("HEAD", agent.origin(), {});
   const auto said = [&](std::string_view field) { return answer->find(field).value_or(""); };
-  return base::cat(source.path, "\n", said("etag"), "\n", said("last-modified"), "\n",
-                   said("content-length"));
+  const std::string version = said("etag") + "\n" + said("last-modified");
+  // Without one, or where only GET is allowed, it may be another file each time.
+  if (answer->status() != 200 || version == "\n")
+    return base::cat(source.path, "\n",
+                     std::chrono::system_clock::now().time_since_epoch().count());
+  return base::cat(source.path, "\n", version, "\n", said("content-length"));
 }
 
 }  // namespace oci

@@ -184,13 +184,20 @@ FileSource RegistryClient::blob(const std::string& digest, std::uint64_t limit,
   return {std::move(file), 0, size, digest};
 }
 
-// Uploads are not redirected. They begin after a question that has found out what authorizes.
+// Uploads are not redirected. Who reads without a login may need one to write.
 RegistryClient::Answer RegistryClient::put(net::Request request, const net::Url& url) {
   request.method = "PUT";
   const std::lock_guard lock(mutex_);
-  if (!authorization_.empty() && url.has_origin_of(agent_.origin()))
-    request.fields.emplace_back("Authorization", authorization_);
-  return agent_.send(request, url);
+  const auto send = [&] {
+    net::Request complete = request;
+    if (!authorization_.empty() && url.has_origin_of(agent_.origin()))
+      complete.fields.emplace_back("Authorization", authorization_);
+    return agent_.send(complete, url);
+  };
+  Answer answer = send();
+  if (answer->status() != 401 || !url.has_origin_of(agent_.origin())) return answer;
+  authorization_ = authorize(*answer);
+  return send();
 }
 
 void RegistryClient::push_blob(const std::string& digest, net::Request content) {
@@ -200,6 +207,8 @@ void RegistryClient::push_blob(const std::string& digest, net::Request content) 
   const std::optional<std::string> location = begun->find("location");
   if (begun->status() != 202 || !location) refuse(*begun, "takes no upload");
   net::Url url = net::resolve_url(start, *location);
+  if (start.scheme == "https" && url.scheme == "http")
+    throw base::error(start.host, " wants an upload without https, which is refused");
   url.target += (url.target.find('?') == std::string::npos ? "?" : "&") +
                 ("digest=" + net::percent_encoded(digest));
   content.fields.emplace_back("Content-Type", "application/octet-stream");

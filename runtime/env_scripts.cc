@@ -14,6 +14,7 @@
 #include "runtime/host_additions.h"
 #include "shell/interpreter.h"
 #include "shell/pattern.h"
+#include "shell/program.h"
 
 namespace runtime {
 
@@ -63,7 +64,8 @@ int run_with_image_shell(shell::Interpreter& interpreter, const std::string& pat
     ::fcntl(9, F_SETFD, 0);  // it may have been 9 before
     const std::array<const char*, 5> arguments = {program.c_str(), "-c", ". \"$0\"; export -p >&9",
                                                   path.c_str(), nullptr};
-    ::execve(program.c_str(), const_cast<char* const*>(arguments.data()), entries.data());
+    if (!shell::leads_to_ourselves(program))
+      ::execve(program.c_str(), const_cast<char* const*>(arguments.data()), entries.data());
     ::_exit(127);
   }
   pipe.write_end.reset();

@@ -4,8 +4,11 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +28,7 @@ namespace {
 
 constexpr std::size_t kMaxAnswer = 64 << 10;
 constexpr char kReady = 'y';
+constexpr std::size_t kCopyPiece = 64 << 20;
 
 pid_t fork_or_throw() {
   const pid_t pid = ::fork();
@@ -32,9 +36,15 @@ pid_t fork_or_throw() {
   return pid;
 }
 
-sigset_t block_all_signals() {
-  sigset_t all, original;
+sigset_t every_signal() {
+  sigset_t all;
   ::sigfillset(&all);
+  return all;
+}
+
+sigset_t block_all_signals() {
+  const sigset_t all = every_signal();
+  sigset_t original;
   ::sigprocmask(SIG_SETMASK, &all, &original);
   return original;
 }
@@ -113,31 +123,37 @@ struct StartEnds {
   ::_exit(status);
 }
 
-// PID 1: passes signals on to all processes inside, and ends after one when none is left. Without
-// capabilities, it may be looked at by its user's other processes: they join through it.
-[[noreturn]] void be_init(const ActionRequest& action, base::UniqueFd ready) {
+// A copy of this program that no file stands for, to be PID 1: what is of the host must not be
+// found behind /proc/1 of the instance, neither our file nor the caller's variables in our memory.
+// Empty where the host forbids it.
+base::UniqueFd copy_of_ourselves() {
+  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING, kExecutable = 0x10;  // MFD_EXEC
+  base::UniqueFd copy(::memfd_create(kInitName, kFlags | kExecutable));
+  if (!copy) copy.reset(::memfd_create(kInitName, kFlags));  // before Linux 6.3
+  const base::UniqueFd program = base::open_file("/proc/self/exe", O_RDONLY);
+  if (!copy) return copy;
+  for (ssize_t sent; (sent = ::sendfile(copy.get(), program.get(), nullptr, kCopyPiece)) != 0;)
+    if (sent < 0) return {};
+  if (::fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=
+      0)
+    return {};
+  return copy;
+}
+
+void become_init(int copy, base::UniqueFd& ready) {
+  ::fcntl(ready.get(), F_SETFD, 0);
+  std::string name = kInitName, number = std::to_string(ready.get());
+  const std::array<char*, 3> arguments = {name.data(), number.data(), nullptr};
+  const std::array<char*, 1> environment = {nullptr};
+  ::syscall(SYS_execveat, copy, "", arguments.data(), environment.data(), AT_EMPTY_PATH);
+}
+
+[[noreturn]] void be_init(const ActionRequest& action, base::UniqueFd ready,
+                          const base::UniqueFd& copy) {
   const sigset_t original = block_all_signals();
   if (fork_or_throw() == 0) run_script(action, original);
-  ::prctl(PR_SET_NAME, "sifrun-init", 0, 0, 0);
-  ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-  [[maybe_unused]] const int ignored = ::chdir("/");
-  [[maybe_unused]] const ssize_t written = ::write(ready.get(), &kReady, 1);
-  base::close_descriptors(0);
-  sigset_t all;
-  ::sigfillset(&all);
-  int stopping = 0;
-  for (;;) {
-    siginfo_t info{};
-    if (::sigwaitinfo(&all, &info) < 0) continue;
-    if (info.si_signo != SIGCHLD) {
-      stopping = info.si_signo;
-      ::kill(-1, stopping);
-    }
-    pid_t ended = 0;
-    while ((ended = ::waitpid(-1, nullptr, WNOHANG)) > 0) {
-    }
-    if (stopping != 0 && ended < 0 && errno == ECHILD) ::_exit(128 + stopping);
-  }
+  if (copy) become_init(copy.get(), ready);
+  run_instance_init(ready.get());
 }
 
 [[noreturn]] void run_starter(RunPlan plan, const InstanceFolder& folder, InstanceRecord record,
@@ -147,6 +163,7 @@ struct StartEnds {
     redirect_streams(record);
     block_all_signals();
     ::signal(SIGCHLD, SIG_DFL);  // a caller that ignores it would have children vanish unseen
+    const base::UniqueFd copy = copy_of_ourselves();
     const ActionRequest action = prepare_instance(std::move(plan), [&] {
       if (::unshare(CLONE_NEWPID) != 0)
         throw base::errno_error(errno, "cannot make a PID namespace");
@@ -158,7 +175,7 @@ struct StartEnds {
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    be_init(action, std::move(ends.ready.write_end));
+    be_init(action, std::move(ends.ready.write_end), copy);
   } catch (const base::Error& error) {
     send_error(ends.answer.get(), error);
   }
@@ -199,6 +216,29 @@ std::array<base::UniqueFd, kJoined.size()> open_namespaces(const InstanceRecord&
 }
 
 }  // namespace
+
+// Without capabilities, it may be looked at by its user's other processes: they join through it.
+void run_instance_init(int ready) {
+  ::prctl(PR_SET_NAME, kInitName, 0, 0, 0);
+  ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+  [[maybe_unused]] const int ignored = ::chdir("/");
+  [[maybe_unused]] const ssize_t written = ::write(ready, &kReady, 1);
+  base::close_descriptors(0);
+  const sigset_t all = every_signal();
+  int stopping = 0;
+  for (;;) {
+    siginfo_t info{};
+    if (::sigwaitinfo(&all, &info) < 0) continue;
+    if (info.si_signo != SIGCHLD) {
+      stopping = info.si_signo;
+      ::kill(-1, stopping);
+    }
+    pid_t ended = 0;
+    while ((ended = ::waitpid(-1, nullptr, WNOHANG)) > 0) {
+    }
+    if (stopping != 0 && ended < 0 && errno == ECHILD) ::_exit(128 + stopping);
+  }
+}
 
 void start_instance(RunPlan plan, const InstanceFolder& folder, InstanceRecord record,
                     base::UniqueFd lock) {

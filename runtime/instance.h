@@ -15,6 +15,12 @@ namespace runtime {
 void start_instance(RunPlan plan, const InstanceFolder& folder, InstanceRecord record,
                     base::UniqueFd lock);
 
+// PID 1 of an instance: passes signals on to all processes inside, and ends after one when none is
+// left. It is this program executed anew, under this name and with a descriptor's number: who has
+// started the instance waits for a byte there.
+inline constexpr const char* kInitName = "sifrun-init";
+[[noreturn]] void run_instance_init(int ready);
+
 struct JoinRequest {
   StartRequest start;
   ActionRequest action;

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shell/program.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <optional>
 #include <utility>
 
 #include "base/log.h"
 #include "base/syscalls.h"
+#include "base/text.h"
+#include "base/unique_fd.h"
 #include "shell/builtins.h"
 
 namespace shell {
@@ -29,6 +33,40 @@ int refusal(const std::string& path) {
   if (::stat(path.c_str(), &status) != 0) return errno == EACCES ? EACCES : ENOENT;
   if (!S_ISREG(status.st_mode)) return EACCES;
   return ::access(path.c_str(), X_OK) == 0 ? 0 : EACCES;
+}
+
+constexpr const char* kOwnProgram = "/proc/self/exe";
+constexpr int kMaxInterpreters = 6;  // as the kernel
+constexpr std::size_t kMaxFirstLine = 256;
+
+std::optional<std::string> mount_id_of(const std::string& path) {
+  const base::UniqueFd fd(::open(path.c_str(), O_PATH | O_CLOEXEC));
+  const std::string info =
+      base::find_small_file(base::cat("/proc/self/fdinfo/", fd.get())).value_or("");
+  const std::size_t at = info.find("mnt_id:");
+  if (!fd || at == std::string::npos) return std::nullopt;
+  return info.substr(at, info.find('\n', at) - at);
+}
+
+// By its link in /proc, not by a name that the container has for it.
+bool is_link_to_us(const std::string& path) {
+  struct stat file {
+  }, own{};
+  return ::stat(path.c_str(), &file) == 0 && ::stat(kOwnProgram, &own) == 0 &&
+         file.st_dev == own.st_dev && file.st_ino == own.st_ino &&
+         mount_id_of(path) == mount_id_of(kOwnProgram);
+}
+
+// "#!interpreter argument", as the kernel reads it; empty for what is no script.
+std::string interpreter_of(const std::string& path) {
+  const base::UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  std::string line(kMaxFirstLine, '\0');
+  const ssize_t size = fd ? ::read(fd.get(), line.data(), line.size()) : -1;
+  if (size < 2 || !line.starts_with("#!")) return {};
+  line.resize(std::min(line.find('\n'), static_cast<std::size_t>(size)));
+  const std::size_t start = line.find_first_not_of(" \t", 2);
+  if (start == line.npos) return {};
+  return line.substr(start, line.find_first_of(std::string_view(" \t\0", 3), start) - start);
 }
 
 bool names_a_shell(std::string_view first_line) {
@@ -82,8 +120,21 @@ void become_script(Options options, const std::string& text, const std::string& 
   ::_exit(status & 0xFF);
 }
 
+bool leads_to_ourselves(const std::string& path) {
+  std::string next = path;
+  for (int i = 0; i < kMaxInterpreters && !next.empty(); ++i) {
+    if (is_link_to_us(next)) return true;
+    next = interpreter_of(next);
+  }
+  return false;
+}
+
 void become_program(const std::string& path, const std::vector<std::string>& arguments,
                     const std::vector<std::string>& environment) {
+  if (leads_to_ourselves(path)) {
+    errno = EACCES;
+    return;
+  }
   ::execve(path.c_str(), pointers(arguments).data(), pointers(environment).data());
   const int error = errno;
   if (error == ENOEXEC || error == ENOENT) {

@@ -18,9 +18,14 @@ using PathPredicate = std::function<bool(const std::string&)>;
 std::string find_program(const std::string& name, std::string_view search_path,
                          const PathPredicate& is_absent = {});
 
+// Whether executing the path, or what its #! line names, would be executing /proc/self/exe: the
+// host's file, whose new process could be looked into, and written through, from the container.
+bool leads_to_ourselves(const std::string& path);
+
 // execve(2) that also interprets shell scripts in this process where the kernel cannot start
 // them: no #! line, or a #! line naming a shell that does not exist here. Ends the process with 2
-// and a logged error if it cannot interpret such a script. Returns only on failure, with errno set.
+// and a logged error if it cannot interpret such a script. Never executes ourselves. Returns only
+// on failure, with errno set.
 void become_program(const std::string& path, const std::vector<std::string>& arguments,
                     const std::vector<std::string>& environment);
 

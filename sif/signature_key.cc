@@ -136,8 +136,17 @@ void check_chain(X509* certificate, const std::string& path, const std::string& 
   if (!valid)
     throw base::error("Failed to load key material: certificate ", base::printable(path), ": ",
                       X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get())));
-  if ((X509_get_extended_key_usage(certificate) & XKU_CODE_SIGN) == 0 ||
-      (X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) == 0)
+  bool signs_code = (X509_get_extension_flags(certificate) & EXFLAG_XKUSAGE) != 0 &&
+                    (X509_get_extended_key_usage(certificate) & XKU_CODE_SIGN) != 0;
+  // Who is limited to other uses cannot pass on this one.
+  const STACK_OF(X509)* const chain = X509_STORE_CTX_get0_chain(context.get());
+  for (int i = 1; i < sk_X509_num(chain); ++i) {
+    X509* const issuer = sk_X509_value(chain, i);
+    const bool limited = (X509_get_extension_flags(issuer) & EXFLAG_XKUSAGE) != 0;
+    if (limited && (X509_get_extended_key_usage(issuer) & (XKU_CODE_SIGN | XKU_ANYEKU)) == 0)
+      signs_code = false;
+  }
+  if (!signs_code)
     throw base::error("Failed to load key material: certificate ", base::printable(path),
                       " is not for signing code");
 }

@@ -121,6 +121,25 @@ def test_apptainers_own_file_goes_first_where_it_is(ask, home, user):
     assert done.returncode == 0 and (home / "config/config.json").exists(), done.stderr
 
 
+def test_logins_at_once_are_all_kept(user, sifrun, registry, home):
+    env = {"HOME": home, "SSL_CERT_FILE": f"{registry.folder}/ca.crt"}
+    hosts = [registry.host, f"127.0.0.1:{registry.port}", f"LOCALHOST:{registry.port}", f"Localhost:{registry.port}"]
+    started = [user.popen([sifrun, "registry", "login", "-u", USER, "-p", PASSWORD, f"docker://{host}"], env=env, cwd=home) for host in hosts]
+    assert [process.wait(60) for process in started] == [0] * len(hosts)
+    assert sorted(kept(home / ".docker/config.json")["auths"]) == sorted(hosts)
+
+
+def test_odd_files_and_passwords(ask, home, user):
+    (home / "dangling.json").symlink_to("real.json")
+    assert ask("login", "-u", USER, "-p", PASSWORD, "--authfile", home / "dangling.json", "address").returncode == 0
+    assert (home / "dangling.json").is_symlink() and (home / "real.json").is_file()
+    os.mkfifo(home / "pipe")
+    done = ask("login", "-u", USER, "-p", PASSWORD, "--authfile", home / "pipe", "address", timeout=20)
+    assert done.returncode == 255 and "is no regular file" in done.stderr
+    done = ask("login", "-u", USER, "--password-stdin", "address", input="a\0b")
+    assert done.returncode == 255 and "NUL" in done.stderr
+
+
 HELPER = """#!/bin/sh
 echo "$1 $(cat)" >> $HOME/asked
 [ "$1" != erase ] || [ ! -e $HOME/locked ] || { echo it is locked; exit 1; }
@@ -145,6 +164,7 @@ def test_a_credential_helper_keeps_it(ask, home, registry, user):
     assert done.returncode == 255 and "docker-credential-bed erase failed" in done.stderr and "it is locked" in done.stderr
     (home / "locked").unlink()
     assert ask("logout", "address", env=env).returncode == 0 and kept(config)["auths"] == {}
+    assert "Token removed" in ask("logout", "address", env=env).stderr, "the helper is asked although the file has no entry"
 
 
 def type_in(user, argv, env, cwd, lines):

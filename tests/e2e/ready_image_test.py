@@ -6,6 +6,7 @@ import http.server
 import json
 import ssl
 import stat
+import subprocess
 import threading
 import urllib.request
 
@@ -31,15 +32,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path not in server.files:
             return self.head(404)
         data, start = server.files[self.path], 0
-        if self.headers.get("Range") and server.knows_ranges:
-            start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-"))
-        self.head(206 if start else 200, ETag=hashlib.md5(data).hexdigest(), Content_Length=len(data) - start)
+        fields = {"ETag": f'"{hashlib.md5(data).hexdigest()}"'} if server.has_versions else {}
+        if self.headers.get("Range") and server.knows_ranges and self.headers.get("If-Range") in (None, fields.get("ETag")):
+            start = int(self.headers["Range"].removeprefix("bytes=").removesuffix("-")) + server.lie
+            fields["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        if self.command == "HEAD" and server.refuses_head:
+            return self.head(403)
+        self.head(206 if start else 200, **fields, Content_Length=len(data) - start)
         if self.command == "HEAD":
             return
         if server.breaks:
             server.breaks -= 1
             self.wfile.write(data[start:start + 100_000])
             self.connection.close()
+            server.files.update(server.then)
         else:
             self.wfile.write(data[start:])
 
@@ -54,6 +60,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def web(busybox_sif):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.files, server.seen, server.breaks, server.knows_ranges = {"/image.sif": busybox_sif.read_bytes(), "/page": b"<html>"}, [], 0, True
+    server.lie, server.then, server.has_versions, server.refuses_head = 0, {}, True, False
     server.address = f"http://127.0.0.1:{server.server_address[1]}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -85,6 +92,50 @@ def test_a_broken_connection_is_gone_on_from(run, web, tmp_path, busybox_sif, kn
     done = run("pull", f"{web.address}/image.sif")
     assert done.returncode == 0 and (tmp_path / "image.sif").read_bytes() == busybox_sif.read_bytes(), done.stderr
     assert [asked[2] is not None for asked in web.seen] == [False, True, True]
+
+
+def test_pieces_of_two_versions_are_not_mixed(run, web, tmp_path, busybox_sif):
+    other = busybox_sif.read_bytes().replace(b"run-singularity", b"run-SINGULARITY") + b"other"
+    for name, has_versions, then in (("a", True, {}), ("b", False, {}), ("c", True, {"/image.sif": other})):
+        web.breaks, web.has_versions, web.then = 1, has_versions, then
+        done = run("pull", f"{name}.sif", f"{web.address}/image.sif")
+        assert done.returncode == 0 and (tmp_path / f"{name}.sif").read_bytes() == web.files["/image.sif"], done.stderr
+
+
+def test_another_part_than_asked_for(run, web, tmp_path):
+    web.breaks, web.lie = 1, -1000
+    done = run("pull", "x.sif", f"{web.address}/image.sif")
+    assert done.returncode == 255 and "another part" in done.stderr and not (tmp_path / "x.sif").exists()
+
+
+@pytest.mark.parametrize("change", [{"has_versions": False}, {"refuses_head": True}])
+def test_what_has_no_version_is_fetched_each_time(run, web, fuse_device, change):
+    vars(web).update(change)
+    for _ in range(2):
+        web.seen.clear()
+        assert run("exec", f"{web.address}/image.sif", "echo", "hello").stdout == "hello\n"
+        assert [asked[0] for asked in web.seen] == ["HEAD", "GET"]
+
+
+def test_starts_at_once_after_a_failed_one(user, sifrun, web, tmp_path, fuse_device):
+    """Those that wait for it each try themselves, and all succeed."""
+    vars(web).update({"breaks": 5, "knows_ranges": True, "has_versions": True})
+    env = {"APPTAINER_CACHEDIR": tmp_path / "cache"}
+    starts = [user.popen([sifrun, "exec", f"{web.address}/image.sif", "echo", "hello"], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+              for _ in range(4)]
+    answers = [start.communicate(timeout=120) for start in starts]
+    assert [start.returncode for start in starts] == [0] * 4, answers
+
+
+def test_a_cache_that_others_may_write_to_is_not_used(run, user, web, tmp_path, busybox_sif, fuse_device):
+    """Nor one whose parent is: the folder could be exchanged."""
+    start = ["exec", f"{web.address}/image.sif", "echo", "hello"]
+    for open_to_all in ("cache/cache", "cache/cache/net"):
+        assert run(*start).stdout == "hello\n"
+        (tmp_path / open_to_all).chmod(0o777)
+        done = run(*start)
+        assert done.stdout == "hello\n" and "is writable for other users" in done.stderr, done.stderr
+        (tmp_path / open_to_all).chmod(0o700)
 
 
 @pytest.mark.parametrize("path, said", [("page", "is no image to run: it is neither a SIF nor a squashfs"), ("none", "HTTP status 404")])
@@ -143,6 +194,27 @@ def test_a_registry_that_gives_other_bytes(run, web, tmp_path, busybox_sif):
     assert done.returncode == 255 and "is corrupt" in done.stderr and not (tmp_path / "x.sif").exists()
     web.files[f"/v2/x/y/blobs/{layer['digest']}"] = data
     assert run("pull", "--no-https", "x.sif", address).returncode == 0 and (tmp_path / "x.sif").read_bytes() == data
+
+
+def test_no_registry_speaks_for_another(run, web, tmp_path, busybox_sif, fuse_device):
+    """One that names the digest of a good image first and gives its own then: the cache is everyone's."""
+    good, evil = busybox_sif.read_bytes(), busybox_sif.read_bytes() + b"evil"
+    manifests = [json.dumps({"schemaVersion": 2, "layers": [{"mediaType": "application/vnd.sylabs.sif.layer.v1.sif", "size": len(data),
+                                                            "digest": "sha256:" + hashlib.sha256(data).hexdigest()}]}).encode() for data in (good, evil)]
+    web.files["/v2/x/y/manifests/1"], web.then = manifests[0], {}
+    web.files["/v2/x/y/blobs/sha256:" + hashlib.sha256(evil).hexdigest()] = evil
+
+    class Changing(dict):
+        def __getitem__(self, path):
+            data = super().__getitem__(path)
+            if path.endswith("manifests/1"):
+                self["/v2/x/y/manifests/1"] = manifests[1]
+            return data
+
+    web.files = Changing(web.files)
+    done = run("exec", "--no-https", f"oras://{web.address.removeprefix('http://')}/x/y:1", "true")
+    assert done.returncode == 255 and "has become another image" in done.stderr, done.stderr
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
 def test_the_manifest_is_that_of_apptainer(run, registry, busybox_sif):

@@ -323,6 +323,29 @@ def test_credentials_do_not_follow_redirects(convert, fake):
     assert all(path.endswith("?signed=1") for path, _ in store.seen)
 
 
+def test_who_is_redirected_to_learns_no_login(convert, fake):
+    """Were it by asking for one."""
+    asked = []
+
+    def thief(handler, path):
+        asked.append(handler.headers.get("Authorization"))
+        handler.answer(401, WWW_Authenticate=f'Bearer realm="http://{other.host}/token",service="s"')
+        return True
+
+    other = fake(big_archive(), thief)
+
+    def elsewhere(handler, path):
+        if "/blobs/" not in path:
+            return False
+        handler.answer(307, Location=f"http://127.0.0.1:{other.server_address[1]}{path}")
+        return True
+
+    server = fake(big_archive(), elsewhere)
+    done = convert(f"docker://{server.host}/x:1", "--no-https", env=LOGIN)
+    assert done.returncode == 255 and "which asks for a login" in done.stderr, done.stderr
+    assert asked and not any(asked)
+
+
 def test_token_server(convert, fake):
     def tokens(handler, path):
         url = urllib.parse.urlparse(path)
