@@ -51,7 +51,8 @@ void make_private_folder(const std::string& folder) {
   ::mkdir(parent.c_str(), 0700);
   if (base::find_status(parent)) require_private(parent);  // else the folder could be exchanged
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
-    throw base::errno_error(errno, "cannot make the cache folder ", base::printable(folder))
+    throw base::errno_error(failure ? failure.value() : errno, "cannot make the cache folder ",
+                            base::printable(folder))
         .with_hint(std::string(kElsewhere));
   }
   require_private(folder);

@@ -155,7 +155,7 @@ void EditApplier::apply_mount(const CdiMount& mount, const std::string& device) 
 void EditApplier::apply(const CdiEdits& edits, const std::string& device) {
   for (const std::string& entry : edits.environment) {
     const std::size_t equals = entry.find('=');
-    out_.variables.push_back({entry.substr(0, equals), entry.substr(equals + 1)});
+    out_.overrides.push_back({entry.substr(0, equals), entry.substr(equals + 1)});
   }
   for (const CdiDeviceNode& node : edits.nodes) apply_node(node, device);
   for (const CdiMount& mount : edits.mounts) apply_mount(mount, device);

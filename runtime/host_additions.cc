@@ -22,6 +22,7 @@ void HostAdditions::append(HostAdditions other) {
   if (nvidia_version.empty()) nvidia_version = std::move(other.nvidia_version);
   move_behind(devices, other.devices);
   move_behind(variables, other.variables);
+  move_behind(overrides, other.overrides);
   move_behind(path_front, other.path_front);
   move_behind(path_back, other.path_back);
   move_behind(environments, other.environments);

@@ -62,6 +62,7 @@ struct HostAdditions {
   std::string nvidia_version;  // of the driver; empty for none
   std::vector<HostDevice> devices;
   std::vector<EnvironmentVariable> variables;  // set even with --cleanenv
+  std::vector<EnvironmentVariable> overrides;  // likewise, and in place of the image's own
   std::vector<std::string> path_front, path_back;
   // Prefixes of the host whose programs are checked against the image's C library before they
   // start; the active one is the first.

@@ -109,6 +109,9 @@ void add_environment(RunPlan& plan) {
   EnvironmentRequest& environment = plan.action.environment;
   for (const EnvironmentVariable& variable : plan.host.variables)
     environment.additional.push_back(variable);
+  // Before --env, which the user says last.
+  environment.assignments.insert(environment.assignments.begin(), plan.host.overrides.begin(),
+                                 plan.host.overrides.end());
   append(environment.path_front, plan.host.path_front);
   append(environment.path_back, plan.host.path_back);
   append(environment.library_back, plan.host.library_back);

@@ -200,6 +200,8 @@ void AdditionsBuilder::add_firmware() {
 void AdditionsBuilder::add_visible_devices(const std::vector<NvidiaGpu>& gpus,
                                            const VisibleDevices& selection) {
   if (selection.all || find_variable(request_.environment, "CUDA_VISIBLE_DEVICES")) return;
+  // Of names that nobody knows, none hides the GPUs that are there.
+  if (selection.gpus.empty() && selection.mig.empty() && !selection.all_mig) return;
   std::vector<std::string> words;
   for (const std::size_t gpu : selection.gpus) {
     if (gpus[gpu].uuid.empty()) return;

@@ -16,6 +16,9 @@ using enum DriverCapability;
 
 constexpr std::array<std::string_view, 2> kKeyLibraries = {"libcuda.so.1", "libnvidia-ml.so.1"};
 
+// The toolkit's stubs only help to link, wherever someone put them.
+bool is_stub(std::string_view path) { return path.find("/stubs/") != std::string_view::npos; }
+
 bool is_driver_version(std::string_view text) {
   const std::size_t dot = text.find('.');
   return dot != std::string_view::npos && dot >= 3 &&
@@ -81,8 +84,7 @@ bool LibraryFinder::take_from_cache(const LdCache& cache) {
   bool found = false;
   for (const LdCacheEntry& entry : cache.entries()) {
     if (entry.flags != abi_.cache_flags || !may_be_driver_library(entry.name)) continue;
-    // The toolkit's stubs only help to link, wherever someone put them.
-    if (entry.path.find("/stubs/") != std::string_view::npos) continue;
+    if (is_stub(entry.path)) continue;
     const std::optional<std::string> file = tree_.resolve(entry.path);
     if (!file) continue;
     if (std::ranges::find(kKeyLibraries, entry.name) != kKeyLibraries.end()) {
@@ -106,6 +108,7 @@ bool LibraryFinder::take_from_directory(const std::string& directory) {
   for (const std::string_view key : kKeyLibraries) {
     const std::optional<std::string> file = tree_.resolve(base::cat(directory, "/", key));
     if (!file) continue;
+    if (is_stub(base::cat(directory, "/")) || is_stub(*file)) continue;
     const std::optional<ElfFile> elf = find_elf(tree_, *file);
     if (elf && elf->machine == abi_.elf_machine && elf->is_64 == abi_.is_64 && accept_key(*file))
       found = true;

@@ -376,9 +376,11 @@ std::string describe(const RunPlan& plan) {
     out += base::cat("device      ", renamed ? base::printable(device.source) + " on " : "",
                      base::printable(device.path), "\n");
   }
-  for (const EnvironmentVariable& variable : plan.host.variables)
-    out += base::cat("variable    ", base::printable(variable.name), "=",
-                     base::printable(variable.value), "\n");
+  for (const auto* variables : {&plan.host.variables, &plan.host.overrides}) {
+    for (const EnvironmentVariable& variable : *variables)
+      out += base::cat("variable    ", base::printable(variable.name), "=",
+                       base::printable(variable.value), "\n");
+  }
   for (const std::string& note : plan.host.notes) out += base::cat("note        ", note, "\n");
   return out;
 }

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,6 +12,9 @@
 
 #include <cerrno>
 #include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 
 #include "runtime/fd_message.h"
@@ -37,6 +41,20 @@ bool watch(int events, int fd, std::uint32_t what = EPOLLIN) {
 // Closing is not enough: a process that was forked just now may still have a copy, and an event of
 // that would come with a number that means something else by then.
 void unwatch(int events, int fd) { ::epoll_ctl(events, EPOLL_CTL_DEL, fd, nullptr); }
+
+// Ranks are bound to a CPU each, so the first one's must not be the only one for who serves them
+// all: our threads may run wherever a member may.
+void run_where(pid_t member) {
+  cpu_set_t own, all;
+  if (::sched_getaffinity(0, sizeof own, &own) != 0 ||
+      ::sched_getaffinity(member, sizeof all, &all) != 0)
+    return;
+  CPU_OR(&all, &all, &own);
+  if (CPU_EQUAL(&all, &own) != 0) return;
+  std::error_code ignored;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task", ignored))
+    ::sched_setaffinity(std::atoi(thread.path().filename().c_str()), sizeof all, &all);
+}
 
 }  // namespace
 
@@ -140,6 +158,7 @@ void ShareDoor::admit_one() {
   const std::string_view text = request ? std::string_view(request->text) : "";
   const std::size_t end = text.find(kEndOfKey);
   if (text.substr(0, end) == listener_.key && end != text.npos && add_member(peer.pid)) {
+    run_where(peer.pid);
     welcome(client.get(), text.substr(end + 1));
   } else {
     send_message(client.get(), kShareRefusal, {});

@@ -27,7 +27,8 @@ base::UniqueFd open_private_folder(const std::string& path) {
   std::error_code failure;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failure);
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    throw base::errno_error(errno, "cannot make the cache folder ", base::printable(path))
+    throw base::errno_error(failure ? failure.value() : errno, "cannot make the cache folder ",
+                            base::printable(path))
         .with_hint("SIFRUN_CACHEDIR names another place");
   }
   base::UniqueFd fd = base::open_file(path, O_RDONLY | O_DIRECTORY);

@@ -12,6 +12,7 @@ extern "C" {
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,19 +32,23 @@ constexpr char kDefaultRuntime[] = "/usr/bin/sifrun";
 // Whether an option was given is asked of Slurm where it matters; it wants a callback all the same.
 int accept_option(int, const char*, int) { return 0; }
 
-spank_option make_option(const char* name, const char* value, const char* help) {
-  return {const_cast<char*>(name),
-          const_cast<char*>(value),
-          const_cast<char*>(help),
-          1,
-          0,
-          accept_option};
+int accept_gpus(int, const char* value, int) {
+  const std::string_view word = value == nullptr ? "" : value;
+  if (word == "yes" || word == "no" || word == "auto") return 0;
+  slurm_error("spank_sif: --sif-gpus is yes, no or auto");
+  return -1;
+}
+
+spank_option make_option(const char* name, const char* value, const char* help,
+                         spank_opt_cb_f accept = accept_option) {
+  return {const_cast<char*>(name), const_cast<char*>(value), const_cast<char*>(help), 1, 0, accept};
 }
 
 std::array<spank_option, 3> options() {
-  return {make_option("sif", "IMAGE", "run the command in this container image"),
-          make_option("sif-bind", "SRC[:DST[:ro]],...", "bind these paths into the container"),
-          make_option("sif-gpus", "yes|no|auto", "give the container NVIDIA GPUs (auto)")};
+  return {
+      make_option("sif", "IMAGE", "run the command in this container image"),
+      make_option("sif-bind", "SRC[:DST[:ro]],...", "bind these paths into the container"),
+      make_option("sif-gpus", "yes|no|auto", "give the container NVIDIA GPUs (auto)", accept_gpus)};
 }
 
 // Empty if the option was not given.
@@ -51,6 +56,14 @@ std::string option_value(spank_t spank, spank_option option) {
   char* value = nullptr;
   if (spank_option_getopt(spank, &option, &value) != ESPANK_SUCCESS || value == nullptr) return "";
   return value;
+}
+
+// srun's own words, each ended by a NUL.
+bool is_multi_prog() {
+  std::ifstream line("/proc/self/cmdline", std::ios::binary);
+  for (std::string word; std::getline(line, word, '\0');)
+    if (word == "--multi-prog") return true;
+  return false;
 }
 
 std::string runtime_path(int count, char** arguments) {
@@ -72,6 +85,15 @@ extern "C" int slurm_spank_init(spank_t spank, int, char*[]) {
     }
   }
   return ESPANK_SUCCESS;
+}
+
+// There a task's command is in a file, of which plugins learn only the name.
+extern "C" int slurm_spank_init_post_opt(spank_t spank, int, char*[]) {
+  if (spank_context() != S_CTX_LOCAL || option_value(spank, options()[0]).empty() ||
+      !is_multi_prog())
+    return ESPANK_SUCCESS;
+  slurm_error("spank_sif: --sif and --multi-prog exclude each other: use --container");
+  return ESPANK_ERROR;
 }
 
 extern "C" int slurm_spank_task_init(spank_t spank, int count, char* arguments[]) {

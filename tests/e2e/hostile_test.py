@@ -143,3 +143,30 @@ def test_scripts_of_the_image_do_not_reach_the_program(identity, sifrun, hostile
 
     done = identity.run([sifrun, "exec", *options, hostile(change), "sh", "-c", 'echo "$REACHED:${FORKED%%/*}" | head -c 5'], cwd=tmp_path)
     assert done.stdout.startswith(":bin"), (done.stdout, done.stderr)
+
+
+# The program itself
+
+@pytest.mark.parametrize("path", ["/bin/script", "/bin/link", "/bin/chain", "/proc/self/exe"])
+def test_no_way_to_execute_us_from_an_image(user, sifrun, hostile, path):
+    """The new process would be the host's file, open to the container's processes (CVE-2019-5736)."""
+    def change(tree):
+        for name, text in (("script", "#!/proc/self/exe exec\n"), ("chain", "#!/bin/script\n")):
+            (tree / "bin" / name).write_text(text)
+            (tree / "bin" / name).chmod(0o755)
+        (tree / "bin/link").symlink_to("/proc/self/exe")
+        (tree / ".singularity.d/env").mkdir(parents=True)
+        (tree / ".singularity.d/env/90-run.sh").write_text(f'{path} --version && echo executed\n[ "$1" = no ] || :\n')
+        (tree / ".singularity.d/runscript").write_text(f"#!/bin/none/sh\nexec {path} --version\n")
+        (tree / ".singularity.d/runscript").chmod(0o755)
+        (tree / ".singularity.d/env/90-run.sh").chmod(0o755)
+
+    image = hostile(change)
+    for words in (["exec", image, path, "--version"], ["run", image]):
+        done = user.run([sifrun, *words])
+        assert done.returncode != 0 and "executed" not in done.stdout and "version" not in done.stdout, done.stdout
+
+
+def test_we_may_be_bound_into_a_container(user, sifrun, hostile):
+    done = user.run([sifrun, "exec", "--bind", f"{sifrun}:/bin/true", hostile(lambda tree: None), "/bin/true", "--version"])
+    assert done.stdout.startswith("sifrun version"), done.stderr

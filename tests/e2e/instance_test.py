@@ -72,6 +72,15 @@ def test_no_privileges_inside(instance):
     assert text.count("NoNewPrivs:\t1") == 2
 
 
+def test_nothing_of_the_host_behind_its_first_process(identity, instance, sifrun, busybox_sif):
+    """Neither the caller's variables nor our file, which who is inside could otherwise write to."""
+    env = {"APPTAINER_CONFIGDIR": str(instance.folder), "TOP_SECRET": "not for images"}
+    assert identity.run([sifrun, "instance", "start", "--containall", "--cleanenv", busybox_sif, "one"], env=env).returncode == 0
+    script = "cat /proc/1/environ | wc -c; readlink /proc/1/exe; cat /proc/1/comm; (exec 3>>/proc/1/exe) 2>/dev/null && echo written"
+    done = instance("instance://one", "sh", "-c", script, program="exec")
+    assert done.stdout.splitlines() == ["0", "/memfd:sifrun-init (deleted)", "sifrun-init"], done.stdout
+
+
 @pytest.mark.parametrize("victim", ["init", "watcher"])
 def test_killed_from_outside(victim, instance, root):
     """Whichever process is killed, the instance is gone or whole, and no record of the dead stays."""

@@ -164,6 +164,21 @@ def test_an_image_that_is_written_over_is_another_one(user, sifrun, tmp_path, sc
         assert user.run([sifrun, "exec", image, "cat", "/content"]).stdout == f"{number}\n"
 
 
+def test_the_server_runs_where_its_members_may(user, sifrun, own_image):
+    """Launchers bind ranks to a CPU each; the first one's is not for all of them."""
+    cpus = min(os.sched_getaffinity(0)), max(os.sched_getaffinity(0))
+    members = [user.popen(["taskset", "-c", str(cpus[0]), sifrun, "exec", own_image, "sh", "-c", "echo there; read go"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)]
+    assert members[0].stdout.readline() == "there\n"
+    (server,) = servers(own_image)
+    assert os.sched_getaffinity(server) == {cpus[0]}
+    members.append(user.popen(["taskset", "-c", str(cpus[1]), sifrun, "exec", own_image, "sh", "-c", "echo there; read go"], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+    assert members[1].stdout.readline() == "there\n"
+    assert len(servers(own_image)) == 1
+    assert [os.sched_getaffinity(int(thread)) for thread in os.listdir(f"/proc/{server}/task")] == [set(cpus)] * len(os.listdir(f"/proc/{server}/task"))
+    for member in members:
+        member.communicate("go\n", timeout=30)
+
+
 def test_a_limit_of_processor_time_is_not_shared(user, sifrun, own_image, start):
     limited = user.popen(["sh", "-c", 'ulimit -t 9; exec "$@"', "sh", sifrun, "exec", own_image, "sh", "-c", "readlink /proc/self/ns/user; read go"],
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)

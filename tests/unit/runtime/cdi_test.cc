@@ -204,7 +204,7 @@ TEST_F(Cdi, GivesTheDeviceAndWhatAllDevicesShare) {
                                        HostDevice{dev + "nvidia9", "/dev/nvidia1"}));
   EXPECT_THAT(out.binds, ElementsAre(HostBind{top_.top() + "/usr/lib/libcuda.so.550.1",
                                               "/usr/lib/libcuda.so.550.1"}));
-  EXPECT_THAT(out.variables, ElementsAre(EnvironmentVariable{"NVIDIA_VISIBLE_DEVICES", "void"}));
+  EXPECT_THAT(out.overrides, ElementsAre(EnvironmentVariable{"NVIDIA_VISIBLE_DEVICES", "void"}));
 }
 
 TEST_F(Cdi, ImitatesNvidiasHooksAndNamesTheOthers) {
@@ -240,7 +240,7 @@ TEST_F(Cdi, LaterDirectoriesWin) {
   top_.file("/var/run/cdi/own.yaml",
             "cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices:\n- name: \"0\"\n"
             "  containerEdits:\n    env: [OWN=1]\n");
-  EXPECT_THAT(additions({"nvidia.com/gpu=0"}).variables,
+  EXPECT_THAT(additions({"nvidia.com/gpu=0"}).overrides,
               ElementsAre(EnvironmentVariable{"OWN", "1"}));
 }
 
