@@ -48,8 +48,8 @@ void make_private_folder(const std::string& folder) {
   std::error_code failure;
   const std::filesystem::path parent = std::filesystem::path(folder).parent_path();
   std::filesystem::create_directories(parent.parent_path(), failure);
-  ::mkdir(parent.c_str(), 0700);
-  if (base::find_status(parent)) require_private(parent);  // else the folder could be exchanged
+  if (::mkdir(parent.c_str(), 0700) == 0 || errno == EEXIST)
+    require_private(parent);  // else the folder could be exchanged
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
     throw base::errno_error(failure ? failure.value() : errno, "cannot make the cache folder ",
                             base::printable(folder))
