@@ -19,8 +19,11 @@ std::string user_cache_folder(const std::vector<std::string>& environment,
                               const std::string& home) {
   if (std::string own = variable_or_empty(environment, "SIFRUN_CACHEDIR"); !own.empty()) return own;
   const std::string cache = variable_or_empty(environment, "XDG_CACHE_HOME");
-  const std::string own_home = variable_or_empty(environment, "HOME");
-  return (cache.empty() ? (own_home.empty() ? home : own_home) + "/.cache" : cache) + "/sifrun";
+  if (!cache.empty()) return cache + "/sifrun";
+  // $HOME of a job is often a folder of the job alone, whose content is its result.
+  const std::string other = variable_or_empty(environment, "HOME");
+  const bool is_usable = other.empty() || ::access(home.c_str(), W_OK) == 0;
+  return (is_usable ? home : other) + "/.cache/sifrun";
 }
 
 base::UniqueFd open_private_folder(const std::string& path) {

@@ -9,8 +9,8 @@
 
 namespace runtime {
 
-// $SIFRUN_CACHEDIR, else sifrun in $XDG_CACHE_HOME or ~/.cache, from the caller's environment
-// ("NAME=value").
+// $SIFRUN_CACHEDIR, else sifrun in $XDG_CACHE_HOME or .cache, from the caller's environment
+// ("NAME=value"). The last in `home`, or in $HOME where that cannot be written to.
 std::string user_cache_folder(const std::vector<std::string>& environment, const std::string& home);
 
 // Makes the folder where it is missing. Throws when it belongs to or is writable for others, who
