@@ -134,11 +134,10 @@ void convert_and_tell(const SifconvRequest& request, const std::string& lock = {
 }
 
 std::string cache_path(const SifconvRequest& request, const std::string& identity) {
-  using oci::Transport;
-  const Transport transport = request.source.transport;
   if (oci::is_ready_made(request.source)) {
-    return oci::cached_image_path(
-        request.cache, transport == Transport::oras ? oci::kCachedOras : oci::kCachedWeb, identity);
+    const bool is_oras = request.source.transport == oci::Transport::oras;
+    return oci::cached_image_path(request.cache, is_oras ? oci::kCachedOras : oci::kCachedWeb,
+                                  identity);
   }
   return oci::cached_image_path(request.cache, oci::kCachedImages,
                                 request.go_arch + " " + identity);

@@ -11,11 +11,6 @@
 #include "base/syscalls.h"
 
 namespace oci {
-namespace {
-
-constexpr std::size_t kFileChunk = 1 << 20;
-
-}  // namespace
 
 void Sha256::Free::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
 
@@ -44,7 +39,7 @@ std::string sha256_digest(std::string_view text) {
 }
 
 std::string file_digest(int fd, std::uint64_t size, const std::string& name) {
-  std::vector<std::byte> chunk(kFileChunk);
+  std::vector<std::byte> chunk(kHashChunk);
   Sha256 hash;
   for (std::uint64_t done = 0; done < size; done += chunk.size()) {
     chunk.resize(std::min<std::uint64_t>(chunk.size(), size - done));

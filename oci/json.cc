@@ -11,6 +11,18 @@ namespace oci {
 
 using nlohmann::json;
 
+namespace {
+
+// Go's decoder takes "cmd" for "Cmd" where there is no such key.
+json::const_iterator find_in_other_case(const json& object, const std::string& key) {
+  const std::string wanted = base::lower_case(key);
+  auto member = object.begin();
+  while (member != object.end() && base::lower_case(member.key()) != wanted) ++member;
+  return member;
+}
+
+}  // namespace
+
 JsonValue JsonValue::parse(std::string_view text, std::string name) {
   if (text.size() > kMaxJsonSize)
     throw base::error(base::printable(name), " is too large: ", text.size(), " bytes");
@@ -34,18 +46,6 @@ void JsonValue::expect(bool is_right, std::string_view wanted) const {
   throw base::error(place_, place_.ends_with(": ") ? "it" : "", " is ", value_->type_name(),
                     ", not ", wanted);
 }
-
-namespace {
-
-// Go's decoder takes "cmd" for "Cmd" where there is no such key.
-json::const_iterator find_in_other_case(const json& object, const std::string& key) {
-  const std::string wanted = base::lower_case(key);
-  auto member = object.begin();
-  while (member != object.end() && base::lower_case(member.key()) != wanted) ++member;
-  return member;
-}
-
-}  // namespace
 
 std::optional<JsonValue> JsonValue::find(const std::string& key) const {
   expect(value_->is_object(), "an object");

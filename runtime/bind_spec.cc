@@ -103,27 +103,6 @@ BindSpec parse_bind(std::string_view text, std::string_view working_directory) {
   return bind;
 }
 
-}  // namespace
-
-std::vector<BindSpec> parse_bind_list(std::string_view text, std::string_view working_directory) {
-  std::vector<BindSpec> binds;
-  bool takes_options = false;
-  for (const std::string& item : split_unescaped(text, ',')) {
-    const std::string field(base::trimmed(item));
-    // "src:dst:ro,nonested": a further option of the bind before.
-    if (takes_options && is_option(field)) {
-      apply_option(binds.back(), field, text);
-      continue;
-    }
-    if (field.empty()) continue;  // a trailing comma, as scripts leave it
-    binds.push_back(parse_bind(field, working_directory));
-    takes_options = split_unescaped(field, ':').size() == 3;
-  }
-  return binds;
-}
-
-namespace {
-
 BindSpec parse_mount(const std::string& text, std::string_view working_directory) {
   std::optional<std::string> source, destination;
   BindSpec options;
@@ -167,6 +146,23 @@ BindSpec parse_mount(const std::string& text, std::string_view working_directory
 }
 
 }  // namespace
+
+std::vector<BindSpec> parse_bind_list(std::string_view text, std::string_view working_directory) {
+  std::vector<BindSpec> binds;
+  bool takes_options = false;
+  for (const std::string& item : split_unescaped(text, ',')) {
+    const std::string field(base::trimmed(item));
+    // "src:dst:ro,nonested": a further option of the bind before.
+    if (takes_options && is_option(field)) {
+      apply_option(binds.back(), field, text);
+      continue;
+    }
+    if (field.empty()) continue;  // a trailing comma, as scripts leave it
+    binds.push_back(parse_bind(field, working_directory));
+    takes_options = split_unescaped(field, ':').size() == 3;
+  }
+  return binds;
+}
 
 std::vector<BindSpec> parse_mounts(std::string_view text, std::string_view working_directory) {
   std::vector<BindSpec> binds;

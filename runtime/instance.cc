@@ -130,8 +130,8 @@ base::UniqueFd copy_of_ourselves() {
   constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING, kExecutable = 0x10;  // MFD_EXEC
   base::UniqueFd copy(::memfd_create(kInitName, kFlags | kExecutable));
   if (!copy) copy.reset(::memfd_create(kInitName, kFlags));  // before Linux 6.3
-  const base::UniqueFd program = base::open_file("/proc/self/exe", O_RDONLY);
   if (!copy) return copy;
+  const base::UniqueFd program = base::open_file("/proc/self/exe", O_RDONLY);
   for (ssize_t sent; (sent = ::sendfile(copy.get(), program.get(), nullptr, kCopyPiece)) != 0;)
     if (sent < 0) return {};
   if (::fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) !=

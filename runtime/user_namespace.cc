@@ -212,7 +212,8 @@ void drop_privileges(IdMap ids, const IdentityRequest& identity, Capabilities ke
   }
   kept &= known;
   if (ids == IdMap::all_ids && !identity.fake_root) become(identity);
-  // First: without capabilities, others of the user in this namespace could trace us.
+  // First: without capabilities, others of the user in this namespace could trace us, and programs
+  // that the image's scripts start could reach us through /proc. It ends with the payload's exec.
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> sets{};
