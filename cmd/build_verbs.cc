@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// build and pull: Apptainer's command lines for what sifconv does.
+// build, pull and push: Apptainer's command lines for what sifconv does, and building from
+// definition files.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -16,9 +17,11 @@
 #include "base/output.h"
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "cmd/definition_build.h"
 #include "cmd/exit_codes.h"
 #include "cmd/sifconv_call.h"
 #include "cmd/verbs.h"
+#include "definition/definition_file.h"
 #include "oci/image_source.h"
 
 namespace cmd {
@@ -26,8 +29,6 @@ namespace {
 
 using enum OptionKind;
 
-constexpr std::string_view kNeedsDefinition =
-    "it is for definition files, which this program does not build from";
 constexpr std::string_view kNeedsEncryption = "images are not encrypted here";
 
 template <std::size_t M, std::size_t N>
@@ -55,21 +56,39 @@ constexpr auto kConvertingRows = std::to_array<OptionRow>({
     {.name = "arch-variant", .kind = text},
 });
 
+constexpr std::string_view kOfDefinitions = "Definition files";
 constexpr auto kBuildTable = joined(std::to_array<OptionRow>({
     {.name = "force", .letter = 'F', .help = "replace DEST if it exists", .env = "FORCE"},
     {.name = "sandbox", .letter = 's', .help = "make a folder instead of a SIF", .env = "SANDBOX"},
     {.name = "fix-perms", .help = "in a sandbox, make everything readable and writable for you",
      .env = "FIXPERMS"},
     {.name = "arch", .kind = text, .value = "ARCH", .help = "of an image for several architectures"},
-    // Accepted without effect: they are about scripts of definition files, or are always so.
-    {.name = "fakeroot", .letter = 'f', .env = "FAKEROOT"}, {.name = "notest", .letter = 'T'},
-    {.name = "section", .kind = texts}, {.name = "json"}, {.name = "no-cleanup", .env = "NO_CLEANUP"},
-    {.name = "nv", .env = "NV"}, {.name = "nvccli", .env = "NVCCLI"}, {.name = "rocm", .env = "ROCM"},
-    {.name = "userns"}, {.name = "writable-tmpfs"}, {.name = "bind", .letter = 'B', .kind = texts},
-    {.name = "mount", .kind = texts}, {.name = "mksquashfs-args", .kind = text, .env = "MKSQUASHFS_ARGS"},
-    {.name = "build-arg", .kind = texts}, {.name = "build-arg-file", .kind = text},
-    {.name = "warn-unused-build-args"},
-    {.name = "update", .letter = 'u', .refused = kNeedsDefinition},
+    {.name = "update", .letter = 'u', .help = "start from DEST, a sandbox, in place of the base image",
+     .env = "UPDATE", .group = kOfDefinitions},
+    {.name = "notest", .letter = 'T', .help = "leave %test out", .env = "NOTEST", .group = kOfDefinitions},
+    {.name = "section", .kind = texts, .value = "NAME,...",
+     .help = "setup, files, post, environment, labels, test: only these; none: none of them",
+     .group = kOfDefinitions},
+    {.name = "build-arg", .kind = texts, .value = "NAME=VALUE", .help = "what {{ NAME }} stands for; repeatable",
+     .group = kOfDefinitions},
+    {.name = "build-arg-file", .kind = text, .value = "FILE", .help = "lines of NAME=VALUE",
+     .group = kOfDefinitions},
+    {.name = "warn-unused-build-args", .help = "warn of those that stand nowhere, instead of failing",
+     .group = kOfDefinitions},
+    {.name = "bind", .letter = 'B', .kind = texts, .value = "SRC[:DST[:OPTS]]",
+     .help = "as in exec, for %post and %test", .group = kOfDefinitions},
+    {.name = "mount", .kind = texts, .value = "SPEC", .help = "likewise", .group = kOfDefinitions},
+    {.name = "nv", .help = "NVIDIA's driver for %post and %test", .env = "NV", .group = kOfDefinitions},
+    {.name = "nvccli", .env = "NVCCLI"},
+    {.name = "rocm", .help = "AMD's likewise", .env = "ROCM", .group = kOfDefinitions},
+    {.name = "writable-tmpfs", .help = "let %test write, to no avail", .group = kOfDefinitions},
+    {.name = "ignore-subuid", .help = "be root without the ids that /etc/subuid grants",
+     .group = kOfDefinitions},
+    // Accepted without effect: they are always so, or of no account here.
+    {.name = "fakeroot", .letter = 'f', .env = "FAKEROOT"}, {.name = "userns"},
+    {.name = "json"}, {.name = "no-cleanup", .env = "NO_CLEANUP"},
+    {.name = "ignore-fakeroot-command"}, {.name = "ignore-userns"},
+    {.name = "mksquashfs-args", .kind = text, .env = "MKSQUASHFS_ARGS"},
     {.name = "encrypt", .letter = 'e', .refused = kNeedsEncryption},
     {.name = "passphrase", .refused = kNeedsEncryption},
     {.name = "pem-path", .kind = text, .refused = kNeedsEncryption},
@@ -94,27 +113,28 @@ constexpr auto kPushTable = joined(std::to_array<OptionRow>({
 
 bool exists(const std::string& path) { return base::find_status(path, false).has_value(); }
 
-// A definition file is a recipe whose scripts would have to run inside the image.
-void refuse_definition_file(const std::string& source) {
+// Text holds none of the bytes that archives, images and compressed data are full of.
+bool is_text(std::string_view start) {
+  return std::ranges::none_of(start, [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return byte < ' ' && std::string_view("\t\n\v\f\r\x1b").find(c) == std::string_view::npos;
+  });
+}
+
+// The text of a definition file; nullopt where SOURCE is an image in whatever form.
+std::optional<std::string> find_definition(const std::string& source) {
+  constexpr std::size_t kStart = 4096;
   const std::optional<struct stat> status = base::find_status(source);
   if (!status) {
     throw base::error("Unable to build from ", base::printable(source), ": unable to open file ",
                       base::printable(source), ": no such file or directory");
   }
-  if (!S_ISREG(status->st_mode)) return;
-  std::string start(4096, '\0');
+  if (!S_ISREG(status->st_mode)) return std::nullopt;
+  std::string start(kStart, '\0');
   const base::UniqueFd file = base::open_file(source, O_RDONLY);
   start.resize(base::pread_up_to(file.get(), std::as_writable_bytes(std::span(start)), 0, source));
-  std::ranges::transform(start, start.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  if (start.find("\0", 0, 1) != std::string::npos || start.find("bootstrap:") == std::string::npos)
-    return;
-  throw base::error(base::printable(source),
-                    " is a definition file, which this program does not build from")
-      .with_hint(
-          "write a Dockerfile, `docker build` it and convert the image; or build with "
-          "Apptainer and run the result here");
+  if (!is_text(start)) return std::nullopt;
+  return base::read_small_file(source, definition::kMaxDefinition);
 }
 
 bool may_replace(const std::string& destination) {
@@ -135,25 +155,51 @@ std::vector<std::string> conversion(const ParsedOptions& parsed, const std::stri
   return arguments;
 }
 
+bool is_update(const ParsedOptions& parsed, const std::string& destination) {
+  if (!parsed.flag("update")) return false;
+  if (!parsed.flag("sandbox"))
+    throw base::error("--update goes with --sandbox: only a folder can be changed");
+  return exists(destination);
+}
+
+// Whether what exists is to be replaced. Throws if it may not be.
+bool decide_to_replace(const ParsedOptions& parsed, const std::string& destination) {
+  if (parsed.flag("force")) return true;
+  if (!exists(destination)) return false;
+  if (may_replace(destination)) return true;
+  throw base::error("While checking build target: build target '", base::printable(destination),
+                    "' already exists. Use --force if you want to overwrite it");
+}
+
+bool convert_to(const ParsedOptions& parsed, const std::string& source,
+                const std::string& destination, bool replace) {
+  base::log_info("Starting build...");
+  std::vector<std::string> arguments = conversion(parsed, source, destination, replace);
+  if (parsed.flag("fix-perms")) arguments.insert(arguments.begin(), "--fix-perms");
+  return run_sifconv(arguments) == EXIT_SUCCESS;
+}
+
 int build(const ParsedOptions& parsed) {
   const std::string& destination = parsed.positionals()[0];
   const std::string& source = parsed.positionals()[1];
   parsed.throw_if_refused();
-  bool replace = parsed.flag("force");
-  if (!replace && exists(destination)) {
-    replace = may_replace(destination);
-    if (!replace) {
-      throw base::error("While checking build target: build target '", base::printable(destination),
-                        "' already exists. Use --force if you want to overwrite it");
-    }
+  const bool update = is_update(parsed, destination);
+  const bool replace = update || decide_to_replace(parsed, destination);
+  std::optional<std::string> definition;
+  if (!oci::has_transport(source)) definition = find_definition(source);
+  bool built = false;
+  if (definition) {
+    built =
+        build_definition(parsed, {source, *std::move(definition), destination, replace, update});
+  } else if (parsed.flag("update")) {
+    throw base::error("--update is for definition files, and ", base::printable(source),
+                      " is none");
+  } else {
+    built = convert_to(parsed, source, destination, replace);
   }
-  if (!oci::has_transport(source)) refuse_definition_file(source);
-  base::log_info("Starting build...");
-  std::vector<std::string> arguments = conversion(parsed, source, destination, replace);
-  if (parsed.flag("fix-perms")) arguments.insert(arguments.begin(), "--fix-perms");
-  const int status = run_sifconv(arguments);
-  if (status == EXIT_SUCCESS) base::log_info("Build complete: ", base::printable(destination));
-  return status == EXIT_SUCCESS ? EXIT_SUCCESS : kExitFatal;
+  if (!built) return kExitFatal;
+  base::log_info("Build complete: ", base::printable(destination));
+  return EXIT_SUCCESS;
 }
 
 // name_tag.sif: the last part of the address, "latest" where it has no tag. A web server's file

@@ -15,4 +15,13 @@ namespace cmd {
 std::optional<std::string> fetch_image(const ParsedOptions& parsed, const std::string& image,
                                        const std::string& home);
 
+// The folder that images are kept in; nullopt where that is switched off, or cannot be, which is
+// warned of.
+std::optional<std::string> find_image_cache(const ParsedOptions& parsed, const std::string& home);
+
+// The path in that folder of what an address names, converted if it is not there yet; nullopt when
+// that failed, which has been told.
+std::optional<std::string> fetch_into_cache(const ParsedOptions& parsed, const std::string& image,
+                                            const std::string& cache);
+
 }  // namespace cmd

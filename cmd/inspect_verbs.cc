@@ -52,8 +52,9 @@ struct TextSection {
   std::string_view file;
   std::string AppMetadata::*member;
 };
-constexpr auto kAppTexts = std::to_array<TextSection>({
+constexpr auto kTexts = std::to_array<TextSection>({
     {"runscript", "runscript", &AppMetadata::runscript},
+    {"startscript", "startscript", &AppMetadata::startscript},
     {"test", "test", &AppMetadata::test},
     {"helpfile", "runscript.help", &AppMetadata::helpfile},
 });
@@ -77,7 +78,7 @@ bool shown_environment(std::string_view name, bool of_app) {
 
 void read_scripts(const runtime::ImageFiles& files, const std::string& folder, bool of_app,
                   AppMetadata& to) {
-  for (const TextSection& section : kAppTexts)
+  for (const TextSection& section : kTexts)
     to.*section.member = text_of(files, base::cat(folder, section.file));
   for (const std::string& name : files.list(folder + "env")) {
     const std::string path = folder + "env/" + name;
@@ -126,7 +127,6 @@ ImageMetadata read_metadata(const std::string& path) {
   ImageMetadata metadata;
   const std::string folder(kImageScripts);
   read_scripts(files, folder, false, metadata);
-  metadata.startscript = text_of(files, folder + "startscript");
   metadata.deffile = find_stored_definition(path).value_or(text_of(files, folder + "Singularity"));
   for (const std::string& app : files.list("/scif/apps")) {
     if (files.is_directory(app_scripts(app)))
@@ -136,7 +136,7 @@ ImageMetadata read_metadata(const std::string& path) {
 }
 
 void keep_sections(const ParsedOptions& parsed, bool labels, AppMetadata& of) {
-  for (const TextSection& section : kAppTexts)
+  for (const TextSection& section : kTexts)
     if (!parsed.flag(section.option)) (of.*section.member).clear();
   if (!parsed.flag("environment")) of.environment.clear();
   if (!labels) of.labels.clear();
@@ -149,7 +149,6 @@ ImageMetadata keep_wanted(const ParsedOptions& parsed, ImageMetadata all) {
   const bool labels =
       parsed.flag("labels") ||
       std::ranges::none_of(kOthers, [&](std::string_view name) { return parsed.flag(name); });
-  if (!parsed.flag("startscript")) all.startscript.clear();
   if (!parsed.flag("deffile")) all.deffile.clear();
   const std::string app = parsed.text("app").value_or("");
   if (app.empty()) {
@@ -174,7 +173,7 @@ void print_line(std::string_view text) {
 void print_sections(const ImageMetadata& image, const AppMetadata& of) {
   print_line(image.deffile);
   print_line(of.runscript);
-  print_line(image.startscript);
+  print_line(of.startscript);
   print_line(of.test);
   print_line(of.helpfile);
   for (const auto& [path, text] : of.environment) base::print("=== ", path, " ===\n", text, "\n\n");

@@ -7,39 +7,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
-#include <system_error>
 
 #include "base/error.h"
 #include "base/syscalls.h"
+#include "cmd/temporary_folder.h"
 
 namespace cmd {
-namespace {
-
-namespace fs = std::filesystem;
-
-// Folders of an image may forbid their owner to change them.
-void remove_tree(const std::string& path) noexcept {
-  std::error_code ignored;
-  // Through a link it would be someone else's tree.
-  if (!fs::is_directory(fs::symlink_status(path, ignored))) {
-    fs::remove(path, ignored);
-    return;
-  }
-  const auto open_up = [&](const fs::path& folder) {
-    fs::permissions(folder, fs::perms::owner_all, fs::perm_options::add, ignored);
-  };
-  open_up(path);
-  fs::recursive_directory_iterator at(path, ignored), end;
-  while (!ignored && at != end) {
-    if (at->is_directory(ignored) && !at->is_symlink(ignored)) open_up(at->path());
-    at.increment(ignored);
-  }
-  fs::remove_all(path, ignored);
-}
-
-}  // namespace
-
 OutputFolder::OutputFolder(const std::string& path, base::Existing existing)
     : path_(path), existing_(existing) {
   while (path_.size() > 1 && path_.ends_with('/')) path_.pop_back();

@@ -19,6 +19,8 @@ class OutputFolder {
 
   int fd() const { return fd_.get(); }
   const std::string& parent() const { return parent_; }
+  // Its name until commit().
+  const std::string& hidden_path() const { return part_; }
 
   // Gives it its name, in place of what had it.
   void commit();

@@ -15,6 +15,9 @@ namespace cmd {
 // hands --docker-username and the like on, through the environment.
 std::vector<std::string> sifconv_arguments(const ParsedOptions& parsed);
 
+// What a child process becomes, to do the conversion.
+[[noreturn]] void become_sifconv(const std::vector<std::string>& arguments);
+
 // Runs it to its end and gives its exit code; it has told the user what went wrong. A signal that
 // ends this program ends sifconv first, which removes what it began; then `clean_up` is called.
 int run_sifconv(const std::vector<std::string>& arguments,

@@ -16,6 +16,7 @@ void parse_app(const JsonValue& from, AppMetadata& to) {
   to.runscript = from.text_of("runscript");
   to.test = from.text_of("test");
   to.helpfile = from.text_of("helpfile");
+  to.startscript = from.text_of("startscript");
 }
 
 template <typename Value>
@@ -40,7 +41,6 @@ ImageMetadata parse_image_metadata(std::string_view text, const std::string& nam
   if (!attributes) return metadata;
   parse_app(*attributes, metadata);
   metadata.deffile = attributes->text_of("deffile");
-  metadata.startscript = attributes->text_of("startscript");
   if (const auto apps = attributes->find("apps")) {
     for (const auto& [app, value] : apps->members()) parse_app(value, metadata.apps[app]);
   }
@@ -56,6 +56,7 @@ std::string metadata_document(const ImageMetadata& metadata) {
   for (const auto& [name, app] : metadata.apps) {
     ordered_json& entry = attributes["apps"][name] = ordered_json::object();
     add_app(entry, app);
+    add(entry, "startscript", app.startscript);
   }
   add_app(attributes, metadata);
   add(attributes, "deffile", metadata.deffile);

@@ -15,12 +15,12 @@ using TextMap = std::map<std::string, std::string>;
 struct AppMetadata {
   TextMap environment;  // path in the image -> text
   TextMap labels;
-  std::string runscript, test, helpfile;
+  std::string runscript, startscript, test, helpfile;
 };
 
 struct ImageMetadata : AppMetadata {
   std::map<std::string, AppMetadata> apps;
-  std::string deffile, startscript;
+  std::string deffile;
 };
 
 inline constexpr std::string_view kMetadataObject = "inspect-metadata.json";

@@ -98,7 +98,8 @@ class FolderWriter {
   void describe_name(int parent, const std::string& name, const Inode& inode,
                      const std::string& path) const {
     if (is_root())
-      check(::fchownat(parent, name.c_str(), inode.uid, inode.gid, AT_SYMLINK_NOFOLLOW), path);
+      check_owner(::fchownat(parent, name.c_str(), inode.uid, inode.gid, AT_SYMLINK_NOFOLLOW),
+                  path);
     const std::string place = base::cat("/proc/self/fd/", parent, "/", name);
     for (const auto& [key, value] : inode.xattrs)
       check_xattr(::lsetxattr(place.c_str(), key.c_str(), value.data(), value.size(), 0), path);
@@ -131,7 +132,7 @@ class FolderWriter {
 
   // The owner first: changing it takes setuid bits and capabilities away.
   void describe(int fd, const Inode& inode, const std::string& path) const {
-    if (is_root()) check(::fchown(fd, inode.uid, inode.gid), path);
+    if (is_root()) check_owner(::fchown(fd, inode.uid, inode.gid), path);
     for (const auto& [name, value] : inode.xattrs)
       check_xattr(::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0), path);
     mode_t mode = inode.mode;
@@ -159,6 +160,11 @@ class FolderWriter {
   // Not every file system has them, and not everyone may set all.
   static void check_xattr(int result, const std::string& path) {
     if (result != 0 && errno != ENOTSUP && errno != EPERM) check(result, path);
+  }
+
+  // A user namespace may lack the id: the file stays its root's.
+  static void check_owner(int result, const std::string& path) {
+    if (result != 0 && errno != EINVAL) check(result, path);
   }
 
   static void check(int result, const std::string& path) {

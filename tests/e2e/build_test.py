@@ -49,12 +49,12 @@ def test_build(call, busybox_tar, tmp_path):
 
 
 def test_build_errors(call, busybox_tar, tmp_path):
-    (tmp_path / "recipe").write_text("# a comment\nBootStrap: docker\nFrom: debian\n\n%post\n  true\n")
+    (tmp_path / "recipe").write_text("# a comment\nBootStrap: docker-archive\nFrom: absent\n\n%post\n  true\n")
     for arguments, code, said in (
             (["x.sif"], 1, "accepts 2 arg(s), received 1"), (["x.sif", f"docker-archive:{busybox_tar}", "--force"], 1, "received 3"),
             (["--nonsense", "x.sif", "y"], 1, "nonsense"), (["x.sif", "absent"], 255, "Unable to build from absent"),
-            (["x.sif", "docker-archive:/no/such.tar"], 255, "/no/such.tar"), (["x.sif", "recipe"], 255, "definition file"),
-            (["x.sif", "library://alpine"], 255, "library:// is not supported"), (["-u", "x.sif", "y"], 255, "--update is not supported"), (["--encrypt", "x.sif", "y"], 255, "--encrypt is not supported")):
+            (["x.sif", "docker-archive:/no/such.tar"], 255, "/no/such.tar"), (["x.sif", "recipe"], 255, "cannot open absent: No such file or directory"),
+            (["x.sif", "library://alpine"], 255, "library:// is not supported"), (["-u", "x.sif", "y"], 255, "--update goes with --sandbox"), (["--encrypt", "x.sif", "y"], 255, "--encrypt is not supported")):
         done = call("build", *arguments)
         assert done.returncode == code and said in done.stderr, (arguments, done.stderr)
     assert not (tmp_path / "x.sif").exists()

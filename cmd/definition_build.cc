@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cmd/definition_build.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/syscalls.h"
+#include "base/text.h"
+#include "cmd/child_process.h"
+#include "cmd/image_fetch.h"
+#include "cmd/output_folder.h"
+#include "cmd/sifconv_call.h"
+#include "cmd/temporary_folder.h"
+#include "definition/base_image.h"
+#include "definition/build_arguments.h"
+#include "definition/definition_file.h"
+#include "definition/file_copy.h"
+#include "definition/image_texts.h"
+#include "definition/root_emulation.h"
+#include "definition/root_folder.h"
+#include "runtime/launch.h"
+#include "runtime/user_namespace.h"
+#include "sif/sif_format.h"
+
+namespace cmd {
+namespace {
+
+using definition::RootFolder;
+using definition::Section;
+using definition::Stage;
+
+constexpr mode_t kUmask = 0002;  // Apptainer's
+constexpr const char* kAptFile = "/.build.apt.conf";
+constexpr const char* kEnvironmentFile = "/.singularity.d/env/91-environment.sh";
+
+// Both leave through all of the building, so that what was begun is removed on the way.
+struct Interrupted {
+  int signal;
+};
+struct AlreadyTold {};  // a failure, by the program that had it
+
+struct Recipe {
+  std::string text;  // of the definition, its arguments replaced by their values
+  std::vector<Stage> stages;
+  std::vector<std::string> bases;  // of each stage: what to unpack; empty: nothing
+};
+
+// The stage without what is not wanted (--section); the other sections are always there, as in
+// Apptainer.
+Stage with_chosen_sections(Stage stage, const std::vector<std::string>& chosen) {
+  constexpr std::array<std::string_view, 5> kOptional = {"setup", "post", "environment", "test",
+                                                         "labels"};
+  std::set<std::string, std::less<>> words;
+  for (const std::string& value : chosen) {
+    for (std::string& word : base::split(value, ',')) words.insert(std::move(word));
+  }
+  if (words.empty() || words.contains("all")) return stage;
+  for (const std::string_view section : kOptional) {
+    if (!words.contains(section)) stage.sections.erase(std::string(section));
+  }
+  if (!words.contains("files")) stage.files.clear();
+  return stage;
+}
+
+// "exit status 3", "signal: Killed"
+std::string describe_status(int status) {
+  if (WIFSIGNALED(status)) return base::cat("signal: ", ::strsignal(WTERMSIG(status)));
+  return base::cat("exit status ", WEXITSTATUS(status));
+}
+
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> words = base::split(text, ' ');
+  std::erase(words, "");
+  return words;
+}
+
+class DefinitionBuild {
+ public:
+  DefinitionBuild(const ParsedOptions& parsed, const DefinitionRequest& request,
+                  const Recipe& recipe, HeldSignals& signals)
+      : parsed_(parsed),
+        request_(request),
+        recipe_(recipe),
+        signals_(signals),
+        work_(parsed.text("tmpdir"), "build-temp-") {}
+
+  void run(bool has_all_ids);
+
+ private:
+  using Command = std::vector<std::string>;
+
+  // The exit status, as of waitpid.
+  int run_program(const char* name, const std::function<void()>& become);
+  void convert(Command arguments);
+  std::string write_work_file(std::string_view name, std::string_view text) const;
+
+  void unpack_base(const std::string& base, const std::string& root);
+  RootFolder build_stage(const Stage& stage, const std::string& base, const std::string& root);
+  void run_on_host(const Stage& stage, const char* section, const std::string& root);
+  void copy_into(const Stage& stage, RootFolder& root);
+  const RootFolder& stage_folder(const std::string& name) const;
+  void run_post(const Stage& stage, RootFolder& root);
+  void run_test(const Stage& stage, const RootFolder& root);
+  Command container_call(const char* verb) const;
+  void check_signals() const {
+    if (const int signal = signals_.pending(); signal != 0) throw Interrupted{signal};
+  }
+
+  const ParsedOptions& parsed_;
+  const DefinitionRequest& request_;
+  const Recipe& recipe_;
+  HeldSignals& signals_;
+  TemporaryFolder work_;
+  std::string root_emulation_;      // a file; empty: not needed
+  std::vector<RootFolder> stages_;  // that are built
+};
+
+int DefinitionBuild::run_program(const char* name, const std::function<void()>& become) {
+  const Ending ending = run_child(signals_, name, become);
+  if (ending.signal != 0) {
+    end_children();
+    throw Interrupted{ending.signal};
+  }
+  return ending.status;
+}
+
+void DefinitionBuild::convert(Command arguments) {
+  if (run_program("sifconv", [&] { become_sifconv(arguments); }) != 0) throw AlreadyTold();
+}
+
+std::string DefinitionBuild::write_work_file(std::string_view name, std::string_view text) const {
+  std::string file = work_.path(name);
+  base::write_all(base::open_file(file, O_WRONLY | O_CREAT | O_TRUNC, 0700).get(), text, file);
+  return file;
+}
+
+void DefinitionBuild::unpack_base(const std::string& base, const std::string& root) {
+  Command arguments = sifconv_arguments(parsed_);
+  arguments.insert(arguments.end(), {"--quiet", "--sandbox", "--force"});
+  if (parsed_.flag("fix-perms")) arguments.emplace_back("--fix-perms");
+  if (const auto& arch = parsed_.text("arch")) arguments.push_back("--arch=" + *arch);
+  std::string source = base;
+  if (base.empty()) {
+    source = work_.path("empty");
+    if (::mkdir(source.c_str(), 0755) != 0 && errno != EEXIST)
+      throw base::errno_error(errno, "cannot make a folder ", base::printable(source));
+  }
+  arguments.insert(arguments.end(), {"--", source, root});
+  convert(std::move(arguments));
+}
+
+// %pre and %setup run where this program does, as root of the namespace.
+void DefinitionBuild::run_on_host(const Stage& stage, const char* section,
+                                  const std::string& root) {
+  const Section* script = stage.find(section);
+  if (script == nullptr) return;
+  base::log_info("Running ", section, " scriptlet");
+  const std::string file = write_work_file(section, script->text);
+  Command command = words_of(definition::interpreter_of(*script));
+  if (command.empty()) command = {"/bin/sh", "-ex"};
+  command.push_back(file);
+  const int status = run_program(section, [&] {
+    for (const char* prefix : {"APPTAINER_", "SINGULARITY_"}) {
+      ::setenv(base::cat(prefix, "ROOTFS").c_str(), root.c_str(), 1);
+      ::setenv(base::cat(prefix, "ENVIRONMENT").c_str(), kEnvironmentFile, 1);
+    }
+    become_program(command[0], command, "the definition names it as the interpreter");
+  });
+  if (status != 0) {
+    throw base::error("While performing build: failed to run %", section,
+                      " script: ", describe_status(status));
+  }
+}
+
+const RootFolder& DefinitionBuild::stage_folder(const std::string& name) const {
+  for (std::size_t i = 0; i < stages_.size(); ++i) {
+    if (recipe_.stages[i].header_value("stage") == name) return stages_[i];
+  }
+  throw base::error(
+      "While performing build: unable to copy files from stage to container fs: stage ",
+      base::printable(name), " was not found");
+}
+
+void DefinitionBuild::copy_into(const Stage& stage, RootFolder& root) {
+  const std::function<void()> pause = [this] { check_signals(); };
+  for (const definition::FileList& list : stage.files) {
+    const RootFolder* from = list.stage.empty() ? nullptr : &stage_folder(list.stage);
+    definition::copy_files({list.copies, from}, root, pause);
+  }
+  for (const definition::App& app : stage.apps)
+    definition::copy_files({app.copies, nullptr, "/scif/apps/" + app.name}, root, pause);
+}
+
+// A container as a build has it: root's, with what the host has for names and devices, but nothing
+// of the user's own. All that it started ends with it.
+DefinitionBuild::Command DefinitionBuild::container_call(const char* verb) const {
+  Command call = {"sifrun"};
+  if (base::log_level() < base::LogLevel::info) call.emplace_back("--quiet");
+  if (base::log_level() >= base::LogLevel::verbose) call.emplace_back("--verbose");
+  call.insert(call.end(), {verb, "--pid", "--no-home", "--pwd", "/", "--add-caps", "all",
+                           "--no-mount", "cwd,/etc/passwd,/etc/group,/etc/localtime"});
+  if (!root_emulation_.empty())
+    call.insert(call.end(), {"--security", "seccomp:" + root_emulation_});
+  for (const char* option : {"nv", "nvccli", "rocm"}) {
+    if (parsed_.flag(option)) call.push_back(base::cat("--", option));
+  }
+  if (!parsed_.flag("nv") && !parsed_.flag("nvccli")) call.emplace_back("--no-nv");
+  for (const char* option : {"bind", "mount"}) {
+    for (const std::string& value : parsed_.values(option))
+      call.insert(call.end(), {base::cat("--", option), value});
+  }
+  return call;
+}
+
+[[noreturn]] void become_container(const std::vector<std::string>& call) {
+  become_program("/proc/self/exe", call, "");
+}
+
+void DefinitionBuild::run_post(const Stage& stage, RootFolder& root) {
+  const std::string script = definition::post_script(stage);
+  if (script.empty()) return;
+  base::log_info("Running post scriptlet");
+  root.write_text(definition::kPostScript, script, 0755);
+  root.write_text(definition::kPostLabels, "", 0644);
+  std::string variables = base::cat("APPTAINER_LABELS=", definition::kPostLabels,
+                                    ",SINGULARITY_LABELS=", definition::kPostLabels);
+  if (!root_emulation_.empty()) {
+    root.write_text(kAptFile, definition::kAptConfiguration, 0644);
+    variables += base::cat(",APT_CONFIG=", kAptFile);
+  }
+  Command call = container_call("exec");
+  call.insert(call.end(), {"--writable", "--cleanenv", "--env", variables, root.path()});
+  const Section* post = stage.find("post");
+  Command command =
+      words_of(post == nullptr ? std::string_view() : definition::interpreter_of(*post));
+  if (command.empty()) command = {"/bin/sh", "-ex"};
+  command.emplace_back(definition::kPostScript);
+  call.insert(call.end(), command.begin(), command.end());
+  const int status = run_program("%post", [&] { become_container(call); });
+  if (status != 0) {
+    throw base::error("While performing build: while running %post section: ",
+                      describe_status(status));
+  }
+}
+
+void DefinitionBuild::run_test(const Stage& stage, const RootFolder& root) {
+  if (stage.find("test") == nullptr || parsed_.flag("notest")) return;
+  base::log_info("Running testscript");
+  Command call = container_call("test");
+  if (parsed_.flag("writable-tmpfs")) call.emplace_back("--writable-tmpfs");
+  call.push_back(root.path());
+  const int status = run_program("%test", [&] { become_container(call); });
+  if (status != 0) {
+    throw base::error("While performing build: failed to execute %test script: ",
+                      describe_status(status));
+  }
+}
+
+RootFolder DefinitionBuild::build_stage(const Stage& stage, const std::string& base,
+                                        const std::string& path) {
+  run_on_host(stage, "pre", path);
+  unpack_base(base, path);
+  RootFolder root(path);
+  run_on_host(stage, "setup", path);
+  definition::add_apps(stage, root);
+  copy_into(stage, root);
+  run_post(stage, root);
+  const definition::ImageFacts facts{
+      recipe_.text, parsed_.text("arch").value_or(std::string(sif::host_go_arch())),
+      std::time(nullptr), request_.replace};
+  definition::add_texts(stage, facts, root);
+  definition::add_definition(stage, recipe_.text, root);
+  for (const char* file : {definition::kPostScript, definition::kPostLabels, kAptFile})
+    root.remove(file);
+  run_test(stage, root);
+  return root;
+}
+
+void DefinitionBuild::run(bool has_all_ids) {
+  if (!has_all_ids) root_emulation_ = write_work_file("root.json", definition::kRootEmulation);
+  const base::Existing existing =
+      request_.replace ? base::Existing::replace : base::Existing::refuse;
+  std::optional<OutputFolder> folder;
+  for (std::size_t i = 0; i < recipe_.stages.size(); ++i) {
+    std::string path = work_.path(base::cat("rootfs-", i));
+    if (i + 1 == recipe_.stages.size() && parsed_.flag("sandbox"))
+      path = folder.emplace(request_.destination, existing).hidden_path();
+    stages_.push_back(
+        build_stage(with_chosen_sections(recipe_.stages[i], parsed_.values("section")),
+                    recipe_.bases[i], path));
+  }
+  if (folder) {
+    base::log_info("Creating sandbox directory...");
+    return folder->commit();
+  }
+  base::log_info("Creating SIF file...");
+  Command arguments = {"--quiet"};
+  if (request_.replace) arguments.emplace_back("--force");
+  arguments.insert(arguments.end(), {"--", stages_.back().path(), request_.destination});
+  convert(std::move(arguments));
+}
+
+definition::BuildArguments given_arguments(const ParsedOptions& parsed) {
+  definition::BuildArguments given;
+  if (const auto& file = parsed.text("build-arg-file"))
+    definition::add_argument_lines(base::read_small_file(*file), given);
+  for (const std::string& assignment : parsed.values("build-arg"))
+    definition::add_argument(assignment, given);
+  return given;
+}
+
+std::string text_with_arguments(const ParsedOptions& parsed, const DefinitionRequest& request) {
+  constexpr std::string_view kUnused = "nused build args: ";
+  const definition::BuildArguments given = given_arguments(parsed);
+  std::set<std::string, std::less<>> used;
+  std::string text;
+  try {
+    text = definition::substitute(request.text, given, used);
+  } catch (const base::Error& problem) {
+    throw base::error("Unable to build from ", base::printable(request.name), ": ", problem.what());
+  }
+  std::vector<std::string> unused;
+  for (const auto& [name, value] : given) {
+    if (!used.contains(name)) unused.push_back(base::printable(name));
+  }
+  if (unused.empty()) return text;
+  if (!parsed.flag("warn-unused-build-args")) {
+    throw base::error("u", kUnused, base::join(unused, " "),
+                      ". Use option --warn-unused-build-args to show a warning instead of a fatal "
+                      "message");
+  }
+  base::log_warning("U", kUnused, base::join(unused, " "));
+  return text;
+}
+
+// Whatever is in a registry is fetched now, as the caller, who has the logins.
+std::string fetch_base(const ParsedOptions& parsed, const definition::BaseImage& base,
+                       std::optional<std::string>& cache) {
+  if (!base.is_remote || !cache) return base.source;
+  const std::optional<std::string> path = fetch_into_cache(parsed, base.source, *cache);
+  if (!path) throw AlreadyTold();
+  return *path;
+}
+
+Recipe prepare(const ParsedOptions& parsed, const DefinitionRequest& request) {
+  Recipe recipe{text_with_arguments(parsed, request), {}, {}};
+  try {
+    recipe.stages = definition::parse_definition(recipe.text, request.name);
+  } catch (const base::Error& problem) {
+    throw base::error("Unable to build from ", base::printable(request.name), ": ", problem.what());
+  }
+  std::vector<definition::BaseImage> bases;
+  for (const Stage& stage : recipe.stages) bases.push_back(definition::base_image(stage));
+  if (request.update) bases.back() = {request.destination, false};
+  base::log_info("Starting build...");
+  const bool any_remote = std::ranges::any_of(bases, &definition::BaseImage::is_remote);
+  std::optional<std::string> cache;
+  if (any_remote) cache = find_image_cache(parsed, runtime::gather_host_facts(nullptr).caller.home);
+  for (const definition::BaseImage& base : bases)
+    recipe.bases.push_back(fetch_base(parsed, base, cache));
+  return recipe;
+}
+
+// In a user namespace, if need be. Whether all ids can be had there.
+bool become_root(const ParsedOptions& parsed) {
+  if (::geteuid() == 0) return true;
+  const runtime::IdentityRequest identity{
+      .fake_root = true, .subordinate_ids = !parsed.flag("ignore-subuid"), .uid = {}, .gid = {}};
+  return runtime::enter_user_namespace(identity) == runtime::IdMap::all_ids;
+}
+
+}  // namespace
+
+bool build_definition(const ParsedOptions& parsed, const DefinitionRequest& request) {
+  int signal = 0;
+  try {
+    const Recipe recipe = prepare(parsed, request);
+    const bool has_all_ids = become_root(parsed);
+    ::umask(kUmask);
+    HeldSignals signals;
+    adopt_orphans();
+    DefinitionBuild(parsed, request, recipe, signals).run(has_all_ids);
+  } catch (const AlreadyTold&) {
+    return false;
+  } catch (const Interrupted& interrupted) {
+    signal = interrupted.signal;
+  }
+  if (signal != 0) ::raise(signal);
+  return true;
+}
+
+}  // namespace cmd

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// %files: copies into an image, as cp -fLr does from the host and cp -fPr from another stage.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "definition/definition_file.h"
+#include "definition/root_folder.h"
+
+namespace definition {
+
+struct CopyJob {
+  const std::vector<FileCopy>& copies;
+  const RootFolder* stage = nullptr;  // where the sources are; nullptr: the host, as this process
+                                      // sees it
+  std::string base = "/";             // what relative destinations are below
+};
+
+// Says what it copies. `pause` is called before each file, and may throw to end it. Throws Error
+// for a source that is not there.
+void copy_files(const CopyJob& job, RootFolder& target, const std::function<void()>& pause);
+
+}  // namespace definition

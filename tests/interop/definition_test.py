@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same definition files built by Apptainer and by us: the same names, modes and texts, the same answers of inspect, the same failures."""
+import json
+import re
+import subprocess
+
+import pytest
+
+from beds.images import busybox_layer, write_docker20
+
+HEADER = "Bootstrap: docker-archive\nFrom: base.tar\n"
+FIRST = HEADER + r"""
+%setup
+    touch $APPTAINER_ROOTFS/setup ${SINGULARITY_ROOTFS}/other
+%files
+    a.txt
+    a.txt /opt/
+    a.txt /opt/b.txt
+    "sp ace.txt" /opt/sp.txt
+    {a,g[12]}.txt /braces/
+    dir /opt/dir
+    dir /opt/dir
+    dir/ /opt/k
+    dir/* /opt/l/
+    dir/. /opt/content
+    dir/sub/link /linked
+    g*.txt /globs/
+    $PLACE/f ${PLACE}-copy
+    a.txt etc
+%post
+    echo "post in $(pwd), umask $(umask), $HOME, $LANG, $FOO"
+    echo "export ADDED=1" >> $APPTAINER_ENVIRONMENT
+    echo "Lab el" >> $SINGULARITY_LABELS
+    echo second >> "$APPTAINER_LABELS"
+    mkdir /made; touch /made/f; chmod 1750 /made; ln -s f /made/l; ln /made/f /made/hard
+%environment
+    export FOO="b a r"
+%runscript
+    echo running "$@" "$FOO" $ADDED
+%startscript
+    echo started
+%labels
+    Author me  and you
+    # a comment
+    Version 1.0
+    Empty
+%help
+    Help text
+      indented
+
+    and more
+%test
+    echo "test in $(pwd) with $FOO"
+"""
+SECOND = HEADER + r"""Stage: one
+%post
+    mkdir -p /out/d; echo built > /out/d/x; ln -s x /out/d/l; chmod 700 /out/d/x
+
+bootstrap: localimage
+FROM: first.sif
+stage: two
+%files from one
+    /out/d
+    /out/d/x /y
+    /out/d/l /z
+%files
+    a.txt /second
+%post -c /bin/sh -e
+    echo $0 "$@"
+%environment
+    export SECOND=2
+%environment
+    export THIRD=3
+%labels
+    Author another
+    Stage final
+%runscript
+#!/bin/cat -n
+    second "$@"
+%appinstall foo
+    pwd; echo $SCIF_APPNAME; touch installed
+%apprun foo
+    echo foo $FOOENV "$@"
+%appenv foo
+    export FOOENV=1
+%appfiles foo
+    dir
+    a.txt aa.txt
+%applabels foo
+    L v
+%apphelp foo
+    help foo
+%apptest foo
+    exit 4
+%appstart bar
+    echo bar
+"""
+ARGUMENTS = "Bootstrap: {{ AGENT }}\nFrom: {{ FILE }}.tar\n%arguments\n  FILE=base\n  WORD=\"two words\"\n%post\n  echo {{WORD}} {{ OTHER }} > /words\n"
+INSPECT = ["-d", "-r", "-H", "-t", "-l", "--list-apps", "--app foo -r -H -t -e -l", "--app bar -s"]
+# What is known to be another's in either image.
+OWN = re.compile(r"^/\.singularity\.d/(env/(01|10|90|94|95|99)-.*|labels\.json|startscript|runscript|actions.*|env)$|^/(root|tmp|var/tmp)$")
+
+
+@pytest.fixture
+def place(apptainer, user, tmp_path, fuse_device):
+    layer = busybox_layer("chmod", "ln", "mkdir", "find", "umask")
+    write_docker20(tmp_path / "base.tar", [layer.bytes()], "bed/base:1", Env=["PATH=/bin", "GREETING=hello"], Cmd=["sh"], Labels={"from": "base"})
+    for name in ("a.txt", "sp ace.txt", "g1.txt", "g2.txt"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "dir/sub").mkdir(parents=True)
+    (tmp_path / "dir/sub/f").write_text("deep")
+    (tmp_path / "dir/sub/f").chmod(0o754)
+    (tmp_path / "dir/sub/link").symlink_to("f")
+    return tmp_path
+
+
+@pytest.fixture
+def both(apptainer, sifrun, place):
+    """Each in a folder of its own name, which links to the sources: (CompletedProcess of Apptainer, of ours)."""
+    folders = {"apptainer": place / "theirs", sifrun: place / "ours"}
+    for folder in folders.values():
+        folder.mkdir()
+        folder.chmod(0o777)
+        for source in place.iterdir():
+            if source not in folders.values():
+                (folder / source.name).symlink_to(source)
+
+    def run(*line, write=None):
+        results = []
+        for program, folder in folders.items():
+            for name, text in (write or {}).items():
+                (folder / name).write_text(text)
+            results.append(apptainer.command([program, *line], cwd=folder, env={"PLACE": "dir/sub"}, input="", timeout=600))
+        return results
+
+    run.folders = list(folders.values())
+    return run
+
+
+def entries(image):
+    """Name -> type, mode, link and, of regular files, content; of one name, whatever else differs between two builders is left out."""
+    data = image.read_bytes()
+    listing = subprocess.run(["unsquashfs", "-lln", "-o", str(data.index(b"hsqs")), image], check=True, capture_output=True, text=True).stdout
+    found = {}
+    for line in listing.splitlines():
+        if match := re.match(r"^(\S+) (\S+) +(\S+) \S+ \S+ squashfs-root(\S.*|)$", line):
+            name, _, link = match[4].partition(" -> ")
+            if not OWN.match(name):
+                found[name] = (match[1], match[2], match[3] if match[1][0] == "-" and "Singularity" not in name else "", link)
+    return found
+
+
+def build(both, name, text, *options):
+    reference, done = both("build", *options, f"{name}.sif", f"{name}.def", write={f"{name}.def": text})
+    assert (done.returncode, done.stdout) == (reference.returncode, reference.stdout), (done.stderr, reference.stderr)
+    return reference, done
+
+
+def test_images(both):
+    for name, text in (("first", FIRST), ("second", SECOND)):
+        reference, done = build(both, name, text)
+        assert done.returncode == 0, done.stderr
+        theirs, ours = (entries(folder / f"{name}.sif") for folder in both.folders)
+        assert ours == theirs
+        said = [[line for line in result.stderr.splitlines() if re.match(r"INFO:    (Running|Adding|Copying|Creating|Build)|WARNING: Label", line) and "PLACE" not in line] for result in (reference, done)]
+        assert name == "second" or said[1] == said[0]  # Apptainer does not tell of %appfiles
+        for options in INSPECT:
+            reference, done = both("inspect", *options.split(), f"{name}.sif")
+            drop = re.compile(r"^org\.label-schema\.(build-date|usage\.apptainer\.version): .*\n?", re.M)
+            assert drop.sub("", done.stdout).strip() == drop.sub("", reference.stdout).strip(), options
+        lines = [["run", f"{name}.sif", "one", "a b"], ["exec", f"{name}.sif", "sh", "-c", "echo $FOO,$ADDED,$SECOND,$THIRD,$GREETING"], ["test", f"{name}.sif"]]
+        if name == "second":
+            lines += [["run", "--app", "foo", f"{name}.sif", "x"], ["test", "--app", "foo", f"{name}.sif"]]
+        for line in lines:
+            reference, done = both("--silent", *line)
+            assert (done.returncode, done.stdout.replace("/ours", "/theirs")) == (reference.returncode, reference.stdout), (line, done.stderr, reference.stderr)
+
+
+def test_arguments(both, place):
+    (place / "arguments").write_text("# comment\nAGENT=docker-archive\nOTHER=from file\n")
+    build(both, "x", ARGUMENTS, "--build-arg-file", str(place / "arguments"), "--build-arg", "OTHER=given")
+    for line in (["exec", "x.sif", "cat", "/words"], ["inspect", "-d", "x.sif"]):
+        reference, done = both("--silent", *line)
+        assert done.stdout.strip() == reference.stdout.strip() != ""
+
+
+@pytest.mark.parametrize("runner", ["apptainer", "ours"])
+def test_each_runs_the_others(runner, both, apptainer, sifrun):
+    build(both, "first", FIRST)
+    program, folder = ("apptainer", both.folders[1]) if runner == "apptainer" else (sifrun, both.folders[0])
+    done = apptainer.command([program, "--silent", "run", folder / "first.sif", "x"], input="")
+    assert (done.returncode, done.stdout) == (0, "running x b a r 1\n"), done.stderr
+
+
+MISTAKES = [
+    "", "From: base.tar\n%post\n true\n", "Bootstrap: docker-archive\n", "Bootstrap: nonsense\nFrom: x\n", HEADER + "Foo: bar\n", HEADER + "nothing\n", HEADER + "%nonsense\n%other x\n",
+    HEADER + "%post\n true\n %environment\n export A=1\n", HEADER + "%files\n absent /x\n", HEADER + "%files from nope\n /x\n", HEADER + "%setup\n exit 3\n", HEADER + "%pre\n exit 3\n",
+    HEADER + "%post\n echo before\n false\n echo after\n", HEADER + "%test\n exit 7\n", HEADER + "%post\n echo {{ NAME }}\n", HEADER + "%apprun\n true\n", "Bootstrap: scratch\n%post\n true\n",
+    HEADER + "Stage: a\n" + HEADER + "%files from a\n /nope\n",
+]
+# What of Apptainer's message ours says as well.
+REASONS = re.compile(r"no stages found in definition file|no bootstrap specification found|invalid build source \w+|invalid header keyword found: \w+|header key \w+ had no val|"
+                     r"invalid section\(s\) specified|stage \w+ was not found|failed to run %\w+ script: exit status \d|while running %post section: exit status \d+|"
+                     r"failed to execute %test script: exit status \d|build var NAME is not defined|could not be split into section name and app name", re.I)
+
+
+def test_mistakes(both):
+    for text in MISTAKES:
+        reference, done = both("build", "--force", "x.sif", "x.def", write={"x.def": text})
+        assert (done.returncode, done.stdout) == (reference.returncode, reference.stdout), (text, done.stderr, reference.stderr)
+        if wanted := REASONS.search(reference.stderr):
+            assert wanted[0] in done.stderr, (text, done.stderr, reference.stderr)
+
+
+def test_metadata_of_apps(both):
+    """All that the image's JSON says, but for what names the builder."""
+    build(both, "first", FIRST)
+    build(both, "second", SECOND)
+    attributes = [json.loads(result.stdout)["data"]["attributes"] for result in both("inspect", "--all", "second.sif")]
+    for found in attributes:
+        for name in ("org.label-schema.build-date", "org.label-schema.usage.apptainer.version"):
+            found["labels"].pop(name, None)
+        environment = found.pop("environment")
+        assert set(environment) >= {"/.singularity.d/env/90-environment.sh", "/.singularity.d/env/91-environment.sh"}
+        assert environment["/.singularity.d/env/90-environment.sh"].endswith("export SECOND=2\n    export THIRD=3"), environment
+    theirs, ours = attributes
+    assert ours["apps"] == theirs["apps"] and ours["labels"] == theirs["labels"]
+    assert {key for key in ours} >= {"apps", "labels", "runscript", "test", "helpfile", "deffile", "startscript"}
