@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,8 +37,10 @@
 #include "definition/image_texts.h"
 #include "definition/root_emulation.h"
 #include "definition/root_folder.h"
+#include "runtime/bind_spec.h"
 #include "runtime/launch.h"
 #include "runtime/user_namespace.h"
+#include "runtime/working_directory.h"
 #include "sif/sif_format.h"
 
 namespace cmd {
@@ -165,6 +168,12 @@ void DefinitionBuild::unpack_base(const std::string& base, const std::string& ro
   }
   arguments.insert(arguments.end(), {"--", source, root});
   convert(std::move(arguments));
+  struct statvfs status {};
+  if (::statvfs(root.c_str(), &status) == 0 && (status.f_flag & ST_NOEXEC) != 0) {
+    throw base::error("cannot build in ", base::printable(root),
+                      ": programs may not be executed there (noexec)")
+        .with_hint("APPTAINER_TMPDIR names another place to build in");
+  }
 }
 
 // %pre and %setup run where this program does, as root of the namespace.
@@ -173,13 +182,16 @@ void DefinitionBuild::run_on_host(const Stage& stage, const char* section,
   const Section* script = stage.find(section);
   if (script == nullptr) return;
   base::log_info("Running ", section, " scriptlet");
+  // It may go elsewhere.
+  const auto directory = runtime::find_host_directory(nullptr);
+  const std::string absolute = runtime::absolute_path(root, directory ? directory->physical : "/");
   const std::string file = write_work_file(section, script->text);
   Command command = words_of(definition::interpreter_of(*script));
   if (command.empty()) command = {"/bin/sh", "-ex"};
   command.push_back(file);
   const int status = run_program(section, [&] {
     for (const char* prefix : {"APPTAINER_", "SINGULARITY_"}) {
-      ::setenv(base::cat(prefix, "ROOTFS").c_str(), root.c_str(), 1);
+      ::setenv(base::cat(prefix, "ROOTFS").c_str(), absolute.c_str(), 1);
       ::setenv(base::cat(prefix, "ENVIRONMENT").c_str(), kEnvironmentFile, 1);
     }
     become_program(command[0], command, "the definition names it as the interpreter");
@@ -215,8 +227,8 @@ DefinitionBuild::Command DefinitionBuild::container_call(const char* verb) const
   Command call = {"sifrun"};
   if (base::log_level() < base::LogLevel::info) call.emplace_back("--quiet");
   if (base::log_level() >= base::LogLevel::verbose) call.emplace_back("--verbose");
-  call.insert(call.end(), {verb, "--pid", "--no-home", "--pwd", "/", "--add-caps", "all",
-                           "--no-mount", "cwd,/etc/passwd,/etc/group,/etc/localtime"});
+  call.insert(call.end(), {verb, "--pid", "--no-home", "--conda=off", "--pwd", "/", "--add-caps",
+                           "all", "--no-mount", "cwd,/etc/passwd,/etc/group,/etc/localtime"});
   if (!root_emulation_.empty())
     call.insert(call.end(), {"--security", "seccomp:" + root_emulation_});
   for (const char* option : {"nv", "nvccli", "rocm"}) {

@@ -160,6 +160,23 @@ def test_binds_of_post(bench):
     assert "mnt" not in bench.output("ls", "/").split()  # the mount points are none of the image's
 
 
+def test_places_to_build_in(root, user, sifrun, tmp_path, fuse_device):
+    bench = Bench(user, sifrun, tmp_path)
+    text = HEADER + "%setup\n cd /; touch $APPTAINER_ROOTFS/relative\n%post\n true\n"
+    assert bench.build(text, env={"TMPDIR": "temporary"}).returncode == 0
+    assert bench.build(text, "-s", target="box").returncode == 0 and (tmp_path / "box/relative").exists()
+    assert bench.build(text, "-F", env={"TMPDIR": "/no/such", "APPTAINER_TMPDIR": tmp_path / "temporary"}).returncode == 0
+    assert bench.left() == []
+    missing = bench.build(text, "-F", env={"TMPDIR": "/no/such"})
+    assert missing.returncode == 255 and "APPTAINER_TMPDIR names another place" in missing.stderr
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec,mode=1777", "none", tmp_path / "temporary"], check=True)
+    try:
+        done = bench.build(text, "-F")
+        assert done.returncode == 255 and "programs may not be executed there (noexec)" in done.stderr and bench.left() == []
+    finally:
+        subprocess.run(["umount", tmp_path / "temporary"], check=True)
+
+
 def test_interpreters(bench):
     done = bench.made(HEADER + "%post -c /bin/sh -u\n echo post $0\n%setup -c /bin/cat\n no shell\n%runscript\n#!/bin/cat\n run text\n%test -c /bin/sh -e\n false\n", "--notest")
     assert done.stdout.splitlines() == [" no shell", "post /.post.script"]

@@ -125,12 +125,12 @@ def both(apptainer, sifrun, place):
             if source not in folders.values():
                 (folder / source.name).symlink_to(source)
 
-    def run(*line, write=None):
+    def run(*line, write=None, binds=()):
         results = []
         for program, folder in folders.items():
             for name, text in (write or {}).items():
                 (folder / name).write_text(text)
-            results.append(apptainer.command([program, *line], cwd=folder, env={"PLACE": "dir/sub"}, input="", timeout=600))
+            results.append(apptainer.command([program, *line], cwd=folder, env={"PLACE": "dir/sub"}, input="", binds=binds, timeout=600))
         return results
 
     run.folders = list(folders.values())
@@ -150,8 +150,8 @@ def entries(image):
     return found
 
 
-def build(both, name, text, *options):
-    reference, done = both("build", *options, f"{name}.sif", f"{name}.def", write={f"{name}.def": text})
+def build(both, name, text, *options, **more):
+    reference, done = both("build", *options, f"{name}.sif", f"{name}.def", write={f"{name}.def": text}, **more)
     assert (done.returncode, done.stdout) == (reference.returncode, reference.stdout), (done.stderr, reference.stderr)
     return reference, done
 
@@ -190,6 +190,48 @@ def test_each_runs_the_others(runner, both, apptainer, sifrun):
     program, folder = ("apptainer", both.folders[1]) if runner == "apptainer" else (sifrun, both.folders[0])
     done = apptainer.command([program, "--silent", "run", folder / "first.sif", "x"], input="")
     assert (done.returncode, done.stdout) == (0, "running x b a r 1\n"), done.stderr
+
+
+def test_subordinate_ids(both, place):
+    """With the ids that /etc/subuid grants, owners in the image are what %post made them; of a sandbox, those ids own them."""
+    ids = place / "subuid"
+    ids.write_text("user:100000:65536\n")
+    binds = [f"{ids}:/etc/subuid", f"{ids}:/etc/subgid"]
+    text = HEADER + "%post\n touch /f; chown 5:6 /f; mkdir -m 700 /d; touch /d/in; chmod 4711 /d/in; chown -R 33:33 /d; chmod 4711 /d/in\n%test\n stat -c '%u %g %a' /f /d\n"
+    build(both, "x", text, binds=binds)
+    theirs, ours = (entries(folder / "x.sif") for folder in both.folders)
+    assert ours == theirs and ours["/d/in"][:2] == ("-rws--x--x", "33/33") and ours["/f"][1] == "5/6"
+    reference, done = both("build", "--sandbox", "box", "x.def", write={"x.def": text}, binds=binds)
+    assert (done.returncode, reference.returncode) == (0, 0), done.stderr
+    owners = [[((folder / "box" / name).lstat().st_uid, (folder / "box" / name).lstat().st_gid) for name in ("f", "d", "d/in", "bin")] for folder in both.folders]
+    assert owners[0] == owners[1] and owners[1][0] == (100004, 100005)
+    failed = both("build", "y.sif", "y.def", write={"y.def": text + "false\n"}, binds=binds)[1]
+    assert failed.returncode == 255
+    assert not [path for path in both.folders[1].parent.glob("apptainer-tmp/build-temp*")]
+
+
+DEBIAN = """Bootstrap: docker-archive
+From: {archive}
+%post
+    apt-get update -q
+    apt-get install -q -y --no-install-recommends cron openssh-client
+    useradd -m worker
+    su worker -c true
+    chown -R worker: /home/worker
+    install -o worker -g daemon /bin/true /usr/local/bin/mine
+    dpkg --audit
+%test
+    dpkg -V cron openssh-client
+"""
+
+
+def test_packages_with_one_id(user, sifrun, user_tar, tmp_path, fuse_device):
+    """What apt and useradd do needs other users; without subordinate ids and without fakeroot they work all the same."""
+    (tmp_path / "x.def").write_text(DEBIAN.format(archive=user_tar))
+    done = user.run([sifrun, "build", "--ignore-subuid", "x.sif", "x.def"], cwd=tmp_path, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    done = user.run([sifrun, "exec", "x.sif", "sh", "-c", "ssh -V; mine && stat -c %F /home/worker /usr/bin/crontab"], cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "directory\nregular file\n") and "OpenSSH" in done.stderr, done.stderr
 
 
 MISTAKES = [
