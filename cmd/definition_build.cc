@@ -23,22 +23,20 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output_file.h"
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "cmd/child_process.h"
-#include "cmd/image_fetch.h"
+#include "cmd/definition_recipe.h"
 #include "cmd/output_folder.h"
 #include "cmd/sifconv_call.h"
 #include "cmd/temporary_folder.h"
-#include "definition/base_image.h"
-#include "definition/build_arguments.h"
 #include "definition/definition_file.h"
 #include "definition/file_copy.h"
 #include "definition/image_texts.h"
 #include "definition/root_emulation.h"
 #include "definition/root_folder.h"
 #include "runtime/bind_spec.h"
-#include "runtime/launch.h"
 #include "runtime/user_namespace.h"
 #include "runtime/working_directory.h"
 #include "sif/sif_format.h"
@@ -51,19 +49,13 @@ using definition::Section;
 using definition::Stage;
 
 constexpr mode_t kUmask = 0002;  // Apptainer's
+constexpr mode_t kImageMode = 0755;
 constexpr const char* kAptFile = "/.build.apt.conf";
 constexpr const char* kEnvironmentFile = "/.singularity.d/env/91-environment.sh";
 
-// Both leave through all of the building, so that what was begun is removed on the way.
+// Leaves through all of the building, so that what was begun is removed on the way.
 struct Interrupted {
   int signal;
-};
-struct AlreadyTold {};  // a failure, by the program that had it
-
-struct Recipe {
-  std::string text;  // of the definition, its arguments replaced by their values
-  std::vector<Stage> stages;
-  std::vector<std::string> bases;  // of each stage: what to unpack; empty: nothing
 };
 
 // The stage without what is not wanted (--section); the other sections are always there, as in
@@ -81,6 +73,13 @@ Stage with_chosen_sections(Stage stage, const std::vector<std::string>& chosen) 
   }
   if (!words.contains("files")) stage.files.clear();
   return stage;
+}
+
+// SOURCE_DATE_EPOCH is what reproducible builds agree on.
+std::time_t time_of_build() {
+  const char* epoch = std::getenv("SOURCE_DATE_EPOCH");
+  const std::optional<std::int64_t> chosen = epoch == nullptr ? std::nullopt : find_integer(epoch);
+  return chosen ? static_cast<std::time_t>(*chosen) : std::time(nullptr);
 }
 
 // "exit status 3", "signal: Killed"
@@ -297,7 +296,7 @@ RootFolder DefinitionBuild::build_stage(const Stage& stage, const std::string& b
   run_post(stage, root);
   const definition::ImageFacts facts{
       recipe_.text, parsed_.text("arch").value_or(std::string(sif::host_go_arch())),
-      std::time(nullptr), request_.replace};
+      time_of_build(), request_.replace};
   definition::add_texts(stage, facts, root);
   definition::add_definition(stage, recipe_.text, root);
   for (const char* file : {definition::kPostScript, definition::kPostLabels, kAptFile})
@@ -310,14 +309,17 @@ void DefinitionBuild::run(bool has_all_ids) {
   if (!has_all_ids) root_emulation_ = write_work_file("root.json", definition::kRootEmulation);
   const base::Existing existing =
       request_.replace ? base::Existing::replace : base::Existing::refuse;
+  // Where it cannot be written, that is told before the work.
   std::optional<OutputFolder> folder;
+  if (parsed_.flag("sandbox"))
+    folder.emplace(request_.destination, existing);
+  else
+    base::AtomicOutputFile(request_.destination, kImageMode, existing);
   for (std::size_t i = 0; i < recipe_.stages.size(); ++i) {
-    std::string path = work_.path(base::cat("rootfs-", i));
-    if (i + 1 == recipe_.stages.size() && parsed_.flag("sandbox"))
-      path = folder.emplace(request_.destination, existing).hidden_path();
-    stages_.push_back(
-        build_stage(with_chosen_sections(recipe_.stages[i], parsed_.values("section")),
-                    recipe_.bases[i], path));
+    const bool is_result = folder && i + 1 == recipe_.stages.size();
+    stages_.push_back(build_stage(
+        with_chosen_sections(recipe_.stages[i], parsed_.values("section")), recipe_.bases[i],
+        is_result ? folder->hidden_path() : work_.path(base::cat("rootfs-", i))));
   }
   if (folder) {
     base::log_info("Creating sandbox directory...");
@@ -328,67 +330,6 @@ void DefinitionBuild::run(bool has_all_ids) {
   if (request_.replace) arguments.emplace_back("--force");
   arguments.insert(arguments.end(), {"--", stages_.back().path(), request_.destination});
   convert(std::move(arguments));
-}
-
-definition::BuildArguments given_arguments(const ParsedOptions& parsed) {
-  definition::BuildArguments given;
-  if (const auto& file = parsed.text("build-arg-file"))
-    definition::add_argument_lines(base::read_small_file(*file), given);
-  for (const std::string& assignment : parsed.values("build-arg"))
-    definition::add_argument(assignment, given);
-  return given;
-}
-
-std::string text_with_arguments(const ParsedOptions& parsed, const DefinitionRequest& request) {
-  constexpr std::string_view kUnused = "nused build args: ";
-  const definition::BuildArguments given = given_arguments(parsed);
-  std::set<std::string, std::less<>> used;
-  std::string text;
-  try {
-    text = definition::substitute(request.text, given, used);
-  } catch (const base::Error& problem) {
-    throw base::error("Unable to build from ", base::printable(request.name), ": ", problem.what());
-  }
-  std::vector<std::string> unused;
-  for (const auto& [name, value] : given) {
-    if (!used.contains(name)) unused.push_back(base::printable(name));
-  }
-  if (unused.empty()) return text;
-  if (!parsed.flag("warn-unused-build-args")) {
-    throw base::error("u", kUnused, base::join(unused, " "),
-                      ". Use option --warn-unused-build-args to show a warning instead of a fatal "
-                      "message");
-  }
-  base::log_warning("U", kUnused, base::join(unused, " "));
-  return text;
-}
-
-// Whatever is in a registry is fetched now, as the caller, who has the logins.
-std::string fetch_base(const ParsedOptions& parsed, const definition::BaseImage& base,
-                       std::optional<std::string>& cache) {
-  if (!base.is_remote || !cache) return base.source;
-  const std::optional<std::string> path = fetch_into_cache(parsed, base.source, *cache);
-  if (!path) throw AlreadyTold();
-  return *path;
-}
-
-Recipe prepare(const ParsedOptions& parsed, const DefinitionRequest& request) {
-  Recipe recipe{text_with_arguments(parsed, request), {}, {}};
-  try {
-    recipe.stages = definition::parse_definition(recipe.text, request.name);
-  } catch (const base::Error& problem) {
-    throw base::error("Unable to build from ", base::printable(request.name), ": ", problem.what());
-  }
-  std::vector<definition::BaseImage> bases;
-  for (const Stage& stage : recipe.stages) bases.push_back(definition::base_image(stage));
-  if (request.update) bases.back() = {request.destination, false};
-  base::log_info("Starting build...");
-  const bool any_remote = std::ranges::any_of(bases, &definition::BaseImage::is_remote);
-  std::optional<std::string> cache;
-  if (any_remote) cache = find_image_cache(parsed, runtime::gather_host_facts(nullptr).caller.home);
-  for (const definition::BaseImage& base : bases)
-    recipe.bases.push_back(fetch_base(parsed, base, cache));
-  return recipe;
 }
 
 // In a user namespace, if need be. Whether all ids can be had there.
@@ -404,7 +345,7 @@ bool become_root(const ParsedOptions& parsed) {
 bool build_definition(const ParsedOptions& parsed, const DefinitionRequest& request) {
   int signal = 0;
   try {
-    const Recipe recipe = prepare(parsed, request);
+    const Recipe recipe = prepare_recipe(parsed, request);
     const bool has_all_ids = become_root(parsed);
     ::umask(kUmask);
     HeldSignals signals;

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "definition/build_arguments.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+
+namespace definition {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+using Used = std::set<std::string, std::less<>>;
+
+TEST(BuildArguments, Lines) {
+  BuildArguments arguments;
+  add_argument_lines("# no\n\n A = 1 2 \r\nB=\"x=y\"\nA=3\nC=", arguments);
+  EXPECT_THAT(arguments, ElementsAre(Pair("A", "3"), Pair("B", "\"x=y\""), Pair("C", "")));
+  EXPECT_THROW(add_argument("nothing", arguments), base::Error);
+}
+
+TEST(BuildArguments, GivenValuesGoBeforeDefaults) {
+  Used used;
+  EXPECT_EQ(substitute("Bootstrap: docker\nFrom: {{A}}\n%arguments\nA=a\nB=b\n%post\n{{ A }}{{B}} "
+                       "{{ not one }} {{x.y}} { {A}}\n",
+                       {{"A", "given"}, {"C", "unused"}}, used),
+            "Bootstrap: docker\nFrom: given\n%arguments\nA=a\nB=b\n%post\ngivenb {{ not one }} "
+            "{{x.y}} { {A}}\n");
+  EXPECT_THAT(used, ElementsAre("A"));
+}
+
+TEST(BuildArguments, DefaultsAreAStages) {
+  Used used;
+  const std::string stages =
+      "Bootstrap: docker\n%Arguments x\nA=1\n%post\n{{A}}\nbootstrap: docker\n%post\n{{A}}";
+  try {
+    substitute(stages, {}, used);
+    FAIL();
+  } catch (const base::Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("build var A is not defined"));
+  }
+  EXPECT_THAT(substitute(stages, {{"A", "2"}}, used), HasSubstr("%post\n2\nbootstrap"));
+}
+
+TEST(BuildArguments, TextWithoutAnyStaysAsItIs) {
+  Used used;
+  for (const char* text : {"", "\n", "a", "a\n\n", "{{", "{{ }}", "}} {{", "{{A"})
+    EXPECT_EQ(substitute(text, {}, used), text);
+}
+
+}  // namespace
+}  // namespace definition
