@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -15,6 +16,7 @@
 #include <cstring>
 #include <ctime>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -36,9 +38,11 @@
 #include "definition/image_texts.h"
 #include "definition/root_emulation.h"
 #include "definition/root_folder.h"
+#include "oci/image_source.h"
 #include "runtime/bind_spec.h"
 #include "runtime/user_namespace.h"
 #include "runtime/working_directory.h"
+#include "runtime/working_image.h"
 #include "sif/sif_format.h"
 
 namespace cmd {
@@ -104,7 +108,10 @@ class DefinitionBuild {
         signals_(signals),
         work_(parsed.text("tmpdir"), "build-temp-") {}
 
-  void run(bool has_all_ids);
+  // As the caller, outside of namespaces: starts the file servers of what need not be unpacked.
+  void open_bases();
+  // As root of a namespace that has these ids.
+  void run(runtime::IdMap ids);
 
  private:
   using Command = std::vector<std::string>;
@@ -114,8 +121,14 @@ class DefinitionBuild {
   void convert(Command arguments);
   std::string write_work_file(std::string_view name, std::string_view text) const;
 
+  bool is_result(std::size_t stage) const { return stage + 1 == recipe_.stages.size(); }
+  std::string work_folder(std::size_t stage) const {
+    return work_.path(base::cat("stage-", stage));
+  }
+  std::string find_base_file(std::size_t stage);
+  std::string mount_base(std::size_t stage, runtime::IdMap ids);
   void unpack_base(const std::string& base, const std::string& root);
-  RootFolder build_stage(const Stage& stage, const std::string& base, const std::string& root);
+  RootFolder build_stage(const Stage& stage, const std::string& path);
   void run_on_host(const Stage& stage, const char* section, const std::string& root);
   void copy_into(const Stage& stage, RootFolder& root);
   const RootFolder& stage_folder(const std::string& name) const;
@@ -132,7 +145,9 @@ class DefinitionBuild {
   HeldSignals& signals_;
   TemporaryFolder work_;
   std::string root_emulation_;      // a file; empty: not needed
-  std::vector<RootFolder> stages_;  // that are built
+  std::vector<std::string> bases_;  // the recipe's, or files that were made of them
+  std::vector<std::unique_ptr<runtime::WorkingImage>> images_;  // of each stage; null: unpacked
+  std::vector<RootFolder> stages_;                              // that are built
 };
 
 int DefinitionBuild::run_program(const char* name, const std::function<void()>& become) {
@@ -154,6 +169,52 @@ std::string DefinitionBuild::write_work_file(std::string_view name, std::string_
   return file;
 }
 
+// The stage's base as an image file; empty where it is none and is not made one: folders, and what
+// becomes a folder.
+std::string DefinitionBuild::find_base_file(std::size_t stage) {
+  const std::string& base = recipe_.bases[stage];
+  if (base.empty() || (is_result(stage) && parsed_.flag("sandbox"))) return "";
+  if (!oci::has_transport(base)) {
+    const std::optional<struct stat> status = base::find_status(base);
+    return status && S_ISREG(status->st_mode) ? base : "";
+  }
+  std::string file = work_.path(base::cat("base-", stage, ".sif"));
+  Command arguments = sifconv_arguments(parsed_);
+  arguments.insert(arguments.end(), {"--quiet", "--compression=fast"});
+  if (const auto& arch = parsed_.text("arch")) arguments.push_back("--arch=" + *arch);
+  arguments.insert(arguments.end(), {"--", base, file});
+  convert(std::move(arguments));
+  return file;
+}
+
+void DefinitionBuild::open_bases() {
+  for (std::size_t i = 0; i < recipe_.stages.size(); ++i) {
+    const std::string file = find_base_file(i);
+    bases_.push_back(file.empty() ? recipe_.bases[i] : file);
+    images_.emplace_back();
+    try {
+      if (!file.empty()) images_.back() = std::make_unique<runtime::WorkingImage>(file);
+    } catch (const base::Error& problem) {
+      base::log_verbose(problem.what());
+    }
+  }
+}
+
+// Empty where it has to be unpacked.
+std::string DefinitionBuild::mount_base(std::size_t stage, runtime::IdMap ids) {
+  if (!images_[stage]) return "";
+  const std::string folder = work_folder(stage);
+  try {
+    if (::mkdir(folder.c_str(), 0755) != 0)
+      throw base::errno_error(errno, "cannot make the folder ", base::printable(folder));
+    return images_[stage]->mount_in(folder, ids);
+  } catch (const base::Error& problem) {
+    base::log_verbose("the base image is unpacked: ", problem.what());
+    images_[stage].reset();
+    return "";
+  }
+}
+
 void DefinitionBuild::unpack_base(const std::string& base, const std::string& root) {
   Command arguments = sifconv_arguments(parsed_);
   arguments.insert(arguments.end(), {"--quiet", "--sandbox", "--force"});
@@ -167,12 +228,6 @@ void DefinitionBuild::unpack_base(const std::string& base, const std::string& ro
   }
   arguments.insert(arguments.end(), {"--", source, root});
   convert(std::move(arguments));
-  struct statvfs status {};
-  if (::statvfs(root.c_str(), &status) == 0 && (status.f_flag & ST_NOEXEC) != 0) {
-    throw base::error("cannot build in ", base::printable(root),
-                      ": programs may not be executed there (noexec)")
-        .with_hint("APPTAINER_TMPDIR names another place to build in");
-  }
 }
 
 // %pre and %setup run where this program does, as root of the namespace.
@@ -214,10 +269,11 @@ void DefinitionBuild::copy_into(const Stage& stage, RootFolder& root) {
   const std::function<void()> pause = [this] { check_signals(); };
   for (const definition::FileList& list : stage.files) {
     const RootFolder* from = list.stage.empty() ? nullptr : &stage_folder(list.stage);
-    definition::copy_files({list.copies, from}, root, pause);
+    definition::copy_files({list.copies, from, "/", work_.path("")}, root, pause);
   }
   for (const definition::App& app : stage.apps)
-    definition::copy_files({app.copies, nullptr, "/scif/apps/" + app.name}, root, pause);
+    definition::copy_files({app.copies, nullptr, "/scif/apps/" + app.name, work_.path("")}, root,
+                           pause);
 }
 
 // A container as a build has it: root's, with what the host has for names and devices, but nothing
@@ -285,10 +341,17 @@ void DefinitionBuild::run_test(const Stage& stage, const RootFolder& root) {
   }
 }
 
-RootFolder DefinitionBuild::build_stage(const Stage& stage, const std::string& base,
-                                        const std::string& path) {
-  run_on_host(stage, "pre", path);
-  unpack_base(base, path);
+void check_executable(const std::string& root) {
+  struct statvfs status {};
+  if (::statvfs(root.c_str(), &status) == 0 && (status.f_flag & ST_NOEXEC) != 0) {
+    throw base::error("cannot build in ", base::printable(root),
+                      ": programs may not be executed there (noexec)")
+        .with_hint("APPTAINER_TMPDIR names another place to build in");
+  }
+}
+
+RootFolder DefinitionBuild::build_stage(const Stage& stage, const std::string& path) {
+  check_executable(path);
   RootFolder root(path);
   run_on_host(stage, "setup", path);
   definition::add_apps(stage, root);
@@ -305,8 +368,9 @@ RootFolder DefinitionBuild::build_stage(const Stage& stage, const std::string& b
   return root;
 }
 
-void DefinitionBuild::run(bool has_all_ids) {
-  if (!has_all_ids) root_emulation_ = write_work_file("root.json", definition::kRootEmulation);
+void DefinitionBuild::run(runtime::IdMap ids) {
+  if (ids != runtime::IdMap::all_ids)
+    root_emulation_ = write_work_file("root.json", definition::kRootEmulation);
   const base::Existing existing =
       request_.replace ? base::Existing::replace : base::Existing::refuse;
   // Where it cannot be written, that is told before the work.
@@ -316,10 +380,15 @@ void DefinitionBuild::run(bool has_all_ids) {
   else
     base::AtomicOutputFile(request_.destination, kImageMode, existing);
   for (std::size_t i = 0; i < recipe_.stages.size(); ++i) {
-    const bool is_result = folder && i + 1 == recipe_.stages.size();
-    stages_.push_back(build_stage(
-        with_chosen_sections(recipe_.stages[i], parsed_.values("section")), recipe_.bases[i],
-        is_result ? folder->hidden_path() : work_.path(base::cat("rootfs-", i))));
+    const Stage stage = with_chosen_sections(recipe_.stages[i], parsed_.values("section"));
+    std::string path =
+        folder && is_result(i) ? folder->hidden_path() : work_.path(base::cat("rootfs-", i));
+    run_on_host(stage, "pre", path);
+    if (std::string mounted = mount_base(i, ids); !mounted.empty())
+      path = std::move(mounted);
+    else
+      unpack_base(bases_[i], path);
+    stages_.push_back(build_stage(stage, path));
   }
   if (folder) {
     base::log_info("Creating sandbox directory...");
@@ -328,16 +397,27 @@ void DefinitionBuild::run(bool has_all_ids) {
   base::log_info("Creating SIF file...");
   Command arguments = {"--quiet"};
   if (request_.replace) arguments.emplace_back("--force");
-  arguments.insert(arguments.end(), {"--", stages_.back().path(), request_.destination});
+  // What was not unpacked is read where it lies, not by way of its mount.
+  const std::size_t last = recipe_.stages.size() - 1;
+  if (images_[last]) arguments.push_back("--overlay=" + work_folder(last));
+  arguments.insert(arguments.end(), {"--", images_[last] ? bases_[last] : stages_.back().path(),
+                                     request_.destination});
   convert(std::move(arguments));
 }
 
-// In a user namespace, if need be. Whether all ids can be had there.
-bool become_root(const ParsedOptions& parsed) {
-  if (::geteuid() == 0) return true;
-  const runtime::IdentityRequest identity{
-      .fake_root = true, .subordinate_ids = !parsed.flag("ignore-subuid"), .uid = {}, .gid = {}};
-  return runtime::enter_user_namespace(identity) == runtime::IdMap::all_ids;
+// In a user namespace, if need be, and always in a mount namespace, out of which no mount comes.
+runtime::IdMap become_root(const ParsedOptions& parsed) {
+  runtime::IdMap ids = runtime::IdMap::all_ids;
+  if (::geteuid() != 0) {
+    ids = runtime::enter_user_namespace({.fake_root = true,
+                                         .subordinate_ids = !parsed.flag("ignore-subuid"),
+                                         .uid = {},
+                                         .gid = {}});
+  }
+  runtime::enter_mount_namespace(0);
+  if (::mount("", "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+    throw base::errno_error(errno, "cannot keep mounts to ourselves");
+  return ids;
 }
 
 }  // namespace
@@ -346,11 +426,14 @@ bool build_definition(const ParsedOptions& parsed, const DefinitionRequest& requ
   int signal = 0;
   try {
     const Recipe recipe = prepare_recipe(parsed, request);
-    const bool has_all_ids = become_root(parsed);
-    ::umask(kUmask);
     HeldSignals signals;
     adopt_orphans();
-    DefinitionBuild(parsed, request, recipe, signals).run(has_all_ids);
+    DefinitionBuild build(parsed, request, recipe, signals);
+    find_sifconv();
+    build.open_bases();
+    const runtime::IdMap ids = become_root(parsed);
+    ::umask(kUmask);
+    build.run(ids);
   } catch (const AlreadyTold&) {
     return false;
   } catch (const Interrupted& interrupted) {

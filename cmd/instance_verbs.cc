@@ -176,7 +176,11 @@ int stop_verb(const Invocation& invocation) {
   const auto parsed = invocation.parse("[NAME]", kStopTable);
   if (!parsed) return EXIT_SUCCESS;
   const bool is_named = !parsed->positionals().empty();
-  if (parsed->positionals().size() > 1 || (!is_named && !parsed->flag("all")))
+  if (parsed->positionals().size() > 1) {
+    invocation.throw_usage(
+        base::cat("accepts between 0 and 1 arg(s), received ", parsed->positionals().size()));
+  }
+  if (!is_named && !parsed->flag("all"))
     invocation.throw_usage("give the name of an instance, or --all");
   const std::chrono::seconds timeout = timeout_of(invocation, *parsed);
   invocation.understood(*parsed);

@@ -67,7 +67,7 @@ std::string origin_of(const SifconvRequest& request, const oci::ConvertResult& r
 }
 
 oci::FlattenOptions flatten_options(const SifconvRequest& request, const std::string& folder) {
-  return {request.source, request.go_arch, folder, request.squashfs.threads};
+  return {request.source, request.go_arch, folder, request.squashfs.threads, request.overlay};
 }
 
 void tell(const SifconvRequest& request, const oci::ConvertResult& result, std::uint64_t files) {

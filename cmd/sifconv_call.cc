@@ -31,7 +31,7 @@ constexpr std::array<HandedOn, 3> kHandedOn = {{{"docker-username", "APPTAINER_D
                                                 {"docker-host", "APPTAINER_DOCKER_HOST"}}};
 
 // Beside this program, else on the PATH.
-std::string find_sifconv() {
+std::string look_for_sifconv() {
   const std::string self = base::find_link_target("/proc/self/exe").value_or("");
   std::string beside = self.substr(0, self.rfind('/') + 1) + "sifconv";
   return beside.find('/') != std::string::npos && ::access(beside.c_str(), X_OK) == 0 ? beside
@@ -59,6 +59,11 @@ int run(const std::vector<std::string>& arguments, int out, const std::function<
 }
 
 }  // namespace
+
+const std::string& find_sifconv() {
+  static const std::string found = look_for_sifconv();
+  return found;
+}
 
 void become_sifconv(const std::vector<std::string>& arguments) {
   std::vector<std::string> words = {"sifconv"};

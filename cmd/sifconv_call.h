@@ -15,6 +15,9 @@ namespace cmd {
 // hands --docker-username and the like on, through the environment.
 std::vector<std::string> sifconv_arguments(const ParsedOptions& parsed);
 
+// Its path. To be called before a mount namespace is entered, where our own path cannot be told.
+const std::string& find_sifconv();
+
 // What a child process becomes, to do the conversion.
 [[noreturn]] void become_sifconv(const std::vector<std::string>& arguments);
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr unsigned kMaxThreads = 1024;
 
-constexpr std::array<OptionRow, 19> kOptions = {{
+constexpr std::array<OptionRow, 20> kOptions = {{
     {.name = "force", .letter = 'f', .help = "replace DEST if it exists", .group = "Options"},
     {.name = "ref",
      .kind = OptionKind::text,
@@ -34,6 +34,11 @@ constexpr std::array<OptionRow, 19> kOptions = {{
      .group = "Options"},
     {.name = "fix-perms",
      .help = "with --sandbox: all of it readable and writable for you",
+     .group = "Options"},
+    {.name = "overlay",
+     .kind = OptionKind::text,
+     .value = "FOLDER",
+     .help = "SOURCE, a SIF, with the changes that `sifrun exec --overlay FOLDER` has made",
      .group = "Options"},
     {.name = "cache",
      .kind = OptionKind::text,
@@ -192,6 +197,9 @@ SifconvRequest parse_sifconv_arguments(std::span<const char* const> arguments) {
   request.source.registry.auth = {parsed.text("authfile").value_or(""), oci::usual_auth_files()};
   request.push_target.registry = request.source.registry;
   request.go_arch = parsed.text("arch").value_or("");
+  request.overlay = parsed.text("overlay").value_or("");
+  if (!request.overlay.empty() && request.source.transport != oci::Transport::file)
+    throw base::error("--overlay: SOURCE must be a SIF or squashfs file");
   if (parsed.flag("force")) request.existing = base::Existing::replace;
   if (parsed.text("compression")) parse_compression(*parsed.text("compression"), request.squashfs);
   if (parsed.text("block-size"))

@@ -150,10 +150,17 @@ class Source {
   const RootFolder* stage_;
 };
 
+using Identity = std::pair<dev_t, ino_t>;
+Identity identity_of(const struct stat& status) { return {status.st_dev, status.st_ino}; }
+
 class Copier {
  public:
-  Copier(const Source& source, RootFolder& target, const std::function<void()>& pause)
-      : source_(source), target_(target), pause_(pause), buffer_(kChunk) {}
+  Copier(const Source& source, RootFolder& target, const std::string& work,
+         const std::function<void()>& pause)
+      : source_(source), target_(target), pause_(pause), buffer_(kChunk) {
+    own_.push_back(identity_of(base::file_status(target.fd(), target.path())));
+    if (const auto status = base::find_status(work)) own_.push_back(identity_of(*status));
+  }
 
   // As cp: into a folder that is there, or is named like one, under its own name.
   void copy(const std::string& path, const std::string& destination) {
@@ -217,11 +224,10 @@ class Copier {
 
   void copy_folder(const base::UniqueFd& from, const struct stat& status,
                    const base::UniqueFd& folder, const std::string& name, const std::string& path) {
-    const std::pair identity(status.st_dev, status.st_ino);
+    const Identity identity = identity_of(status);
     if (above_.size() == kMaxDepth || std::ranges::find(above_, identity) != above_.end())
       throw base::errno_error(ELOOP, "while copying ", base::printable(path));
-    const struct stat top = base::file_status(target_.fd(), target_.path());
-    if (identity == std::pair(top.st_dev, top.st_ino)) {
+    if (std::ranges::find(own_, identity) != own_.end()) {
       throw base::error("while copying ", base::printable(path),
                         ": the image is built in that folder, and cannot be copied into itself")
           .with_hint("APPTAINER_TMPDIR names another place to build in");
@@ -246,14 +252,15 @@ class Copier {
   RootFolder& target_;
   const std::function<void()>& pause_;
   std::vector<std::byte> buffer_;
-  std::vector<std::pair<dev_t, ino_t>> above_;  // the folders that the current one lies in
+  std::vector<Identity> own_;    // of the build's folders
+  std::vector<Identity> above_;  // the folders that the current one lies in
 };
 
 }  // namespace
 
 void copy_files(const CopyJob& job, RootFolder& target, const std::function<void()>& pause) {
   const Source source(job.stage);
-  Copier copier(source, target, pause);
+  Copier copier(source, target, job.work, pause);
   for (const FileCopy& copy : job.copies) {
     base::log_info("Copying ", base::printable(copy.source), " to ",
                    base::printable(copy.destination));

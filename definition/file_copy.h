@@ -16,6 +16,7 @@ struct CopyJob {
   const RootFolder* stage = nullptr;  // where the sources are; nullptr: the host, as this process
                                       // sees it
   std::string base = "/";             // what relative destinations are below
+  std::string work{};                 // a folder that is never copied, since all is built in it
 };
 
 // Says what it copies. `pause` is called before each file, and may throw to end it. Throws Error

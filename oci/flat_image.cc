@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "oci/flat_image.h"
 
+#include "base/error.h"
+#include "base/text.h"
+
 namespace oci {
 
 std::unique_ptr<FlatImage> flatten(const FlattenOptions& options, ConvertProgress& progress) {
   if (options.source.transport == Transport::file) {
     if (std::unique_ptr<FlatImage> image = find_local_image(options)) return image;
+  }
+  if (!options.overlay.empty()) {
+    throw base::error(
+        base::printable(options.source.name()),
+        " is no SIF or squashfs file, which the changes of an overlay could be added to");
   }
   return flatten_layers(options, progress);
 }

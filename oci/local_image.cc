@@ -5,6 +5,7 @@
 
 #include <optional>
 #include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "oci/flat_image.h"
 #include "oci/singularity_d.h"
 #include "oci/tree_texts.h"
+#include "sif/changed_tree.h"
 #include "sif/folder_tree.h"
 #include "sif/image_tree.h"
 #include "sif/sif_format.h"
@@ -22,6 +24,7 @@ namespace oci {
 namespace {
 
 constexpr std::uint64_t kMaxTextObject = 16 << 20;
+constexpr std::string_view kOciConfig = "oci-config.json";
 
 // Images of before Singularity 2.3 have a script in the root in place of the folder.
 bool is_container(const sif::Tree& tree) {
@@ -71,6 +74,7 @@ class FileImage : public LocalImage {
       : file_(sif::open_image(options.source.path)),
         reader_(file_.fd.get(), file_.offset, file_.size, file_.path),
         image_(reader_) {
+    if (!options.overlay.empty()) apply_overlay(options.overlay);
     if (sif::is_sif(file_.fd.get())) take_texts();
     source_bytes =
         static_cast<std::uint64_t>(base::file_status(file_.fd.get(), file_.path).st_size);
@@ -79,15 +83,18 @@ class FileImage : public LocalImage {
   const sif::Tree& tree() const override { return image_.tree; }
 
  private:
-  // Signatures would no longer be true.
+  void apply_overlay(const std::string& folder) {
+    upper_.emplace(folder + "/upper");
+    sif::apply_changes(image_.tree, upper_->tree);
+  }
+
+  // Signatures would no longer be true. What describes files is made anew of those that changed.
   void take_texts() {
     const sif::SifContainer container = sif::read_sif(file_.fd.get(), file_.path);
-    layout.created = container.header.created;
+    if (!upper_) layout.created = container.header.created;
+    if (upper_) layout.texts = texts_of_tree(image_.tree);
     for (const sif::SifDescriptor& object : container.descriptors) {
-      const bool is_text = object.type == sif::DataType::definition_file ||
-                           object.type == sif::DataType::generic_json ||
-                           object.type == sif::DataType::labels;
-      if (!is_text) continue;
+      if (!is_kept(object)) continue;
       if (object.size > kMaxTextObject)
         throw base::error(base::printable(file_.path), ": object ", object.id, " has ", object.size,
                           " bytes, more than the ", kMaxTextObject, " that make sense");
@@ -98,9 +105,16 @@ class FileImage : public LocalImage {
     }
   }
 
+  bool is_kept(const sif::SifDescriptor& object) const {
+    if (upper_) return object.type == sif::DataType::generic_json && object.name == kOciConfig;
+    return object.type == sif::DataType::definition_file ||
+           object.type == sif::DataType::generic_json || object.type == sif::DataType::labels;
+  }
+
   sif::ImageFile file_;
   sif::SquashfsReader reader_;
   sif::ImageTree image_;
+  std::optional<sif::FolderTree> upper_;
 };
 
 bool is_image_file(const std::string& path) {
@@ -114,7 +128,8 @@ std::unique_ptr<FlatImage> find_local_image(const FlattenOptions& options) {
   const std::string& path = options.source.path;
   if (path == "-" || !options.source.reference.empty()) return nullptr;
   const std::optional<struct stat> status = base::find_status(path);
-  if (status && S_ISDIR(status->st_mode)) return std::make_unique<FolderImage>(options);
+  if (status && S_ISDIR(status->st_mode) && options.overlay.empty())
+    return std::make_unique<FolderImage>(options);
   // Others are not even opened: who writes into a pipe would take our leaving for the end.
   if (status && S_ISREG(status->st_mode) && is_image_file(path))
     return std::make_unique<FileImage>(options);

@@ -17,7 +17,8 @@ void drop_whiteouts(sif::Inode& top) {
   while (!pending.empty()) {
     sif::Inode& directory = *pending.back();
     pending.pop_back();
-    std::erase_if(directory.children, [](const auto& child) { return is_whiteout(*child.second); });
+    std::erase_if(directory.children,
+                  [](const auto& child) { return sif::is_whiteout(*child.second); });
     for (const auto& [name, child] : directory.children) {
       if (child->type == sif::FileType::directory) pending.push_back(child);
     }
@@ -43,7 +44,7 @@ void apply_layer(sif::Tree& tree, Layer layer) {
     const auto [lower, upper] = pending.back();
     pending.pop_back();
     for (const auto& [name, child] : upper->children) {
-      if (is_whiteout(*child)) {
+      if (sif::is_whiteout(*child)) {
         lower->children.erase(name);
         continue;
       }

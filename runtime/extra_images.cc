@@ -29,8 +29,10 @@ bool may_write(const std::string& path) {
   return ::faccessat(AT_FDCWD, path.c_str(), W_OK, AT_EACCESS) == 0;
 }
 
+// The upper one's mode is that of the container's root, whatever the caller's umask.
 void make_layer_folder(const std::string& path) {
-  if (::mkdir(path.c_str(), 0755) == 0 || (errno == EEXIST && is_directory(path))) return;
+  if (::mkdir(path.c_str(), 0755) == 0 && ::chmod(path.c_str(), 0755) == 0) return;
+  if (errno == EEXIST && is_directory(path)) return;
   throw base::errno_error(errno, "cannot make ", base::printable(path), " for --overlay")
       .with_hint("add :ro to lay it over the image without changing it");
 }

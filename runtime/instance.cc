@@ -2,6 +2,7 @@
 #include "runtime/instance.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -28,6 +29,7 @@ namespace {
 
 constexpr std::size_t kMaxAnswer = 64 << 10;
 constexpr char kReady = 'y';
+constexpr int kScriptPatience = 10'000;  // ms until a script counts as started
 constexpr std::size_t kCopyPiece = 64 << 20;
 
 pid_t fork_or_throw() {
@@ -70,7 +72,8 @@ void send_error(int fd, const base::Error& error) noexcept {
 void throw_answer(int fd) {
   std::string text(kMaxAnswer, '\0');
   text.resize(base::read_up_to(fd, std::as_writable_bytes(std::span(text)), "the instance"));
-  if (text.empty()) return;
+  if (text == std::string_view(&kReady, 1)) return;
+  if (text.empty()) throw base::error("the instance has ended while it was started");
   const std::size_t end = std::min(text.find('\0'), text.size() - 1);
   throw base::Error(text.substr(0, end)).with_hint(text.substr(end + 1));
 }
@@ -78,9 +81,19 @@ void throw_answer(int fd) {
 // The ends of the pipes and the lock that the processes of a start share.
 struct StartEnds {
   base::UniqueFd lock;
-  base::UniqueFd answer;  // to the launcher; end of file without a word: the instance is there
+  base::UniqueFd answer;  // to the launcher: kReady when the instance is there, else an error
   base::Pipe ready;       // from init to the watcher
+  base::Pipe script;      // from the script's process to the watcher: why it has not begun
 };
+
+// Its end without a word is the script's execve(2), or its exit.
+std::string find_script_problem(int fd) {
+  pollfd ready{fd, POLLIN, 0};
+  std::string text(kMaxAnswer, '\0');
+  if (::poll(&ready, 1, kScriptPatience) != 1) return "";
+  text.resize(base::read_up_to(fd, std::as_writable_bytes(std::span(text)), "the script"));
+  return text;
+}
 
 // Outside of the namespaces, until the instance is dead, however it dies.
 [[noreturn]] void watch(pid_t init, const InstanceFolder& folder, InstanceRecord record,
@@ -90,14 +103,21 @@ struct StartEnds {
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::close(stream);
   [[maybe_unused]] const int ignored = ::chdir("/");
   ends.ready.write_end.reset();
+  ends.script.write_end.reset();
   try {
     char byte = 0;
-    if (::read(ends.ready.read_end.get(), &byte, 1) == 1 && byte == kReady) {
+    const bool is_ready = ::read(ends.ready.read_end.get(), &byte, 1) == 1 && byte == kReady;
+    std::string answer = is_ready ? find_script_problem(ends.script.read_end.get()) : "";
+    if (is_ready && answer.empty()) {
       record.init = identity_of(init);
       folder.save(record);
+      answer = kReady;
     } else if (::waitpid(init, nullptr, WNOHANG) == 0) {
       ::kill(init, SIGKILL);
     }
+    // The launcher may be gone.
+    [[maybe_unused]] const ssize_t written =
+        ::write(ends.answer.get(), answer.data(), answer.size());
   } catch (const base::Error& error) {
     send_error(ends.answer.get(), error);
     ::kill(init, SIGKILL);
@@ -110,7 +130,8 @@ struct StartEnds {
   ::_exit(EXIT_SUCCESS);
 }
 
-[[noreturn]] void run_script(const ActionRequest& action, const sigset_t& mask) {
+[[noreturn]] void run_script(const ActionRequest& action, const sigset_t& mask,
+                             const base::UniqueFd& problem) {
   int status = EXIT_FAILURE;
   try {
     ::setpgid(0, 0);
@@ -118,6 +139,7 @@ struct StartEnds {
     run_action(action);
   } catch (const base::Error& error) {
     base::log_fatal(error);
+    send_error(problem.get(), error);
     status = 255;
   }
   ::_exit(status);
@@ -148,10 +170,11 @@ void become_init(int copy, base::UniqueFd& ready) {
   ::syscall(SYS_execveat, copy, "", arguments.data(), environment.data(), AT_EMPTY_PATH);
 }
 
-[[noreturn]] void be_init(const ActionRequest& action, base::UniqueFd ready,
+[[noreturn]] void be_init(const ActionRequest& action, base::UniqueFd ready, base::UniqueFd problem,
                           const base::UniqueFd& copy) {
   const sigset_t original = block_all_signals();
-  if (fork_or_throw() == 0) run_script(action, original);
+  if (fork_or_throw() == 0) run_script(action, original, problem);
+  problem.reset();
   if (copy) become_init(copy.get(), ready);
   run_instance_init(ready.get());
 }
@@ -171,11 +194,12 @@ void become_init(int copy, base::UniqueFd& ready) {
       if (init != 0) watch(init, folder, std::move(record), std::move(ends));
       ends.lock.reset();
       ends.ready.read_end.reset();
+      ends.script.read_end.reset();
     });
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    be_init(action, std::move(ends.ready.write_end), copy);
+    be_init(action, std::move(ends.ready.write_end), std::move(ends.script.write_end), copy);
   } catch (const base::Error& error) {
     send_error(ends.answer.get(), error);
   }
@@ -243,7 +267,8 @@ void run_instance_init(int ready) {
 void start_instance(RunPlan plan, const InstanceFolder& folder, InstanceRecord record,
                     base::UniqueFd lock) {
   base::Pipe answer = base::make_pipe();
-  StartEnds ends{std::move(lock), std::move(answer.write_end), base::make_pipe()};
+  StartEnds ends{std::move(lock), std::move(answer.write_end), base::make_pipe(),
+                 base::make_pipe()};
   if (fork_or_throw() == 0)
     run_starter(std::move(plan), folder, std::move(record), std::move(ends));
   ends = {};

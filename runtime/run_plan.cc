@@ -5,6 +5,7 @@
 #include <array>
 
 #include "base/error.h"
+#include "base/syscalls.h"
 #include "base/text.h"
 #include "runtime/root_tree.h"
 #include "runtime/user_cache.h"
@@ -266,7 +267,9 @@ void check_layers(RunPlan& plan) {
     throw base::error("--overlay cannot be used together with --writable");
   const OverlaySpec* first = nullptr;
   for (const OverlaySpec& overlay : plan.overlays) {
-    if (!overlay.writable) continue;
+    // A file takes none, whatever is asked for.
+    const auto status = base::find_status(overlay.path);
+    if (!overlay.writable || (status && !S_ISDIR(status->st_mode))) continue;
     if (plan.writable_tmpfs || first != nullptr) {
       throw base::error("--overlay ", base::printable(overlay.path), ": there is ",
                         plan.writable_tmpfs ? "--writable-tmpfs" : base::printable(first->path),

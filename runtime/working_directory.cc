@@ -54,7 +54,9 @@ std::string enter_start_directory(const StartRequest& request) {
       throw base::errno_error(errno, "cannot set the working directory ",
                               base::printable(*request.wanted), " in the container");
     }
-    return *request.wanted;
+    // Others find no links, dots or double slashes in $PWD.
+    const auto entered = find_host_directory(nullptr);
+    return entered ? entered->physical : *request.wanted;
   }
   if (!request.contained && request.host) {
     // The name that the user knows, if it still means the same directory in here.

@@ -144,14 +144,13 @@ int source(Interpreter& shell, const Arguments& arguments) {
 
 int exec(Interpreter& shell, const Arguments& arguments) {
   std::size_t first = 1;
-  while (first < arguments.size() && arguments[first].starts_with('-')) {
-    const std::string& option = arguments[first++];
+  // Other words with a dash are commands, as they are to a POSIX shell.
+  while (first < arguments.size()) {
+    const std::string& option = arguments[first];
+    const bool has_value = option == "-a" && first + 1 < arguments.size();
+    if (option != "--" && option != "-c" && option != "-l" && !has_value) break;
+    first += has_value ? 2 : 1;
     if (option == "--") break;
-    if (option == "-a" && first < arguments.size()) {
-      ++first;
-    } else if (option != "-c" && option != "-l") {
-      shell.fatal(base::cat("exec: ", option, ": invalid option"));
-    }
   }
   if (first >= arguments.size()) return 0;
   shell.exec_program(arguments_from(arguments, first));

@@ -107,7 +107,7 @@ std::size_t SifEditor::find_free_slot() const {
   throw base::error(file_.name, ": all ", total, " descriptors of the SIF are in use");
 }
 
-// The header's own word is not enough: an interrupted change may have left it behind the table.
+// By the objects that are there: what lies behind them was removed, or never became one.
 std::uint64_t SifEditor::data_end() const {
   const SifHeader& header = file_.container.header;
   const auto file_size =
@@ -116,8 +116,6 @@ std::uint64_t SifEditor::data_end() const {
     throw base::error(file_.name, ": SIF header at offset 112 has data offset ", header.data_offset,
                       ", the file ends at ", file_size);
   std::uint64_t end = std::max(header.descriptors_offset + table_.size(), header.data_offset);
-  if (header.data_size <= file_size - header.data_offset)
-    end = std::max(end, header.data_offset + header.data_size);
   for (const SifDescriptor& each : file_.container.descriptors)
     end = std::max(end, each.offset + each.size);
   return end;

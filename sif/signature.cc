@@ -201,7 +201,7 @@ std::string check_objects(const SifFile& file, const Task& task, const SignedMet
   if (task.whole_group) {
     for (const auto& [id, digests] : metadata.objects)
       if (std::ranges::find(task.objects, id, &SifDescriptor::id) == task.objects.end())
-        return base::cat("object ", id, ": object not found");
+        return base::cat("object ", id, ": signed object not found");
     for (const SifDescriptor* object : task.objects)
       if (!metadata.objects.contains(object->id))
         return base::cat("object ", object->id, ": object not signed");

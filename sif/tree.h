@@ -62,6 +62,11 @@ struct Inode {
       children;  // directories; byte order, names without '/' or NUL
 };
 
+// To overlayfs, and so to image layers, every character device 0:0 means that there is nothing.
+inline bool is_whiteout(const Inode& inode) {
+  return inode.type == FileType::char_device && inode.device_major == 0 && inode.device_minor == 0;
+}
+
 class Tree {
  public:
   Tree();

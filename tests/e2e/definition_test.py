@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """build from definition files: every section, stages, arguments, sandboxes, and what is left when something goes wrong."""
+import contextlib
 import json
 import os
 import pathlib
@@ -160,6 +161,47 @@ def test_binds_of_post(bench):
     assert "mnt" not in bench.output("ls", "/").split()  # the mount points are none of the image's
 
 
+def mounted(bench, *words):
+    """A file system over the TMPDIR while it lasts."""
+    @contextlib.contextmanager
+    def manager():
+        subprocess.run(["mount", *words, bench.folder / "temporary"], check=True)
+        try:
+            yield
+        finally:
+            subprocess.run(["umount", bench.folder / "temporary"], check=True)
+
+    return manager()
+
+
+CHANGES = """%setup
+    stat -f -c %T $APPTAINER_ROOTFS/bin
+%post
+    rm /bin/echo; rm -r /srv/tree; mkdir /srv/tree; echo new > /srv/tree/new; mv /srv/file /srv/moved; chmod 700 /srv/moved; ln /srv/other /srv/name; rm /bin/pwd; mkdir /bin/pwd
+"""
+
+
+def test_nothing_is_unpacked(root, user, sifrun, tmp_path, fuse_device):
+    """A base in a file is worked on as it is: scratch space is for what changes. Where overlays are not to be had, it is unpacked, with the same result."""
+    bench = Bench(user, sifrun, tmp_path)
+    bench.made(HEADER + "%post\n mkdir -p /srv/tree/old; for f in file other tree/old/deep pair; do echo $f > /srv/$f; done; ln /srv/pair /srv/hard\n", target="base.sif")
+    text = "Bootstrap: localimage\nFrom: base.sif\n" + CHANGES
+    with mounted(bench, "-t", "tmpfs", "-o", "size=256k,mode=1777", "none"):
+        assert bench.made(text, target="small.sif").stdout == "overlayfs\n"
+    layers = [tmp_path / name for name in ("lower", "upper", "work")]
+    for folder in layers:
+        folder.mkdir()
+        folder.chmod(0o777)
+    with mounted(bench, "-t", "overlay", "-o", "lowerdir={},upperdir={},workdir={}".format(*layers), "none"):
+        done = bench.call("--verbose", "build", "unpacked.sif", "recipe")
+        assert done.returncode == 0 and "the base image is unpacked: cannot mount the overlay" in done.stderr, done.stderr
+        assert bench.left() == []
+    trees = []
+    for name in ("small.sif", "unpacked.sif"):
+        trees.append(bench.output("sh", "-c", "cd /srv; ls -lR . | grep -v total; cat hard moved name tree/new; ls /bin /; stat -c '%h %a' hard moved name; [ hard -ef pair ]", image=name))
+    assert trees[0] == trees[1] and "pair\nfile\nother\nnew\n" in trees[0], trees
+
+
 def test_places_to_build_in(root, user, sifrun, tmp_path, fuse_device):
     bench = Bench(user, sifrun, tmp_path)
     text = HEADER + "%setup\n cd /; touch $APPTAINER_ROOTFS/relative\n%post\n true\n"
@@ -169,12 +211,10 @@ def test_places_to_build_in(root, user, sifrun, tmp_path, fuse_device):
     assert bench.left() == []
     missing = bench.build(text, "-F", env={"TMPDIR": "/no/such"})
     assert missing.returncode == 255 and "APPTAINER_TMPDIR names another place" in missing.stderr
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "noexec,mode=1777", "none", tmp_path / "temporary"], check=True)
-    try:
-        done = bench.build(text, "-F")
+    with mounted(bench, "-t", "tmpfs", "-o", "noexec,mode=1777", "none"):
+        bench.made(text, "-F")
+        done = bench.build("Bootstrap: localimage\nFrom: box\n%post\n true\n", "-F")  # a folder is copied
         assert done.returncode == 255 and "programs may not be executed there (noexec)" in done.stderr and bench.left() == []
-    finally:
-        subprocess.run(["umount", tmp_path / "temporary"], check=True)
 
 
 def test_interpreters(bench):
@@ -427,12 +467,9 @@ def test_interrupted(where, name, bench):
 
 def test_full_disk(root, user, sifrun, tmp_path, fuse_device):
     bench = Bench(user, sifrun, tmp_path)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=512k,uid={user.uid},mode=755", "none", tmp_path / "temporary"], check=True)
-    try:
+    with mounted(bench, "-t", "tmpfs", "-o", f"size=512k,uid={user.uid},mode=755", "none"):
         done = bench.build(HEADER)
         assert done.returncode == 255 and "No space left on device" in done.stderr and bench.left() == []
-    finally:
-        subprocess.run(["umount", tmp_path / "temporary"], check=True)
 
 
 def test_sources_that_are_no_definitions(bench):

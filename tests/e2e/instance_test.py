@@ -125,6 +125,37 @@ def test_failed_start_leaves_nothing(instance):
     assert instance.records() == [] and instance.list() == {}
 
 
+def descendants(pid):
+    try:
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(child) for child in children] + [below for child in children for below in descendants(child)]
+
+
+def test_start_that_is_killed_is_no_success(instance):
+    """What the out-of-memory killer takes while an instance is started is told; whatever is taken, the answer fits what is there."""
+    for turn in range(20):
+        process = instance.popen("instance", "start", instance.image, f"k{turn}")
+        found = []
+        while not found and process.poll() is None:
+            found = descendants(process.pid)
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        assert process.wait(timeout=60) in (0, 255)
+        assert (process.returncode == 0) == (f"k{turn}" in instance.list())
+
+
+@pytest.mark.parametrize("program, said", [("./no-such", "no such file or directory"), ("no-such", "executable file not found in $PATH"), ("/etc", "permission denied")])
+def test_program_that_cannot_be_started(program, said, instance):
+    done = instance("run", instance.image, "r", program)
+    assert done.returncode == 255 and said in done.stderr and "started successfully" not in done.stderr, done.stderr
+    assert instance.list() == {} and instance.records() == []
+
+
 def test_stop_ends_everything(instance):
     """The init, what commands have started inside, their stand-ins and the image's server."""
     init = instance.start("one")

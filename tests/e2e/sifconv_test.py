@@ -511,3 +511,24 @@ def test_a_file_system_without_links(user, sifconv, old_kernel, tmp_path):
     done = user.run([old_kernel, "--no-links", sifconv, source, "x.sif"], cwd=tmp_path)
     assert done.returncode == 255 and "exists already" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "in.tar", "x.sif"]
+
+
+def test_changes_of_an_overlay(user, sifconv, sifrun, busybox_sif, tmp_path, fuse_device):
+    """What `exec --overlay` has changed becomes an image of its own: owners, modes and documents of all else stay."""
+    change = ("echo new > /srv/new; rm /srv/replaced; ln /srv/new /srv/hard2; mkdir /srv/sub; echo x > /srv/sub/f; rm -r /srv/private; mkdir /srv/private; echo y > /srv/private/only; "
+              "chmod 711 /etc; ln -s new /srv/l")
+    assert user.run([sifrun, "overlay", "create", "changes"], cwd=tmp_path).returncode == 0
+    assert user.run([sifrun, "exec", "--fakeroot", "--overlay", "changes", busybox_sif, "sh", "-c", change], cwd=tmp_path).returncode == 0
+    done = user.run([sifconv, "--overlay", "changes", busybox_sif, "new.sif"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    look = "cd /srv; ls; cat new hard2 sub/f private/only l; stat -c %h new; stat -c %a /etc; cat hard"
+    shown = user.run([sifrun, "exec", "--overlay", "changes:ro", busybox_sif, "sh", "-c", look], cwd=tmp_path).stdout
+    assert user.run([sifrun, "exec", "new.sif", "sh", "-c", look], cwd=tmp_path).stdout == shown and "new\nnew\nx\ny\nnew\n2\n711\nnew\n" in shown
+    listing = subprocess.run(["unsquashfs", "-lln", "-o", str((tmp_path / "new.sif").read_bytes().index(b"hsqs")), tmp_path / "new.sif"], check=True, capture_output=True, text=True).stdout
+    assert re.search(r"^-rw-r--r-- 1234/70000 .*/srv/owned$", listing, re.M) and "overlay" not in listing
+    objects = [user.run([sifrun, "sif", "list", image], cwd=tmp_path).stdout.count("JSON.Generic") for image in (busybox_sif, "new.sif")]
+    assert objects == [2, 2]
+    for words, said in (([busybox_sif, "x.sif"], "nothing/upper"), (["docker-archive:x.tar", "x.sif"], "SOURCE must be a SIF or squashfs file"), (["changes", "x.sif"], "is no SIF or squashfs file")):
+        failed = user.run([sifconv, "--overlay", "nothing", *words], cwd=tmp_path)
+        assert failed.returncode in (1, 255) and said in failed.stderr, failed.stderr
+    assert not (tmp_path / "x.sif").exists()

@@ -511,3 +511,17 @@ def test_the_time_zone_of_the_host_covers_the_link_not_its_target(user, sifrun, 
     own.write_text("own")
     done = user.run([sifrun, "exec", *options, "--bind", f"{own}:/etc/localtime", image, "sh", "-c", "cat /etc/localtime /zones/*"])
     assert done.stdout == "own" + (target or ""), done.stderr
+
+
+def test_root_of_an_overlay_under_any_umask(user, sifrun, busybox_sif, tmp_path):
+    line = f"umask 077; mkdir o; {sifrun} exec --overlay o {busybox_sif} stat -c %a /; stat -c %a o/upper"
+    assert user.run(["sh", "-c", line], cwd=tmp_path).stdout == "755\n755\n"
+
+
+def test_option_in_place_of_a_program(identity, sifrun, busybox_sif):
+    """An image with CMD alone takes the first word for its program, whatever it looks like."""
+    for word in ("--help", "-x", "-"):
+        done = identity.run([sifrun, "run", busybox_sif, word])
+        assert done.returncode != 0 and "invalid option" not in done.stderr, done.stderr
+    done = identity.run([sifrun, "run", busybox_sif, "--help"])
+    assert (done.returncode, done.stdout, done.stderr) == (255, "", 'FATAL:   "--help": executable file not found in $PATH\n')

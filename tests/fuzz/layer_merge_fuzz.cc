@@ -71,7 +71,7 @@ void check(const sif::Inode& root) {
     for (const auto& [name, child] : directory.children) {
       const bool possible = !name.empty() && name.size() <= 255 && name != "." && name != ".." &&
                             name.find('/') == std::string::npos;
-      if (!possible || child == nullptr || oci::is_whiteout(*child)) std::abort();
+      if (!possible || child == nullptr || sif::is_whiteout(*child)) std::abort();
       if (child->type == sif::FileType::directory)
         pending.push_back(child);
       else if (!child->children.empty())

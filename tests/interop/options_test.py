@@ -75,6 +75,10 @@ exec -B SQUASHFS:/mnt:image-src=/nosuch IMAGE ls /mnt
 exec -B SQUASHFS:/mnt:image-src=/,rw IMAGE touch /mnt/x
 exec -B SQUASHFS:/mnt:image-src=/sub -B SQUASHFS:/srv:image-src=/ IMAGE ls /mnt /srv
 exec -B SQUASHFS:/mnt IMAGE ls /mnt
+exec --overlay SQUASHFS --overlay layer IMAGE sh -c 'touch /made; ls /made /one'
+exec --writable-tmpfs --overlay SQUASHFS IMAGE sh -c 'touch /made; ls /made /one'
+exec --pwd /etc/../tmp/ IMAGE sh -c 'echo $PWD'
+exec -C --pwd //etc/./ IMAGE sh -c 'echo $PWD'
 exec -B DATA:/mnt:image-src=/ IMAGE ls /mnt
 exec -B DATA:/mnt:id=1 IMAGE ls /mnt
 exec -B DATA:/mnt:id=9 IMAGE ls /mnt

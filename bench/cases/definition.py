@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A definition file whose %post makes one file, so that what counts is the base image on its way: unpacked, changed, packed. As an ordinary user without
+subordinate ids; the base is an archive of `docker save`. Seconds lie between the runs, since ext4 takes its time to make files where thousands have just
+been removed."""
+import time
+
+from runner import Program, Target
+
+TITLE = "Building from a definition file"
+PAUSE = 6  # s: ext4 leaves an inode alone for five after its file was removed
+SECTIONS = "%post\n    echo made > /made\n%environment\n    export MADE=yes\n"
+
+
+def pause():
+    time.sleep(PAUSE)
+
+
+def groups(bed):
+    recipe = bed.folder / "recipe.def"
+    recipe.write_text(f"Bootstrap: docker-archive\nFrom: {bed.archive}\n{SECTIONS}")
+    targets = {name: bed.home / f"{name}-built.sif" for name in ("sifrun", "apptainer")}
+    yield bed.archive.name, "s", [
+        Program("sifrun build", [bed.sifrun, "--quiet", "build", "--force", targets["sifrun"], recipe], home=bed.home, output=targets["sifrun"], before=pause),
+        Program("apptainer build", ["apptainer", "--silent", "build", "--force", targets["apptainer"], recipe], home=bed.home, output=targets["apptainer"],
+                before=pause, tree=bed.apptainer_tree, binds=(bed.folder, bed.archive), runs=3),
+    ], [Target("sifrun build", "apptainer build", 1 / 10)]

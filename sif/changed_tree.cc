@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sif/changed_tree.h"
+
+#include <array>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace sif {
+namespace {
+
+// Of user namespaces (mount option userxattr), and of root.
+constexpr std::array<std::string_view, 2> kPrefixes = {"user.overlay.", "trusted.overlay."};
+constexpr std::array<std::string_view, 2> kReferences = {"redirect", "metacopy"};
+
+bool is_folder(const Inode* inode) {
+  return inode != nullptr && inode->type == FileType::directory;
+}
+
+// Takes the overlay's own attributes away; whether one says that the folder hides what is below.
+bool take_marks(Inode& inode, const std::string& name) {
+  bool opaque = false;
+  for (const std::string_view prefix : kPrefixes) {
+    for (const std::string_view reference : kReferences) {
+      if (inode.xattrs.contains(base::cat(prefix, reference))) {
+        throw base::error("the overlay's ", base::printable(name), " refers to another file (",
+                          prefix, reference, ")");
+      }
+    }
+    const auto mark = inode.xattrs.find(base::cat(prefix, "opaque"));
+    opaque = opaque || (mark != inode.xattrs.end() && mark->second == "y");
+    std::erase_if(inode.xattrs, [&](const auto& xattr) { return xattr.first.starts_with(prefix); });
+  }
+  return opaque;
+}
+
+void take_metadata(const Inode& from, Inode& to) {
+  to.mode = from.mode;
+  to.uid = from.uid;
+  to.gid = from.gid;
+  to.mtime = from.mtime;
+  to.xattrs = from.xattrs;
+}
+
+}  // namespace
+
+void apply_changes(Tree& image, Tree& upper) {
+  // Folders of the upper layer, each with the one that is to be changed by it: itself, where it
+  // takes the other's place.
+  std::vector<std::pair<Inode*, Inode*>> pending = {{&upper.root(), &image.root()}};
+  image.root().mtime = upper.root().mtime;
+  while (!pending.empty()) {
+    const auto [from, to] = pending.back();
+    pending.pop_back();
+    const auto changed = from->children;  // `to` may be the same
+    for (const auto& [name, child] : changed) {
+      if (is_whiteout(*child)) {
+        to->children.erase(name);
+        continue;
+      }
+      const bool opaque = take_marks(*child, name);
+      Inode*& place = to->children[name];
+      if (!is_folder(child) || !is_folder(place) || opaque || place == child)
+        place = child;
+      else
+        take_metadata(*child, *place);
+      if (is_folder(child)) pending.emplace_back(child, place);
+    }
+  }
+}
+
+}  // namespace sif
