@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/syscalls.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/resource.h>
@@ -10,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <memory>
 
 namespace base {
 namespace {
@@ -154,6 +156,24 @@ std::optional<std::string> find_link_target(const std::string& path) {
   if (length >= 0) return std::string(target.data(), static_cast<std::size_t>(length));
   if (is_absence(errno) || errno == EINVAL) return std::nullopt;
   throw errno_error(errno, "cannot read the link ", printable(path));
+}
+
+std::optional<std::vector<std::string>> list_names(int directory, std::string_view name,
+                                                   std::size_t limit) {
+  UniqueFd fd = open_file_at(directory, ".", O_RDONLY | O_DIRECTORY);
+  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(fd.get()), &::closedir);
+  if (!stream) throw errno_error(errno, "cannot list ", printable(name));
+  [[maybe_unused]] const int owned_by_stream = fd.release();
+  std::vector<std::string> names;
+  errno = 0;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    const std::string_view found = entry->d_name;
+    if (found == "." || found == "..") continue;
+    if (names.size() == limit) return std::nullopt;
+    names.emplace_back(found);
+  }
+  if (errno != 0) throw errno_error(errno, "cannot list ", printable(name));
+  return names;
 }
 
 Pipe make_pipe() {

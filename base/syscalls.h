@@ -49,6 +49,11 @@ std::optional<std::string> find_small_file(const std::string& path, std::size_t 
 // readlink(2) of any length up to PATH_MAX; nullopt when the path is absent or no symbolic link.
 std::optional<std::string> find_link_target(const std::string& path);
 
+// The names in a directory, O_PATH descriptors too, without "." and ".."; nullopt if there are more
+// than `limit`. `name` appears in messages.
+std::optional<std::vector<std::string>> list_names(int directory, std::string_view name,
+                                                   std::size_t limit = SIZE_MAX);
+
 struct Pipe {
   UniqueFd read_end, write_end;
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "definition/file_copy.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <fnmatch.h>
 #include <limits.h>
@@ -12,7 +11,6 @@
 #include <array>
 #include <cerrno>
 #include <iterator>
-#include <memory>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -33,25 +31,15 @@ constexpr std::size_t kMaxDepth = 1000;      // of folders in each other
 constexpr std::size_t kMaxMatches = 100000;  // of braces
 
 // A descriptor that can be read, of one that only names a file.
-base::UniqueFd readable(const base::UniqueFd& path, int flags, std::string_view name) {
+base::UniqueFd readable(const base::UniqueFd& path, std::string_view name) {
   const std::string place = base::cat("/proc/self/fd/", path.get());
-  base::UniqueFd fd(::open(place.c_str(), O_RDONLY | O_CLOEXEC | flags));
+  base::UniqueFd fd(::open(place.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd) throw base::errno_error(errno, "cannot read ", base::printable(name));
   return fd;
 }
 
-std::vector<std::string> list_names(const base::UniqueFd& folder, std::string_view name) {
-  base::UniqueFd fd = readable(folder, O_DIRECTORY, name);
-  const std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(fd.get()), &::closedir);
-  if (!stream) throw base::errno_error(errno, "cannot list ", base::printable(name));
-  [[maybe_unused]] const int owned_by_stream = fd.release();
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    const std::string_view found = entry->d_name;
-    if (found != "." && found != "..") names.emplace_back(found);
-  }
-  if (errno != 0) throw base::errno_error(errno, "cannot list ", base::printable(name));
+std::vector<std::string> sorted_names(const base::UniqueFd& folder, std::string_view name) {
+  std::vector<std::string> names = *base::list_names(folder.get(), name);
   std::ranges::sort(names);
   return names;
 }
@@ -142,7 +130,7 @@ class Source {
     }
     const std::optional<base::UniqueFd> opened = find(folder.empty() ? "." : folder);
     if (!opened || !S_ISDIR(base::file_status(opened->get(), folder).st_mode)) return;
-    for (const std::string& name : list_names(*opened, folder)) {
+    for (const std::string& name : sorted_names(*opened, folder)) {
       if (::fnmatch(part.c_str(), name.c_str(), FNM_PERIOD) == 0) paths.push_back(prefix + name);
     }
   }
@@ -194,7 +182,7 @@ class Copier {
       throw base::error("while copying ", base::printable(path),
                         ": it is neither a file nor a folder nor a link");
     }
-    const base::UniqueFd in = readable(from, 0, path);
+    const base::UniqueFd in = readable(from, path);
     const base::UniqueFd out = open_target(folder, name, status.st_mode & kModes, path);
     while (const std::size_t count = base::read_up_to(in.get(), std::span(buffer_), path))
       base::write_all(out.get(), std::span(buffer_).first(count), path);
@@ -239,7 +227,7 @@ class Copier {
                                                    O_PATH | O_DIRECTORY | O_NOFOLLOW);
     above_.push_back(identity);
     const int flags = O_PATH | O_CLOEXEC | (source_.follows_links() ? 0 : O_NOFOLLOW);
-    for (const std::string& child : list_names(from, path)) {
+    for (const std::string& child : sorted_names(from, path)) {
       const std::string child_path = path + "/" + child;
       const base::UniqueFd fd(::openat(from.get(), child.c_str(), flags));
       if (!fd) throw base::errno_error(errno, "while copying ", base::printable(child_path));

@@ -25,14 +25,6 @@ void drop_whiteouts(sif::Inode& top) {
   }
 }
 
-void take_metadata(sif::Inode& lower, const sif::Inode& upper) {
-  lower.mode = upper.mode;
-  lower.uid = upper.uid;
-  lower.gid = upper.gid;
-  lower.mtime = upper.mtime;
-  lower.xattrs = upper.xattrs;
-}
-
 }  // namespace
 
 void apply_layer(sif::Tree& tree, Layer layer) {
@@ -55,7 +47,7 @@ void apply_layer(sif::Tree& tree, Layer layer) {
       // below; but Docker's time of unpacking is no property of the image, so the old one stays.
       if (both_directories && upper_tree.is_implied(*child)) child->mtime = place->mtime;
       if (both_directories && !upper_tree.is_opaque(*child)) {
-        take_metadata(*place, *child);
+        sif::take_metadata(*place, *child);
         pending.emplace_back(place, child);
         continue;
       }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/target_maker.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/mount.h>
@@ -10,7 +9,6 @@
 
 #include <array>
 #include <cerrno>
-#include <memory>
 #include <optional>
 
 #include "base/log.h"
@@ -26,29 +24,6 @@ namespace {
 constexpr std::size_t kFewEntries = 48;
 // Where the kernel refuses overlays (before 5.11), underlays are made up to this size.
 constexpr std::size_t kMaxEntries = 4096;
-
-struct ClosesDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
-
-// Names in the directory, at most `limit` of them; nullopt if there are more.
-std::optional<std::vector<std::string>> list_names(int directory, const std::string& name,
-                                                   std::size_t limit) {
-  base::UniqueFd fd = base::open_file_at(directory, ".", O_RDONLY | O_DIRECTORY);
-  const std::unique_ptr<DIR, ClosesDirectory> stream(::fdopendir(fd.get()));
-  if (!stream) throw base::errno_error(errno, "cannot list ", base::printable(name));
-  [[maybe_unused]] const int owned_by_stream = fd.release();
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    const std::string_view entry_name = entry->d_name;
-    if (entry_name == "." || entry_name == "..") continue;
-    if (names.size() == limit) return std::nullopt;
-    names.emplace_back(entry_name);
-  }
-  if (errno != 0) throw base::errno_error(errno, "cannot list ", base::printable(name));
-  return names;
-}
 
 void carry_over(int original, const std::string& name, int underlay) {
   base::UniqueFd entry = base::open_file_at(original, name, O_PATH | O_NOFOLLOW);
@@ -106,13 +81,13 @@ void cover_with_targets(SessionDirectory& session, int original, int directory,
                         const std::string& name, std::span<const MissingTarget> targets) {
   const mode_t mode = base::file_status(original, name).st_mode & 07777;
   const base::UniqueFd cover = session.make_directory("cover", mode | 0700);
-  std::optional<std::vector<std::string>> names = list_names(original, name, kFewEntries);
+  std::optional<std::vector<std::string>> names = base::list_names(original, name, kFewEntries);
   if (!names) {
     make_targets(cover.get(), targets);
     if (attach_overlay(cover.get(), original, directory)) return;
     base::log_debug("overlay on ", base::printable(name), ": ", base::errno_text(errno),
                     ", binding its entries instead");
-    names = list_names(original, name, kMaxEntries);
+    names = base::list_names(original, name, kMaxEntries);
     if (!names) {
       throw base::error("cannot add a mount point to ", base::printable(name),
                         " of the container: it has more than ", kMaxEntries, " entries");

@@ -37,14 +37,6 @@ bool take_marks(Inode& inode, const std::string& name) {
   return opaque;
 }
 
-void take_metadata(const Inode& from, Inode& to) {
-  to.mode = from.mode;
-  to.uid = from.uid;
-  to.gid = from.gid;
-  to.mtime = from.mtime;
-  to.xattrs = from.xattrs;
-}
-
 }  // namespace
 
 void apply_changes(Tree& image, Tree& upper) {
@@ -66,7 +58,7 @@ void apply_changes(Tree& image, Tree& upper) {
       if (!is_folder(child) || !is_folder(place) || opaque || place == child)
         place = child;
       else
-        take_metadata(*child, *place);
+        take_metadata(*place, *child);
       if (is_folder(child)) pending.emplace_back(child, place);
     }
   }

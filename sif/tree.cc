@@ -12,4 +12,12 @@ Inode& Tree::make(FileType type, std::uint16_t mode) {
   return inode;
 }
 
+void take_metadata(Inode& to, const Inode& from) {
+  to.mode = from.mode;
+  to.uid = from.uid;
+  to.gid = from.gid;
+  to.mtime = from.mtime;
+  to.xattrs = from.xattrs;
+}
+
 }  // namespace sif

@@ -67,6 +67,9 @@ inline bool is_whiteout(const Inode& inode) {
   return inode.type == FileType::char_device && inode.device_major == 0 && inode.device_minor == 0;
 }
 
+// Gives an inode the mode, owner, time and attributes of another.
+void take_metadata(Inode& to, const Inode& from);
+
 class Tree {
  public:
   Tree();
