@@ -66,10 +66,10 @@ constexpr auto kBuildTable = joined(std::to_array<OptionRow>({
     {.name = "update", .letter = 'u', .help = "start from DEST, a sandbox, in place of the base image",
      .env = "UPDATE", .group = kOfDefinitions},
     {.name = "notest", .letter = 'T', .help = "leave %test out", .env = "NOTEST", .group = kOfDefinitions},
-    {.name = "section", .kind = texts, .value = "NAME,...",
+    {.name = "section", .kind = list, .value = "NAME,...",
      .help = "setup, files, post, environment, labels, test: only these; none: none of them",
      .group = kOfDefinitions},
-    {.name = "build-arg", .kind = texts, .value = "NAME=VALUE", .help = "what {{ NAME }} stands for; repeatable",
+    {.name = "build-arg", .kind = list, .value = "NAME=VALUE,...", .help = "what {{ NAME }} stands for; repeatable",
      .group = kOfDefinitions},
     {.name = "build-arg-file", .kind = text, .value = "FILE", .help = "lines of NAME=VALUE",
      .group = kOfDefinitions},
@@ -183,6 +183,7 @@ int build(const ParsedOptions& parsed) {
   const std::string& destination = parsed.positionals()[0];
   const std::string& source = parsed.positionals()[1];
   parsed.throw_if_refused();
+  if (destination.empty()) throw base::error("the build target's name is empty");
   const bool update = is_update(parsed, destination);
   const bool replace = update || decide_to_replace(parsed, destination);
   std::optional<std::string> definition;

@@ -17,6 +17,11 @@
 #include "cmd/exit_codes.h"
 
 namespace cmd {
+namespace {
+
+constexpr int kPatience = 3;  // s
+
+}  // namespace
 
 HeldSignals::HeldSignals() {
   ::sigemptyset(&ending_);
@@ -43,12 +48,21 @@ void HeldSignals::release() noexcept {
   ::sigprocmask(SIG_SETMASK, &before_, nullptr);
 }
 
-Ending run_child(HeldSignals& signals, const char* name, const std::function<void()>& become) {
+int HeldSignals::wait(int seconds) const {
+  if (seconds == 0) return ::sigwaitinfo(&held_, nullptr);
+  const timespec limit{seconds, 0};
+  return ::sigtimedwait(&held_, nullptr, &limit);
+}
+
+Ending run_child(HeldSignals& signals, const char* name, const std::function<void()>& become,
+                 WhenAsked rule) {
+  const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) throw base::errno_error(errno, "cannot start ", name);
   if (child == 0) {
     signals.release();
-    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+    ::prctl(PR_SET_PDEATHSIG, rule == WhenAsked::cleans_up ? SIGTERM : SIGKILL);
+    if (::getppid() != parent) ::_exit(kExitFatal);
     become();
     ::_exit(kExitFatal);
   }
@@ -57,10 +71,12 @@ Ending run_child(HeldSignals& signals, const char* name, const std::function<voi
     const pid_t ended = ::waitpid(child, &ending.status, WNOHANG);
     if (ended < 0) throw base::errno_error(errno, "cannot wait for ", name);
     if (ended > 0) break;
-    const int signal = signals.wait();
-    if (signal <= 0 || signal == SIGCHLD) continue;
-    ending.signal = signal;
-    ::kill(child, SIGTERM);
+    const bool is_asked = ending.signal != 0;
+    const bool has_limit = is_asked && rule == WhenAsked::ends_soon;
+    const int signal = signals.wait(has_limit ? kPatience : 0);
+    if (signal == SIGCHLD || (signal < 0 && errno != EAGAIN)) continue;
+    if (signal > 0) ending.signal = signal;
+    ::kill(child, has_limit ? SIGKILL : SIGTERM);
   }
   // Ctrl-C is for both, and its death may be seen first.
   if (ending.signal == 0) ending.signal = signals.pending();

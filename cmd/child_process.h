@@ -21,8 +21,9 @@ class HeldSignals {
   HeldSignals(const HeldSignals&) = delete;
   HeldSignals& operator=(const HeldSignals&) = delete;
 
-  // The next of them; also that a child has ended.
-  int wait() const { return ::sigwaitinfo(&held_, nullptr); }
+  // The next of them; also that a child has ended. Negative after so many seconds without; 0: no
+  // limit.
+  int wait(int seconds = 0) const;
   // One that has come, or 0.
   int pending() const;
   // As it was before.
@@ -38,9 +39,14 @@ struct Ending {
   int signal = 0;  // that came meanwhile and is to end us
 };
 
+// What a child does when it is asked to end: who removes what it has begun is waited for, others
+// are killed soon, and die with us.
+enum class WhenAsked { cleans_up, ends_soon };
+
 // Runs what the child process becomes: `become` never returns there. It does not outlive us, and a
 // signal that comes meanwhile asks it to end. `name` appears in messages.
-Ending run_child(HeldSignals& signals, const char* name, const std::function<void()>& become);
+Ending run_child(HeldSignals& signals, const char* name, const std::function<void()>& become,
+                 WhenAsked rule = WhenAsked::cleans_up);
 
 // From here on, processes whose parents end become this one's children, so that end_children()
 // reaches all that it started.

@@ -40,6 +40,7 @@
 #include "definition/root_folder.h"
 #include "oci/image_source.h"
 #include "runtime/bind_spec.h"
+#include "runtime/root_tree.h"
 #include "runtime/user_namespace.h"
 #include "runtime/working_directory.h"
 #include "runtime/working_image.h"
@@ -53,7 +54,11 @@ using definition::Section;
 using definition::Stage;
 
 constexpr mode_t kUmask = 0002;  // Apptainer's
-constexpr mode_t kImageMode = 0755;
+constexpr mode_t kBuiltMode = 0755;
+constexpr const char* kNotMounted =
+    "cwd,/etc/passwd,/etc/group,/etc/localtime,/etc/resolv.conf,/etc/hosts";
+// Of the host's, copies are bound: scripts may write to them, to no avail.
+constexpr std::array<const char*, 2> kNetworkFiles = {"/etc/resolv.conf", "/etc/hosts"};
 constexpr const char* kAptFile = "/.build.apt.conf";
 constexpr const char* kEnvironmentFile = "/.singularity.d/env/91-environment.sh";
 
@@ -92,10 +97,11 @@ std::string describe_status(int status) {
   return base::cat("exit status ", WEXITSTATUS(status));
 }
 
-std::vector<std::string> words_of(std::string_view text) {
-  std::vector<std::string> words = base::split(text, ' ');
-  std::erase(words, "");
-  return words;
+// As one value among others between commas, whatever it holds.
+std::string csv_quoted(std::string text) {
+  for (std::size_t at = 0; (at = text.find('"', at)) != std::string::npos; at += 2)
+    text.insert(at, 1, '"');
+  return base::cat("\"", text, "\"");
 }
 
 class DefinitionBuild {
@@ -106,7 +112,15 @@ class DefinitionBuild {
         request_(request),
         recipe_(recipe),
         signals_(signals),
-        work_(parsed.text("tmpdir"), "build-temp-") {}
+        work_(parsed.text("tmpdir"), "build-temp-") {
+    const base::Existing existing =
+        request.replace ? base::Existing::replace : base::Existing::refuse;
+    // Where it cannot be written, that is told before the work.
+    if (parsed.flag("sandbox"))
+      folder_.emplace(request.destination, existing);
+    else
+      base::AtomicOutputFile(request.destination, kBuiltMode, existing);
+  }
 
   // As the caller, outside of namespaces: starts the file servers of what need not be unpacked.
   void open_bases();
@@ -117,9 +131,11 @@ class DefinitionBuild {
   using Command = std::vector<std::string>;
 
   // The exit status, as of waitpid.
-  int run_program(const char* name, const std::function<void()>& become);
+  int run_program(const char* name, const std::function<void()>& become,
+                  WhenAsked rule = WhenAsked::ends_soon);
   void convert(Command arguments);
-  std::string write_work_file(std::string_view name, std::string_view text) const;
+  std::string write_work_file(std::string_view name, std::string_view text,
+                              mode_t mode = 0700) const;
 
   bool is_result(std::size_t stage) const { return stage + 1 == recipe_.stages.size(); }
   std::string work_folder(std::size_t stage) const {
@@ -144,14 +160,16 @@ class DefinitionBuild {
   const Recipe& recipe_;
   HeldSignals& signals_;
   TemporaryFolder work_;
-  std::string root_emulation_;      // a file; empty: not needed
-  std::vector<std::string> bases_;  // the recipe's, or files that were made of them
+  std::optional<OutputFolder> folder_;  // --sandbox: the result
+  std::string root_emulation_;          // a file; empty: not needed
+  std::vector<std::string> bases_;      // the recipe's, or files that were made of them
   std::vector<std::unique_ptr<runtime::WorkingImage>> images_;  // of each stage; null: unpacked
   std::vector<RootFolder> stages_;                              // that are built
 };
 
-int DefinitionBuild::run_program(const char* name, const std::function<void()>& become) {
-  const Ending ending = run_child(signals_, name, become);
+int DefinitionBuild::run_program(const char* name, const std::function<void()>& become,
+                                 WhenAsked rule) {
+  const Ending ending = run_child(signals_, name, become, rule);
   if (ending.signal != 0) {
     end_children();
     throw Interrupted{ending.signal};
@@ -160,12 +178,15 @@ int DefinitionBuild::run_program(const char* name, const std::function<void()>& 
 }
 
 void DefinitionBuild::convert(Command arguments) {
-  if (run_program("sifconv", [&] { become_sifconv(arguments); }) != 0) throw AlreadyTold();
+  if (run_program(
+          "sifconv", [&] { become_sifconv(arguments); }, WhenAsked::cleans_up) != 0)
+    throw AlreadyTold();
 }
 
-std::string DefinitionBuild::write_work_file(std::string_view name, std::string_view text) const {
+std::string DefinitionBuild::write_work_file(std::string_view name, std::string_view text,
+                                             mode_t mode) const {
   std::string file = work_.path(name);
-  base::write_all(base::open_file(file, O_WRONLY | O_CREAT | O_TRUNC, 0700).get(), text, file);
+  base::write_all(base::open_file(file, O_WRONLY | O_CREAT | O_TRUNC, mode).get(), text, file);
   return file;
 }
 
@@ -173,7 +194,7 @@ std::string DefinitionBuild::write_work_file(std::string_view name, std::string_
 // becomes a folder.
 std::string DefinitionBuild::find_base_file(std::size_t stage) {
   const std::string& base = recipe_.bases[stage];
-  if (base.empty() || (is_result(stage) && parsed_.flag("sandbox"))) return "";
+  if (base.empty() || (is_result(stage) && folder_)) return "";
   if (!oci::has_transport(base)) {
     const std::optional<struct stat> status = base::find_status(base);
     return status && S_ISREG(status->st_mode) ? base : "";
@@ -240,7 +261,7 @@ void DefinitionBuild::run_on_host(const Stage& stage, const char* section,
   const auto directory = runtime::find_host_directory(nullptr);
   const std::string absolute = runtime::absolute_path(root, directory ? directory->physical : "/");
   const std::string file = write_work_file(section, script->text);
-  Command command = words_of(definition::interpreter_of(*script));
+  Command command = definition::split_words(definition::interpreter_of(*script));
   if (command.empty()) command = {"/bin/sh", "-ex"};
   command.push_back(file);
   const int status = run_program(section, [&] {
@@ -269,7 +290,7 @@ void DefinitionBuild::copy_into(const Stage& stage, RootFolder& root) {
   const std::function<void()> pause = [this] { check_signals(); };
   for (const definition::FileList& list : stage.files) {
     const RootFolder* from = list.stage.empty() ? nullptr : &stage_folder(list.stage);
-    definition::copy_files({list.copies, from, "/", work_.path("")}, root, pause);
+    definition::copy_files({list.copies, from, "", work_.path("")}, root, pause);
   }
   for (const definition::App& app : stage.apps)
     definition::copy_files({app.copies, nullptr, "/scif/apps/" + app.name, work_.path("")}, root,
@@ -283,9 +304,15 @@ DefinitionBuild::Command DefinitionBuild::container_call(const char* verb) const
   if (base::log_level() < base::LogLevel::info) call.emplace_back("--quiet");
   if (base::log_level() >= base::LogLevel::verbose) call.emplace_back("--verbose");
   call.insert(call.end(), {verb, "--pid", "--no-home", "--conda=off", "--pwd", "/", "--add-caps",
-                           "all", "--no-mount", "cwd,/etc/passwd,/etc/group,/etc/localtime"});
+                           "all", "--no-mount", kNotMounted});
+  for (const char* file : kNetworkFiles) {
+    const std::string copy = work_.path(runtime::base_name(file));
+    if (base::find_status(copy))
+      call.insert(call.end(), {"--mount", base::cat("type=bind,", csv_quoted("source=" + copy),
+                                                    ",destination=", file)});
+  }
   if (!root_emulation_.empty())
-    call.insert(call.end(), {"--security", "seccomp:" + root_emulation_});
+    call.insert(call.end(), {"--security", csv_quoted("seccomp:" + root_emulation_)});
   for (const char* option : {"nv", "nvccli", "rocm"}) {
     if (parsed_.flag(option)) call.push_back(base::cat("--", option));
   }
@@ -316,8 +343,8 @@ void DefinitionBuild::run_post(const Stage& stage, RootFolder& root) {
   Command call = container_call("exec");
   call.insert(call.end(), {"--writable", "--cleanenv", "--env", variables, root.path()});
   const Section* post = stage.find("post");
-  Command command =
-      words_of(post == nullptr ? std::string_view() : definition::interpreter_of(*post));
+  Command command = definition::split_words(post == nullptr ? std::string_view()
+                                                            : definition::interpreter_of(*post));
   if (command.empty()) command = {"/bin/sh", "-ex"};
   command.emplace_back(definition::kPostScript);
   call.insert(call.end(), command.begin(), command.end());
@@ -329,7 +356,8 @@ void DefinitionBuild::run_post(const Stage& stage, RootFolder& root) {
 }
 
 void DefinitionBuild::run_test(const Stage& stage, const RootFolder& root) {
-  if (stage.find("test") == nullptr || parsed_.flag("notest")) return;
+  const Section* test = stage.find("test");
+  if (test == nullptr || test->text.empty() || parsed_.flag("notest")) return;
   base::log_info("Running testscript");
   Command call = container_call("test");
   if (parsed_.flag("writable-tmpfs")) call.emplace_back("--writable-tmpfs");
@@ -371,18 +399,10 @@ RootFolder DefinitionBuild::build_stage(const Stage& stage, const std::string& p
 void DefinitionBuild::run(runtime::IdMap ids) {
   if (ids != runtime::IdMap::all_ids)
     root_emulation_ = write_work_file("root.json", definition::kRootEmulation);
-  const base::Existing existing =
-      request_.replace ? base::Existing::replace : base::Existing::refuse;
-  // Where it cannot be written, that is told before the work.
-  std::optional<OutputFolder> folder;
-  if (parsed_.flag("sandbox"))
-    folder.emplace(request_.destination, existing);
-  else
-    base::AtomicOutputFile(request_.destination, kImageMode, existing);
   for (std::size_t i = 0; i < recipe_.stages.size(); ++i) {
     const Stage stage = with_chosen_sections(recipe_.stages[i], parsed_.values("section"));
     std::string path =
-        folder && is_result(i) ? folder->hidden_path() : work_.path(base::cat("rootfs-", i));
+        folder_ && is_result(i) ? folder_->hidden_path() : work_.path(base::cat("rootfs-", i));
     run_on_host(stage, "pre", path);
     if (std::string mounted = mount_base(i, ids); !mounted.empty())
       path = std::move(mounted);
@@ -390,9 +410,9 @@ void DefinitionBuild::run(runtime::IdMap ids) {
       unpack_base(bases_[i], path);
     stages_.push_back(build_stage(stage, path));
   }
-  if (folder) {
+  if (folder_) {
     base::log_info("Creating sandbox directory...");
-    return folder->commit();
+    return folder_->commit();
   }
   base::log_info("Creating SIF file...");
   Command arguments = {"--quiet"};

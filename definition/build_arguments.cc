@@ -2,6 +2,7 @@
 #include "definition/build_arguments.h"
 
 #include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "base/error.h"
@@ -9,6 +10,8 @@
 
 namespace definition {
 namespace {
+
+constexpr int kMaxDepthOfDefaults = 16;
 
 // The stages of a definition, each with the text from its "Bootstrap:" on.
 std::vector<std::string> split_stages(std::string_view text) {
@@ -31,13 +34,14 @@ bool is_section(std::string_view line, std::string_view name) {
   return base::lower_case(word) == name;
 }
 
+// Lines that give nothing are passed over, as by Apptainer.
 BuildArguments defaults_of(std::string_view stage) {
   BuildArguments defaults;
   bool inside = false;
   for (const std::string& line : base::split(stage, '\n')) {
     if (line.starts_with('%'))
       inside = is_section(line, "arguments");
-    else if (inside)
+    else if (inside && line.find('=') != std::string::npos)
       add_argument_lines(line, defaults);
   }
   return defaults;
@@ -48,6 +52,59 @@ bool is_name(std::string_view text) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
   });
 }
+
+// Of one stage.
+class Substitution {
+ public:
+  Substitution(const BuildArguments& given, const BuildArguments& defaults,
+               std::set<std::string, std::less<>>& used)
+      : given_(given), defaults_(defaults), used_(used) {}
+
+  // `depth`: how many values this one stands in.
+  std::string apply(std::string_view text, int depth) {
+    std::string out;
+    std::size_t at = 0;
+    while (true) {
+      const std::size_t open = text.find("{{", at);
+      const std::size_t close = open == std::string_view::npos ? open : text.find("}}", open);
+      if (close == std::string_view::npos) return out += text.substr(at);
+      const std::string name(base::trimmed(text.substr(open + 2, close - open - 2)));
+      const std::optional<std::string> value =
+          is_name(name) ? find_value(name, is_comment(text, open), depth) : std::nullopt;
+      // What has no value stays, and may hold the beginning of another name.
+      out += text.substr(at, (value ? open : open + 2) - at);
+      at = value ? close + 2 : open + 2;
+      out += value.value_or("");
+    }
+  }
+
+ private:
+  static bool is_comment(std::string_view text, std::size_t at) {
+    const std::size_t begin = text.rfind('\n', at) + 1;  // npos + 1 is the text's begin
+    return text.substr(begin, at - begin).find('#') != std::string_view::npos;
+  }
+
+  std::optional<std::string> find_value(const std::string& name, bool in_comment, int depth) {
+    if (const auto found = given_.find(name); found != given_.end()) {
+      used_.insert(name);
+      return found->second;
+    }
+    const auto found = defaults_.find(name);
+    if (found == defaults_.end()) {
+      if (in_comment) return std::nullopt;
+      throw base::error("build var ", name,
+                        " is not defined through either --build-arg (--build-arg-file) or "
+                        "'arguments' section");
+    }
+    if (depth == kMaxDepthOfDefaults)
+      throw base::error("build var ", name, " stands for itself, by way of others");
+    return apply(found->second, depth + 1);
+  }
+
+  const BuildArguments& given_;
+  const BuildArguments& defaults_;
+  std::set<std::string, std::less<>>& used_;
+};
 
 }  // namespace
 
@@ -71,29 +128,7 @@ std::string substitute(std::string_view text, const BuildArguments& given,
   std::string out;
   for (const std::string& stage : split_stages(text)) {
     const BuildArguments defaults = defaults_of(stage);
-    std::size_t at = 0;
-    while (true) {
-      const std::size_t open = stage.find("{{", at);
-      const std::size_t close = open == std::string::npos ? open : stage.find("}}", open);
-      if (close == std::string::npos) break;
-      const std::string name(
-          base::trimmed(std::string_view(stage).substr(open + 2, close - open - 2)));
-      if (!is_name(name)) {
-        out += stage.substr(at, open + 2 - at);
-        at = open + 2;
-        continue;
-      }
-      const bool is_given = given.contains(name);
-      if (!is_given && !defaults.contains(name)) {
-        throw base::error("build var ", name,
-                          " is not defined through either --build-arg (--build-arg-file) or "
-                          "'arguments' section");
-      }
-      if (is_given) used.insert(name);
-      out += stage.substr(at, open - at) + (is_given ? given : defaults).find(name)->second;
-      at = close + 2;
-    }
-    out += stage.substr(at);
+    out += Substitution(given, defaults, used).apply(stage, 0);
   }
   return out;
 }

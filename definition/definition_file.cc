@@ -49,18 +49,18 @@ bool is_name_character(char c) {
 
 bool is_app_character(char c) { return is_name_character(c) || c == '-' || c == '.'; }
 
-// The words of a line of %files: quotes and backslashes as in a shell. The first, the source, may
-// have variables of the environment and "~".
+// Words as in a shell: quotes, backslashes and, in the first ones, variables of the environment and
+// "~".
 class WordReader {
  public:
-  explicit WordReader(std::string_view line) : rest_(line) {}
+  WordReader(std::string_view line, std::size_t expanded) : rest_(line), expanded_(expanded) {}
 
   std::vector<std::string> read() {
     std::vector<std::string> words;
     while (true) {
       rest_ = base::trimmed(rest_);
       if (rest_.empty()) return words;
-      is_source_ = words.empty();
+      expands_ = words.size() < expanded_;
       words.push_back(next());
     }
   }
@@ -75,7 +75,7 @@ class WordReader {
   std::string next() {
     std::string word;
     char quote = 0;
-    if (is_source_ && (rest_ == "~" || rest_.starts_with("~/") || rest_.starts_with("~ "))) {
+    if (expands_ && (rest_ == "~" || rest_.starts_with("~/") || rest_.starts_with("~ "))) {
       take();
       word = value_of("HOME");
     }
@@ -87,7 +87,7 @@ class WordReader {
         quote = c;
       } else if (c == '\\' && quote != '\'' && !rest_.empty()) {
         word += take();
-      } else if (c == '$' && quote != '\'' && is_source_) {
+      } else if (c == '$' && quote != '\'' && expands_) {
         word += variable();
       } else {
         word += c;
@@ -96,14 +96,21 @@ class WordReader {
     return word;
   }
 
-  // Behind the dollar sign.
+  // Behind the dollar sign: NAME, {NAME}, {NAME:-DEFAULT} and {NAME-DEFAULT}.
   std::string variable() {
     const bool braced = rest_.starts_with('{');
     if (braced) take();
     std::string name;
     while (!rest_.empty() && is_name_character(rest_.front())) name += take();
-    if (braced && rest_.starts_with('}')) take();
-    return name.empty() ? "$" : value_of(name);
+    if (!braced) return name.empty() ? "$" : value_of(name);
+    const std::size_t end = std::min(rest_.find('}'), rest_.size());
+    std::string_view otherwise = rest_.substr(0, end);
+    rest_.remove_prefix(std::min(end + 1, rest_.size()));
+    const std::string value = value_of(name);
+    if (otherwise.starts_with(":-"))
+      return value.empty() ? std::string(otherwise.substr(2)) : value;
+    if (!otherwise.starts_with('-')) return value;
+    return std::getenv(name.c_str()) == nullptr ? std::string(otherwise.substr(1)) : value;
   }
 
   static std::string value_of(const std::string& variable) {
@@ -112,7 +119,8 @@ class WordReader {
   }
 
   std::string_view rest_;
-  bool is_source_ = true;
+  std::size_t expanded_;
+  bool expands_ = true;
 };
 
 class DefinitionReader {
@@ -120,7 +128,10 @@ class DefinitionReader {
   explicit DefinitionReader(std::string_view name) : name_(base::printable(name)) {}
 
   std::vector<Stage> read(std::string_view text) {
-    for (const std::string& line : base::split(text, '\n')) read_line(line);
+    for (std::string& line : base::split(text, '\n')) {
+      if (line.ends_with('\r')) line.pop_back();
+      read_line(line);
+    }
     if (!unknown_.empty())
       fail("invalid section(s) specified: ", base::printable(base::join(unknown_, ", ")));
     if (stages_.empty()) fail("no stages found in definition file");
@@ -195,7 +206,11 @@ class DefinitionReader {
   void begin_files(std::string_view arguments) {
     const auto [word, from] = split_word(arguments);
     FileList& list = stage().files.emplace_back();
-    if (word == "from") list.stage = split_word(from).first;
+    if (base::lower_case(word) == "from") {
+      list.stage = split_word(from).first;
+    } else if (!word.empty() && !word.starts_with('#')) {
+      fail("%files ", base::printable(arguments), ": only `from STAGE` may stand there");
+    }
     copies_ = &list.copies;
     add_line_ = &DefinitionReader::add_copy;
   }
@@ -221,10 +236,9 @@ class DefinitionReader {
   void add_copy(const std::string& line) {
     const std::string_view content = base::trimmed(line);
     if (content.empty() || content.starts_with('#')) return;
-    const std::vector<std::string> words = WordReader(content).read();
-    if (words.size() > 2)
-      fail("%files: ", base::printable(content), ": expected SOURCE [DESTINATION]");
-    copies_->push_back({words[0], words.size() == 2 ? words[1] : ""});
+    // More words are a comment, mostly.
+    const std::vector<std::string> words = WordReader(content, 1).read();
+    copies_->push_back({words[0], words.size() > 1 && !words[1].starts_with('#') ? words[1] : ""});
   }
 
   std::string name_;
@@ -252,6 +266,8 @@ std::vector<Stage> parse_definition(std::string_view text, std::string_view name
   if (text.ends_with('\n')) text.remove_suffix(1);
   return DefinitionReader(name).read(text);
 }
+
+std::vector<std::string> split_words(std::string_view text) { return WordReader(text, 0).read(); }
 
 std::vector<std::pair<std::string, std::string>> parse_labels(std::string_view text) {
   std::vector<std::pair<std::string, std::string>> labels;

@@ -57,6 +57,9 @@ struct Stage {
 // At least one stage. Throws Error, which begins with `name`.
 std::vector<Stage> parse_definition(std::string_view text, std::string_view name);
 
+// As a shell would split it, quotes and backslashes included; variables stay.
+std::vector<std::string> split_words(std::string_view text);
+
 // "Key value" lines of %labels and of the file that %post may write labels to.
 std::vector<std::pair<std::string, std::string>> parse_labels(std::string_view text);
 

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <iterator>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "definition/braces.h"
 #include "runtime/path_in_root.h"
 #include "runtime/root_tree.h"
 
@@ -26,9 +28,9 @@ namespace definition {
 namespace {
 
 constexpr std::size_t kChunk = 1 << 20;
-constexpr mode_t kModes = 0755;              // what is kept of modes
-constexpr std::size_t kMaxDepth = 1000;      // of folders in each other
-constexpr std::size_t kMaxMatches = 100000;  // of braces
+constexpr std::uint64_t kMaxUnsized = 1 << 30;             // of a file whose size is not told
+constexpr mode_t kFileModes = 0775, kFolderModes = 01775;  // what is kept of the host's
+constexpr std::size_t kMaxDepth = 1000;                    // of folders in each other
 
 // A descriptor that can be read, of one that only names a file.
 base::UniqueFd readable(const base::UniqueFd& path, std::string_view name) {
@@ -42,33 +44,6 @@ std::vector<std::string> sorted_names(const base::UniqueFd& folder, std::string_
   std::vector<std::string> names = *base::list_names(folder.get(), name);
   std::ranges::sort(names);
   return names;
-}
-
-// "a{b,c}d" -> "abd", "acd", as bash does it; braces without a comma stay.
-std::vector<std::string> expand_braces(const std::string& text) {
-  for (std::size_t open = text.find('{'); open != std::string::npos;
-       open = text.find('{', open + 1)) {
-    std::vector<std::size_t> ends;  // of the alternatives
-    int depth = 0;
-    std::size_t at = open;
-    for (; at < text.size(); ++at) {
-      if (text[at] == '{') ++depth;
-      if (text[at] == '}' && --depth == 0) break;
-      if (text[at] == ',' && depth == 1) ends.push_back(at);
-    }
-    if (at == text.size() || ends.empty()) continue;
-    ends.push_back(at);
-    std::vector<std::string> all;
-    std::size_t begin = open + 1;
-    for (const std::size_t end : ends) {
-      const std::string one = text.substr(0, open) + text.substr(begin, end - begin);
-      std::ranges::move(expand_braces(one + text.substr(at + 1)), std::back_inserter(all));
-      if (all.size() > kMaxMatches) throw base::error("too many files: ", base::printable(text));
-      begin = end + 1;
-    }
-    return all;
-  }
-  return {text};
 }
 
 // Where sources are looked up: O_PATH descriptors, links followed.
@@ -177,15 +152,90 @@ class Copier {
     pause_();
     const struct stat status = base::file_status(from.get(), path);
     if (S_ISDIR(status.st_mode)) return copy_folder(from, status, folder, name, path);
-    if (S_ISLNK(status.st_mode)) return copy_link(from, folder, name, path);
-    if (!S_ISREG(status.st_mode)) {
+    const bool has_names = !source_.follows_links() && status.st_nlink > 1;
+    if (has_names && link_to_copy(identity_of(status), folder, name, path)) return;
+    if (S_ISLNK(status.st_mode)) {
+      copy_link(from, folder, name, path);
+    } else if (S_ISREG(status.st_mode)) {
+      copy_file(from, status, folder, name, path);
+    } else if (S_ISFIFO(status.st_mode)) {
+      remove_old(folder, name, path);
+      check(::mknodat(folder.get(), name.c_str(), S_IFIFO | (status.st_mode & kFileModes), 0),
+            path);
+    } else if (S_ISSOCK(status.st_mode)) {
+      return base::log_warning("not copied, since it is a socket: ", base::printable(path));
+    } else {
       throw base::error("while copying ", base::printable(path),
                         ": it is neither a file nor a folder nor a link");
     }
+    if (!source_.follows_links()) keep_metadata(status, folder, name, path);
+    if (has_names) copies_.emplace(identity_of(status), place_name(folder, name));
+  }
+
+  // Another name of what was copied before.
+  bool link_to_copy(Identity identity, const base::UniqueFd& folder, const std::string& name,
+                    const std::string& path) const {
+    const auto copy = copies_.find(identity);
+    if (copy == copies_.end()) return false;
+    remove_old(folder, name, path);
+    check(::linkat(AT_FDCWD, copy->second.c_str(), folder.get(), name.c_str(), 0), path);
+    return true;
+  }
+
+  static std::string place_name(const base::UniqueFd& folder, const std::string& name) {
+    return base::cat(base::find_link_target(base::cat("/proc/self/fd/", folder.get())).value_or(""),
+                     "/", name);
+  }
+
+  // What a stage made is that in the image, too, but for owners that this namespace lacks.
+  static void keep_metadata(const struct stat& status, const base::UniqueFd& folder,
+                            const std::string& name, const std::string& path) {
+    const std::string file = name.empty() ? "." : name;
+    const bool is_given = ::fchownat(folder.get(), file.c_str(), status.st_uid, status.st_gid,
+                                     AT_SYMLINK_NOFOLLOW) == 0;
+    if (!is_given && errno != EINVAL && errno != EPERM) check(-1, path);
+    if (!S_ISLNK(status.st_mode))
+      check(::fchmodat(folder.get(), file.c_str(), status.st_mode & 07777, 0), path);
+  }
+
+  // Holes stay holes.
+  void copy_file(const base::UniqueFd& from, const struct stat& status,
+                 const base::UniqueFd& folder, const std::string& name, const std::string& path) {
     const base::UniqueFd in = readable(from, path);
-    const base::UniqueFd out = open_target(folder, name, status.st_mode & kModes, path);
-    while (const std::size_t count = base::read_up_to(in.get(), std::span(buffer_), path))
-      base::write_all(out.get(), std::span(buffer_).first(count), path);
+    const base::UniqueFd out = open_target(folder, name, status.st_mode & kFileModes, path);
+    off_t end = 0;
+    while (end < status.st_size) {
+      off_t begin = ::lseek(in.get(), end, SEEK_DATA);
+      if (begin < 0 && errno == ENXIO) break;  // nothing but a hole
+      if (begin < 0) begin = end;              // a file system that does not tell
+      end = ::lseek(in.get(), begin, SEEK_HOLE);
+      if (end <= begin) end = status.st_size;
+      copy_range(in, out, static_cast<std::uint64_t>(begin), static_cast<std::uint64_t>(end), path);
+    }
+    check(::ftruncate(out.get(), status.st_size), path);
+    // Files of /proc and the like have no size before they are read.
+    if (status.st_size == 0) copy_range(in, out, 0, kMaxUnsized, path);
+  }
+
+  void copy_range(const base::UniqueFd& in, const base::UniqueFd& out, std::uint64_t at,
+                  std::uint64_t end, const std::string& path) {
+    while (at < end) {
+      pause_();
+      const auto piece = std::span(buffer_).first(std::min<std::uint64_t>(kChunk, end - at));
+      const std::size_t count = base::pread_up_to(in.get(), piece, at, path);
+      if (count == 0) return;  // it ends earlier
+      base::pwrite_all(out.get(), piece.first(count), at, path);
+      at += count;
+    }
+  }
+
+  static void check(int result, const std::string& path) {
+    if (result < 0) throw base::errno_error(errno, "while copying ", base::printable(path));
+  }
+
+  static void remove_old(const base::UniqueFd& folder, const std::string& name,
+                         const std::string& path) {
+    if (::unlinkat(folder.get(), name.c_str(), 0) != 0 && errno != ENOENT) check(-1, path);
   }
 
   // What is there is written over, or gives way if it cannot be.
@@ -195,7 +245,7 @@ class Copier {
     base::UniqueFd fd(::openat(folder.get(), name.c_str(), kFlags, mode));
     if (!fd && errno != EISDIR && ::unlinkat(folder.get(), name.c_str(), 0) == 0)
       fd.reset(::openat(folder.get(), name.c_str(), kFlags | O_EXCL, mode));
-    if (!fd) throw base::errno_error(errno, "while copying ", base::printable(path));
+    check(fd.get(), path);
     return fd;
   }
 
@@ -203,11 +253,9 @@ class Copier {
                         const std::string& name, const std::string& path) {
     std::array<char, PATH_MAX> target{};
     const ssize_t length = ::readlinkat(from.get(), "", target.data(), target.size() - 1);
-    if (length < 0) throw base::errno_error(errno, "cannot read the link ", base::printable(path));
-    if (::unlinkat(folder.get(), name.c_str(), 0) != 0 && errno != ENOENT)
-      throw base::errno_error(errno, "while copying ", base::printable(path));
-    if (::symlinkat(target.data(), folder.get(), name.c_str()) != 0)
-      throw base::errno_error(errno, "while copying ", base::printable(path));
+    check(static_cast<int>(length), path);
+    remove_old(folder, name, path);
+    check(::symlinkat(target.data(), folder.get(), name.c_str()), path);
   }
 
   void copy_folder(const base::UniqueFd& from, const struct stat& status,
@@ -220,28 +268,38 @@ class Copier {
                         ": the image is built in that folder, and cannot be copied into itself")
           .with_hint("APPTAINER_TMPDIR names another place to build in");
     }
-    if (!name.empty() && ::mkdirat(folder.get(), name.c_str(), status.st_mode & kModes) != 0 &&
-        errno != EEXIST)
-      throw base::errno_error(errno, "while copying ", base::printable(path));
-    const base::UniqueFd made = base::open_file_at(folder.get(), name.empty() ? "." : name,
-                                                   O_PATH | O_DIRECTORY | O_NOFOLLOW);
+    const base::UniqueFd made = make_copy_of_folder(status.st_mode, folder, name, path);
     above_.push_back(identity);
     const int flags = O_PATH | O_CLOEXEC | (source_.follows_links() ? 0 : O_NOFOLLOW);
     for (const std::string& child : sorted_names(from, path)) {
       const std::string child_path = path + "/" + child;
       const base::UniqueFd fd(::openat(from.get(), child.c_str(), flags));
-      if (!fd) throw base::errno_error(errno, "while copying ", base::printable(child_path));
+      check(fd.get(), child_path);
       copy_entry(fd, made, child, child_path);
     }
     above_.pop_back();
+    if (!source_.follows_links()) keep_metadata(status, folder, name, path);
+  }
+
+  static base::UniqueFd make_copy_of_folder(mode_t mode, const base::UniqueFd& folder,
+                                            const std::string& name, const std::string& path) {
+    if (name.empty()) return base::open_file_at(folder.get(), ".", O_PATH | O_DIRECTORY);
+    if (::mkdirat(folder.get(), name.c_str(), mode & kFolderModes) != 0 && errno != EEXIST)
+      check(-1, path);
+    base::UniqueFd made(
+        ::openat(folder.get(), name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (made) return made;
+    throw base::error("while copying ", base::printable(path), ": ", base::printable(name),
+                      " is a file in the image and cannot become a folder");
   }
 
   const Source& source_;
   RootFolder& target_;
   const std::function<void()>& pause_;
   std::vector<std::byte> buffer_;
-  std::vector<Identity> own_;    // of the build's folders
-  std::vector<Identity> above_;  // the folders that the current one lies in
+  std::vector<Identity> own_;               // of the build's folders
+  std::vector<Identity> above_;             // the folders that the current one lies in
+  std::map<Identity, std::string> copies_;  // of what has several names
 };
 
 }  // namespace
@@ -257,7 +315,7 @@ void copy_files(const CopyJob& job, RootFolder& target, const std::function<void
       throw base::errno_error(ENOENT, "while copying ", base::printable(copy.source));
     for (const std::string& path : paths) {
       const std::string& wanted = copy.destination.empty() ? path : copy.destination;
-      copier.copy(path, wanted.starts_with('/') ? wanted : job.base + "/" + wanted);
+      copier.copy(path, job.base + "/" + wanted);
     }
   }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// %files: copies into an image, as cp -fLr does from the host and cp -fPr from another stage.
+// %files: copies into an image, as cp -fLr does from the host; from another stage, with links,
+// modes and owners as they are.
 #pragma once
 
 #include <functional>
@@ -15,7 +16,7 @@ struct CopyJob {
   const std::vector<FileCopy>& copies;
   const RootFolder* stage = nullptr;  // where the sources are; nullptr: the host, as this process
                                       // sees it
-  std::string base = "/";             // what relative destinations are below
+  std::string base{};                 // the folder that destinations are below; empty: the root
   std::string work{};                 // a folder that is never copied, since all is built in it
 };
 

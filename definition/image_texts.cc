@@ -51,6 +51,12 @@ std::string script_text(const Section& section) {
   return base::cat(first, "\n\n", rest, "\n");
 }
 
+// A section without a line leaves what the base image has.
+const Section* find_filled(const Stage& stage, std::string_view name) {
+  const Section* section = stage.find(name);
+  return section == nullptr || section->text.empty() ? nullptr : section;
+}
+
 // A text that is no object of texts holds no labels.
 Labels read_labels(const RootFolder& root, const std::string& file) {
   const std::optional<std::string> text = root.find_text(file);
@@ -96,10 +102,12 @@ void add_labels(const Stage& stage, const ImageFacts& facts, RootFolder& root) {
   Labels labels = read_labels(root, kLabels);
   add_generated_labels(stage, facts, root, labels);
   const Section* section = stage.find("labels");
-  std::string own = section == nullptr ? "" : section->text;
+  std::string text = section == nullptr ? "" : section->text;
   if (section != nullptr) base::log_info("Adding labels");
-  own += root.find_text(kPostLabels).value_or("");
-  for (const auto& [key, value] : parse_labels(own)) {
+  text += root.find_text(kPostLabels).value_or("");
+  Labels own;  // of a name that is given twice, the last value counts
+  for (const auto& [key, value] : parse_labels(text)) own[key] = value;
+  for (const auto& [key, value] : own) {
     if (labels.contains(key) && !facts.replace_labels) {
       base::log_warning("Label: ", base::printable(key),
                         " already exists and force option is false, not overwriting");
@@ -174,7 +182,7 @@ void add_app(const App& app, RootFolder& root) {
   root.write_text(meta + "env/01-base.sh", app_environment(app.name), kScriptMode);
   for (const AppTextRow& row : kAppTexts) {
     const auto found = app.sections.find(row.section);
-    if (found == app.sections.end()) continue;
+    if (found == app.sections.end() || found->second.text.empty()) continue;
     const bool is_help = row.section == "help";
     root.write_text(base::cat(meta, row.file),
                     row.is_script ? script_text(found->second) : found->second.text,
@@ -190,12 +198,12 @@ void add_app(const App& app, RootFolder& root) {
 }  // namespace
 
 void add_texts(const Stage& stage, const ImageFacts& facts, RootFolder& root) {
-  if (const Section* help = stage.find("help")) {
+  if (const Section* help = find_filled(stage, "help")) {
     base::log_info("Adding help info");
     root.write_text(base::cat(kFolder, "runscript.help"), help->text + "\n", kTextMode);
   }
   add_labels(stage, facts, root);
-  if (const Section* environment = stage.find("environment")) {
+  if (const Section* environment = find_filled(stage, "environment")) {
     base::log_info("Adding environment to container");
     root.write_text(kEnvironment,
                     base::cat(root.find_text(kEnvironment).value_or("#!/bin/sh\n"), "\n",
@@ -203,7 +211,7 @@ void add_texts(const Stage& stage, const ImageFacts& facts, RootFolder& root) {
                     kScriptMode);
   }
   for (const ScriptRow& row : kScripts) {
-    const Section* section = stage.find(row.section);
+    const Section* section = find_filled(stage, row.section);
     if (section == nullptr) continue;
     base::log_info(row.said);
     root.write_text(base::cat(kFolder, row.section), script_text(*section), kScriptMode);

@@ -121,7 +121,7 @@ void Rootfs::make_targets(const RunPlan& plan, const MountSources& sources) {
   written_ = plan.writable;
   for (const auto& [name, targets] : find_missing(plan, sources)) {
     // What covers a directory takes writes to it in vain. Only that of homes is worth it.
-    if (plan.writable && name != parent_path(plan.caller.home)) continue;
+    if (plan.writable && (name == "/" || name != parent_path(plan.caller.home))) continue;
     const base::UniqueFd original = walk_in_root(image_.get(), name).deepest;
     const base::UniqueFd directory = walk_in_root(root_.get(), name).deepest;
     cover_with_targets(session_, original.get(), directory.get(), name, targets);

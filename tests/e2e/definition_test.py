@@ -13,6 +13,7 @@ import pytest
 
 from beds.images import Layer, busybox_layer, write_docker20
 from beds.registry import PASSWORD, USER
+from beds.servers import wait_until
 
 HEADER = "Bootstrap: docker-archive\nFrom: base.tar\n"
 
@@ -156,9 +157,11 @@ def test_surroundings_of_post(any_bench):
 
 def test_binds_of_post(bench):
     bench.write("home/bound", "bound\n")
-    done = bench.made(HEADER + "%post\n cat /mnt/bound /srv/in/bound\n", "-B", f"{bench.folder}/home:/mnt", env={"APPTAINER_BIND": f"{bench.folder}/home:/srv/in:ro"})
+    done = bench.made(HEADER + "%setup\n mkdir -p $APPTAINER_ROOTFS/mnt $APPTAINER_ROOTFS/srv/in\n%post\n cat /mnt/bound /srv/in/bound; touch /at-the-top\n", "-B", f"{bench.folder}/home:/mnt", env={"APPTAINER_BIND": f"{bench.folder}/home:/srv/in:ro"})
     assert done.stdout == "bound\nbound\n"
-    assert "mnt" not in bench.output("ls", "/").split()  # the mount points are none of the image's
+    assert bench.output("ls", "/mnt", "/srv/in").split() == ["/mnt:", "/srv/in:"]
+    missing = bench.build(HEADER + "%post\n touch /at-the-top\n", "-F", "-B", f"{bench.folder}/home:/gpfs")
+    assert missing.returncode == 255 and "mount point /gpfs does not exist in the image" in missing.stderr
 
 
 def mounted(bench, *words):
@@ -386,6 +389,7 @@ MISTAKES = {
 @pytest.mark.parametrize("target", ["x.sif", "box"])
 def test_mistakes(target, bench):
     """The reason is told; nothing is left, and what was there stays."""
+    bench.write("file", "")
     (bench.folder / "x-cycle").mkdir()
     (bench.folder / "x-cycle/again").symlink_to(".")
     sandbox = ["--sandbox"] if target == "box" else []
@@ -394,6 +398,9 @@ def test_mistakes(target, bench):
         done = bench.build(text, "--force", *sandbox, target=target)
         assert (done.returncode, said in done.stderr, "after" in done.stdout) == (255, True, False), (text, done.stderr)
         assert bench.left() == [], text
+    for place in ("no-such/x.sif", "/dev/null", "", "file/x"):
+        done = bench.build(HEADER + "%post\n echo after\n", "--force", *sandbox, target=place)
+        assert done.returncode in (1, 255) and "after" not in done.stdout and bench.left() == [], (place, done.stderr)
     assert bench.output("cat", "/good", image=target) == "good\n"
 
 
@@ -463,6 +470,37 @@ def test_interrupted(where, name, bench):
     begun.unlink()
     assert bench.left() == [] and not (bench.folder / "x.sif").exists() and not (bench.folder / "x").exists()
     assert "sleep 100" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+
+
+def test_script_that_will_not_end(bench):
+    """Asked once, it is killed soon; the build's own death takes it along at once."""
+    sleep = 100000 + os.getpid()
+    for number, code in ((signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)):
+        begun = bench.folder / "temporary/begun"
+        text = HEADER + f"%post\n trap '' TERM INT HUP; echo x > {begun}; while true; do sleep {sleep}; done\n"
+        process = bench.identity.popen([bench.sifrun, "build", "x.sif", bench.write("recipe", text)], cwd=bench.folder,
+                                       env=bench.environment({"APPTAINER_BIND": f"{bench.folder}/temporary"}), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(begun.exists)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == code
+        wait_until(lambda: f"sleep {sleep}" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout)
+        begun.unlink()
+    assert bench.left() != []  # SIGKILL allows no cleaning
+
+
+def test_odd_folder_to_build_in(bench):
+    place = bench.folder / 'temporary/a, b"c:d'
+    place.mkdir()
+    place.chmod(0o777)
+    assert bench.build(HEADER + "%post\n cat /etc/hosts > /h\n", env={"TMPDIR": place}).returncode == 0
+    assert list(place.iterdir()) == []
+
+
+def test_files_of_the_network_can_be_written(bench):
+    """They are the host's, or copies of those, so nothing of it stays."""
+    bench.made(HEADER + "%post\n echo 'nameserver 1.2.3.4' > /etc/resolv.conf; echo '1.2.3.4 x' >> /etc/hosts; chmod 600 /etc/resolv.conf; grep -q 1.2.3.4 /etc/hosts\n")
+    assert "1.2.3.4" not in pathlib.Path("/etc/resolv.conf").read_text()
+    assert bench.output("wc", "-c", "/.singularity.d/startscript") != ""
 
 
 def test_full_disk(root, user, sifrun, tmp_path, fuse_device):

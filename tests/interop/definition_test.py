@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same definition files built by Apptainer and by us: the same names, modes and texts, the same answers of inspect, the same failures."""
 import json
+import os
 import re
 import subprocess
 
@@ -27,6 +28,10 @@ FIRST = HEADER + r"""
     g*.txt /globs/
     $PLACE/f ${PLACE}-copy
     a.txt etc
+    a.txt /opt/commented # not a word
+    modes /opt/modes
+    f{1..2} /numbers/
+    ${NO_SUCH_NAME:-a.txt} /otherwise
 %post
     echo "post in $(pwd), umask $(umask), $HOME, $LANG, $FOO"
     echo "export ADDED=1" >> $APPTAINER_ENVIRONMENT
@@ -44,6 +49,8 @@ FIRST = HEADER + r"""
     # a comment
     Version 1.0
     Empty
+    Twice 1
+    Twice 2
 %help
     Help text
       indented
@@ -55,6 +62,7 @@ FIRST = HEADER + r"""
 SECOND = HEADER + r"""Stage: one
 %post
     mkdir -p /out/d; echo built > /out/d/x; ln -s x /out/d/l; chmod 700 /out/d/x
+    mkdir -m 1777 /out/shared; mkdir -m 2775 /out/group; cp /bin/busybox /out/setuid; chmod 4755 /out/setuid; touch /out/w; chmod 666 /out/w; ln /out/w /out/w2
 
 bootstrap: localimage
 FROM: first.sif
@@ -63,6 +71,8 @@ stage: two
     /out/d
     /out/d/x /y
     /out/d/l /z
+%files FROM one
+    /out /copied
 %files
     a.txt /second
 %post -c /bin/sh -e
@@ -86,6 +96,7 @@ stage: two
 %appfiles foo
     dir
     a.txt aa.txt
+    a.txt /bin/a
 %applabels foo
     L v
 %apphelp foo
@@ -103,7 +114,7 @@ OWN = re.compile(r"^/\.singularity\.d/(env/(01|10|90|94|95|99)-.*|labels\.json|s
 
 @pytest.fixture
 def place(apptainer, user, tmp_path, fuse_device):
-    layer = busybox_layer("chmod", "ln", "mkdir", "find", "umask")
+    layer = busybox_layer("chmod", "cp", "ln", "mkdir", "find", "umask")
     write_docker20(tmp_path / "base.tar", [layer.bytes()], "bed/base:1", Env=["PATH=/bin", "GREETING=hello"], Cmd=["sh"], Labels={"from": "base"})
     for name in ("a.txt", "sp ace.txt", "g1.txt", "g2.txt"):
         (tmp_path / name).write_text(name)
@@ -111,6 +122,15 @@ def place(apptainer, user, tmp_path, fuse_device):
     (tmp_path / "dir/sub/f").write_text("deep")
     (tmp_path / "dir/sub/f").chmod(0o754)
     (tmp_path / "dir/sub/link").symlink_to("f")
+    for name in ("f1", "f2"):
+        (tmp_path / name).write_text(name)
+    for mode in (0o664, 0o666, 0o640, 0o777, 0o775, 0o4711):
+        for kind in ("file", "folder"):
+            path = tmp_path / f"modes/{kind}-{mode:o}"
+            path.parent.mkdir(exist_ok=True)
+            path.mkdir() if kind == "folder" else path.touch()
+            path.chmod(mode if kind == "file" else mode | 0o1000)
+    subprocess.run(["chown", "-R", f"{user.uid}:{user.gid}", tmp_path / "modes"], check=True) if os.geteuid() == 0 else None
     return tmp_path
 
 
@@ -162,7 +182,7 @@ def test_images(both):
         assert done.returncode == 0, done.stderr
         theirs, ours = (entries(folder / f"{name}.sif") for folder in both.folders)
         assert ours == theirs
-        said = [[line for line in result.stderr.splitlines() if re.match(r"INFO:    (Running|Adding|Copying|Creating|Build)|WARNING: Label", line) and "PLACE" not in line] for result in (reference, done)]
+        said = [[line for line in result.stderr.splitlines() if re.match(r"INFO:    (Running|Adding|Copying|Creating|Build)|WARNING: Label", line) and not re.search(r"\$|otherwise|-copy", line)] for result in (reference, done)]
         assert name == "second" or said[1] == said[0]  # Apptainer does not tell of %appfiles
         for options in INSPECT:
             reference, done = both("inspect", *options.split(), f"{name}.sif")
@@ -176,9 +196,31 @@ def test_images(both):
             assert (done.returncode, done.stdout.replace("/ours", "/theirs")) == (reference.returncode, reference.stdout), (line, done.stderr, reference.stderr)
 
 
+VARIANTS = {
+    "line ends of DOS": (HEADER + "%post\n echo hi > /f; ls / | grep '^f'\n%environment\n export A=1\n%runscript\n echo run $A\n%test\n true\n").replace("\n", "\r\n"),
+    "empty sections": HEADER + "%runscript\n%post\n echo hi\n%help\n%test\n",
+    "no line end": HEADER + "%environment\n export A=1\n%runscript\n echo run $A",
+    "runscript last": HEADER + "%post\n true\n%runscript",
+    "arguments of arguments": HEADER + "%arguments\n  V=1\n  W={{ V }}.2\n  nothing\n%runscript\n  echo {{ W }} # {{ UNKNOWN }}\n",
+    "network": HEADER + "%post\n echo x > /etc/resolv.conf; echo y >> /etc/hosts\n",
+    "upper case": HEADER.upper().replace("BASE.TAR", "base.tar").replace("DOCKER-ARCHIVE", "docker-archive") + "%POST\n echo hi > /x\n%RunScript\n cat /x\n",
+    "tabs": "Bootstrap:\tdocker-archive\nFrom:\tbase.tar\n\n%post\n\techo hi > /x\n%runscript\n\tcat /x\n",
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants(name, both):
+    build(both, "x", VARIANTS[name])
+    for line in (["run", "x.sif", "echo", "word"], ["inspect", "-r", "x.sif"], ["run-help", "x.sif"]):
+        reference, done = both("--silent", *line)
+        if "OCI_CMD" in reference.stdout:
+            continue  # each builder's own text
+        assert (done.returncode, done.stdout.strip()) == (reference.returncode, reference.stdout.strip()), (line, done.stderr, reference.stderr)
+
+
 def test_arguments(both, place):
     (place / "arguments").write_text("# comment\nAGENT=docker-archive\nOTHER=from file\n")
-    build(both, "x", ARGUMENTS, "--build-arg-file", str(place / "arguments"), "--build-arg", "OTHER=given")
+    build(both, "x", ARGUMENTS, "--build-arg-file", str(place / "arguments"), "--build-arg", "OTHER=given,WORD=comma")
     for line in (["exec", "x.sif", "cat", "/words"], ["inspect", "-d", "x.sif"]):
         reference, done = both("--silent", *line)
         assert done.stdout.strip() == reference.stdout.strip() != ""

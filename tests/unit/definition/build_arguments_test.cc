@@ -44,6 +44,23 @@ TEST(BuildArguments, DefaultsAreAStages) {
   EXPECT_THAT(substitute(stages, {{"A", "2"}}, used), HasSubstr("%post\n2\nbootstrap"));
 }
 
+TEST(BuildArguments, DefaultsMayHaveOthers) {
+  Used used;
+  const std::string stage = "Bootstrap: x\n%arguments\nV=1\nW={{ V }}.2\nno value\n%post\n{{ W }}";
+  EXPECT_THAT(substitute(stage, {}, used), HasSubstr("%post\n1.2"));
+  EXPECT_THAT(substitute(stage, {{"V", "5"}}, used), HasSubstr("%post\n5.2"));
+  EXPECT_THAT(used, ElementsAre("V"));
+  EXPECT_THROW(substitute("Bootstrap: x\n%arguments\nA={{B}}\nB={{A}}\n%post\n{{A}}", {}, used),
+               base::Error);
+}
+
+TEST(BuildArguments, NamesInCommentsNeedNoValue) {
+  Used used;
+  for (const char* text : {"# {{ X }}", "Bootstrap: x\n%post\necho # {{ X }}\n #{{Y}} {{Z}}\n"})
+    EXPECT_EQ(substitute(text, {}, used), text);
+  EXPECT_THROW(substitute("# x\n{{ X }}", {}, used), base::Error);
+}
+
 TEST(BuildArguments, TextWithoutAnyStaysAsItIs) {
   Used used;
   for (const char* text : {"", "\n", "a", "a\n\n", "{{", "{{ }}", "}} {{", "{{A"})

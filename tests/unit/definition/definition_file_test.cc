@@ -83,6 +83,33 @@ TEST(DefinitionFile, WordsOfFiles) {
                   FileCopy{std::string(std::getenv("HOME")) + "/x", "~/x"}));
 }
 
+TEST(DefinitionFile, CommentsAndLineEnds) {
+  const auto stages = parse_definition(
+      "Bootstrap: scratch\r\n%files FROM one # x\r\na b # c\r\nd # e\r\n%files # no "
+      "stage\r\nf\r\n%post\r\n"
+      "echo\r\n\r\n%test",
+      "x.def");
+  ASSERT_EQ(stages[0].files.size(), 2U);
+  EXPECT_EQ(stages[0].files[0].stage, "one");
+  EXPECT_THAT(stages[0].files[0].copies, ElementsAre(FileCopy{"a", "b"}, FileCopy{"d", ""}));
+  EXPECT_THAT(stages[0].files[1].copies, ElementsAre(FileCopy{"f", ""}));
+  EXPECT_EQ(stages[0].find("post")->text, "echo\n\n");
+  EXPECT_EQ(stages[0].find("test")->text, "");
+}
+
+TEST(DefinitionFile, Defaults) {
+  ::setenv("DEFINITION_EMPTY", "", 1);
+  const auto stages = parse_definition(
+      "Bootstrap: scratch\n%files\n${NO_SUCH_NAME:-a "
+      "b}\n${DEFINITION_EMPTY:-c}\n${DEFINITION_EMPTY-d}e\n"
+      "${NO_SUCH_NAME-f}\n",
+      "x.def");
+  EXPECT_THAT(stages[0].files[0].copies, ElementsAre(FileCopy{"a b", ""}, FileCopy{"c", ""},
+                                                     FileCopy{"e", ""}, FileCopy{"f", ""}));
+  EXPECT_THAT(split_words("/bin/sh  -c \"a b\" $X 'c'"),
+              ElementsAre("/bin/sh", "-c", "a b", "$X", "c"));
+}
+
 TEST(DefinitionFile, Apps) {
   const auto stages = parse_definition(
       "Bootstrap: scratch\n%apprun b\necho b\n%appinstall a\nmake\n%appfiles b\nx y\n%appinstall "
@@ -113,7 +140,7 @@ TEST(DefinitionFile, Mistakes) {
               HasSubstr("blanks before %environment"));
   EXPECT_THAT(message_of("Bootstrap: x\n%apprun\n"), HasSubstr("could not be split"));
   EXPECT_THAT(message_of("Bootstrap: x\n%apprun a/b\n"), HasSubstr("names of apps"));
-  EXPECT_THAT(message_of("Bootstrap: x\n%files\na b c\n"), HasSubstr("SOURCE [DESTINATION]"));
+  EXPECT_THAT(message_of("Bootstrap: x\n%files form one\na\n"), HasSubstr("from STAGE"));
 }
 
 }  // namespace

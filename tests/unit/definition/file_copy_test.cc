@@ -127,23 +127,57 @@ TEST_F(FileCopyTest, TheImagesLinksStayInIt) {
   EXPECT_EQ(read(path("outside").substr(1) + "/file"), "one");
 }
 
-TEST_F(FileCopyTest, Modes) {
-  const mode_t before = ::umask(0);
+TEST_F(FileCopyTest, ModesOfTheHostAreReduced) {
+  const mode_t before = ::umask(0002);
   ::chmod(path("source/one.txt").c_str(), 06777);
+  ::chmod(path("source/two.txt").c_str(), 0666);
   ::chmod(path("source/deep").c_str(), 01777);
   copy("source", "/copied");
   ::umask(before);
-  EXPECT_EQ(fs::status(path("image/copied/one.txt")).permissions(), fs::perms(0755));
-  EXPECT_EQ(fs::status(path("image/copied/deep")).permissions(), fs::perms(0755));
+  EXPECT_EQ(fs::status(path("image/copied/one.txt")).permissions(), fs::perms(0775));
+  EXPECT_EQ(fs::status(path("image/copied/two.txt")).permissions(), fs::perms(0664));
+  EXPECT_EQ(fs::status(path("image/copied/deep")).permissions(), fs::perms(01775));
+}
+
+TEST_F(FileCopyTest, WhatAStageMadeStaysAsItIs) {
+  ::chmod(path("stage/data/in").c_str(), 04777);
+  ::chmod(path("stage/data").c_str(), 03777);
+  fs::create_hard_link(path("stage/data/in"), path("stage/data/name"));
+  fs::create_hard_link(path("stage/data/in"), path("stage/zz"));
+  const RootFolder stage(path("stage"));
+  copy("/", "/all", &stage);
+  EXPECT_EQ(fs::status(path("image/all/data/in")).permissions(), fs::perms(04777));
+  EXPECT_EQ(fs::status(path("image/all/data")).permissions(), fs::perms(03777));
+  EXPECT_TRUE(fs::equivalent(path("image/all/data/in"), path("image/all/data/name")));
+  EXPECT_EQ(fs::hard_link_count(path("image/all/zz")), 3U);
+}
+
+TEST_F(FileCopyTest, HolesStayHoles) {
+  fs::resize_file(path("source/two.txt"), 100 << 20);
+  write("source/empty", "");
+  copy("source/two.txt", "/big");
+  copy("source/empty", "/empty");
+  copy("../../../../../../../../../../proc/self/status", "/status");
+  struct stat status {};
+  EXPECT_EQ(::stat(path("image/big").c_str(), &status), 0);
+  EXPECT_EQ(status.st_size, 100 << 20);
+  EXPECT_LT(status.st_blocks, 2048);
+  EXPECT_EQ(read("big").substr(0, 4), std::string("two\0", 4));
+  EXPECT_TRUE(fs::exists(path("image/empty")));
+  EXPECT_THAT(read("status"), HasSubstr("Name:"));
 }
 
 TEST_F(FileCopyTest, WhatCannotBe) {
   EXPECT_EQ(::mkfifo(path("source/fifo").c_str(), 0600), 0);
-  EXPECT_THAT(failure("source/fifo", "/x"), HasSubstr("neither a file nor a folder nor a link"));
+  copy("source/fifo", "/fifo");
+  EXPECT_TRUE(fs::is_fifo(path("image/fifo")));
+  EXPECT_THAT(failure("../../../../../../../../../../dev/null", "/x"),
+              HasSubstr("neither a file nor a folder nor a link"));
   EXPECT_THAT(failure("image", "/x"), HasSubstr("cannot be copied into itself"));
   fs::create_directories(path("image/taken/one.txt"));
   EXPECT_THAT(failure("source/one.txt", "/taken"), HasSubstr("Is a directory"));
   write("image/file", "");
+  EXPECT_THAT(failure("source/deep", "/file"), HasSubstr("cannot become a folder"));
   EXPECT_THAT(failure("source/one.txt", "/file/x"), HasSubstr("Not a directory"));
 }
 

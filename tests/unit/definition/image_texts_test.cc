@@ -49,6 +49,14 @@ TEST_F(ImageTextsTest, Scripts) {
   EXPECT_EQ(text("runscript.help"), "(none)");
 }
 
+TEST_F(ImageTextsTest, EmptySectionsChangeNothing) {
+  root_.write_text("/.singularity.d/runscript", "the base's", 0755);
+  add("%runscript\n%test\n%help\n%environment\n%startscript\n");
+  EXPECT_EQ(text("runscript"), "the base's");
+  for (const char* file : {"test", "runscript.help", "startscript", "env/90-environment.sh"})
+    EXPECT_EQ(text(file), "(none)");
+}
+
 TEST_F(ImageTextsTest, EnvironmentIsAppended) {
   add("%environment\nexport A=1\n");
   add("%environment\nexport B=2\n");
@@ -68,7 +76,7 @@ TEST_F(ImageTextsTest, Labels) {
   add("", true);
   EXPECT_THAT(text("labels.json"), HasSubstr("\"A\": \"c\""));
   root_.write_text("/.singularity.d/labels.json", "[]", 0644);
-  add("%labels\nX y\n");
+  add("%labels\nX x\nX y\n");
   EXPECT_THAT(text("labels.json"), HasSubstr("\"X\": \"y\""));
 }
 
