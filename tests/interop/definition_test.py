@@ -61,7 +61,7 @@ FIRST = HEADER + r"""
 """
 SECOND = HEADER + r"""Stage: one
 %post
-    mkdir -p /out/d; echo built > /out/d/x; ln -s x /out/d/l; chmod 700 /out/d/x
+    mkdir -m 755 /out /out/d; echo built > /out/d/x; ln -s x /out/d/l; chmod 700 /out/d/x
     mkdir -m 1777 /out/shared; mkdir -m 2775 /out/group; cp /bin/busybox /out/setuid; chmod 4755 /out/setuid; touch /out/w; chmod 666 /out/w; ln /out/w /out/w2
 
 bootstrap: localimage
