@@ -307,9 +307,9 @@ DefinitionBuild::Command DefinitionBuild::container_call(const char* verb) const
                            "all", "--no-mount", kNotMounted});
   for (const char* file : kNetworkFiles) {
     const std::string copy = work_.path(runtime::base_name(file));
-    if (base::find_status(copy))
-      call.insert(call.end(), {"--mount", base::cat("type=bind,", csv_quoted("source=" + copy),
-                                                    ",destination=", file)});
+    if (!base::find_status(copy)) continue;
+    call.emplace_back("--mount");
+    call.push_back(base::cat("type=bind,", csv_quoted("source=" + copy), ",destination=", file));
   }
   if (!root_emulation_.empty())
     call.insert(call.end(), {"--security", csv_quoted("seccomp:" + root_emulation_)});
@@ -397,6 +397,10 @@ RootFolder DefinitionBuild::build_stage(const Stage& stage, const std::string& p
 }
 
 void DefinitionBuild::run(runtime::IdMap ids) {
+  for (const char* file : kNetworkFiles) {
+    if (const auto text = base::find_small_file(file))
+      write_work_file(runtime::base_name(file), *text, 0644);
+  }
   if (ids != runtime::IdMap::all_ids)
     root_emulation_ = write_work_file("root.json", definition::kRootEmulation);
   for (std::size_t i = 0; i < recipe_.stages.size(); ++i) {

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import stat
 import subprocess
@@ -500,7 +501,10 @@ def test_files_of_the_network_can_be_written(bench):
     """They are the host's, or copies of those, so nothing of it stays."""
     bench.made(HEADER + "%post\n echo 'nameserver 1.2.3.4' > /etc/resolv.conf; echo '1.2.3.4 x' >> /etc/hosts; chmod 600 /etc/resolv.conf; grep -q 1.2.3.4 /etc/hosts\n")
     assert "1.2.3.4" not in pathlib.Path("/etc/resolv.conf").read_text()
-    assert bench.output("wc", "-c", "/.singularity.d/startscript") != ""
+    done = bench.made(HEADER + "%post\n cat /etc/resolv.conf /etc/hosts\n", "-F")
+    assert done.stdout == "".join(pathlib.Path(f"/etc/{name}").read_text() for name in ("resolv.conf", "hosts"))
+    listing = subprocess.run(["unsquashfs", "-lln", "-o", str((bench.folder / "x.sif").read_bytes().index(b"hsqs")), bench.folder / "x.sif"], capture_output=True, text=True).stdout
+    assert {name: size for size, name in re.findall(r" (\d+) \S+ \S+ \S*/etc/(resolv.conf|hosts)$", listing, re.M)} == {"resolv.conf": "0", "hosts": "0"}
 
 
 def test_full_disk(root, user, sifrun, tmp_path, fuse_device):
