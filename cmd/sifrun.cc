@@ -144,8 +144,8 @@ int run_version_verb(const Invocation& invocation) {
 }
 
 int sifrun_main(int argc, char** argv) {
-  if (argc == 2 && std::string_view(argv[0]) == runtime::kInitName && ::getpid() == 1)
-    runtime::run_instance_init(std::atoi(argv[1]));
+  if (argc == 3 && std::string_view(argv[0]) == runtime::kInitName && ::getpid() == 1)
+    runtime::run_instance_init(std::atoi(argv[1]), std::atoi(argv[2]));
   int failure_code = kExitUsage;
   try {
     base::reserve_standard_streams();

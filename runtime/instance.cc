@@ -16,6 +16,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <ctime>
 #include <optional>
 
 #include "base/log.h"
@@ -29,7 +30,8 @@ namespace {
 
 constexpr std::size_t kMaxAnswer = 64 << 10;
 constexpr char kReady = 'y';
-constexpr int kScriptPatience = 10'000;  // ms until a script counts as started
+constexpr int kScriptPatience = 10'000;            // ms until a script counts as started
+constexpr timespec kStopPatience{1, 500'000'000};  // for processes that outlive the script
 constexpr std::size_t kCopyPiece = 64 << 20;
 
 pid_t fork_or_throw() {
@@ -162,10 +164,11 @@ base::UniqueFd copy_of_ourselves() {
   return copy;
 }
 
-void become_init(int copy, base::UniqueFd& ready) {
+void become_init(int copy, base::UniqueFd& ready, pid_t script) {
   ::fcntl(ready.get(), F_SETFD, 0);
-  std::string name = kInitName, number = std::to_string(ready.get());
-  const std::array<char*, 3> arguments = {name.data(), number.data(), nullptr};
+  std::string name = kInitName, number = std::to_string(ready.get()),
+              process = std::to_string(script);
+  const std::array<char*, 4> arguments = {name.data(), number.data(), process.data(), nullptr};
   const std::array<char*, 1> environment = {nullptr};
   ::syscall(SYS_execveat, copy, "", arguments.data(), environment.data(), AT_EMPTY_PATH);
 }
@@ -173,10 +176,11 @@ void become_init(int copy, base::UniqueFd& ready) {
 [[noreturn]] void be_init(const ActionRequest& action, base::UniqueFd ready, base::UniqueFd problem,
                           const base::UniqueFd& copy) {
   const sigset_t original = block_all_signals();
-  if (fork_or_throw() == 0) run_script(action, original, problem);
+  const pid_t script = fork_or_throw();
+  if (script == 0) run_script(action, original, problem);
   problem.reset();
-  if (copy) become_init(copy.get(), ready);
-  run_instance_init(ready.get());
+  if (copy) become_init(copy.get(), ready, script);
+  run_instance_init(ready.get(), script);
 }
 
 [[noreturn]] void run_starter(RunPlan plan, const InstanceFolder& folder, InstanceRecord record,
@@ -242,7 +246,7 @@ std::array<base::UniqueFd, kJoined.size()> open_namespaces(const InstanceRecord&
 }  // namespace
 
 // Without capabilities, it may be looked at by its user's other processes: they join through it.
-void run_instance_init(int ready) {
+void run_instance_init(int ready, pid_t script) {
   ::prctl(PR_SET_NAME, kInitName, 0, 0, 0);
   ::prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
   [[maybe_unused]] const int ignored = ::chdir("/");
@@ -250,16 +254,20 @@ void run_instance_init(int ready) {
   base::close_descriptors(0);
   const sigset_t all = every_signal();
   int stopping = 0;
+  bool script_ended = false;
   for (;;) {
-    siginfo_t info{};
-    if (::sigwaitinfo(&all, &info) < 0) continue;
-    if (info.si_signo != SIGCHLD) {
-      stopping = info.si_signo;
+    // Every process that ends begins the wait anew: some are about to follow.
+    const bool is_last_call = stopping != 0 && script_ended;
+    const int signal =
+        is_last_call ? ::sigtimedwait(&all, nullptr, &kStopPatience) : ::sigwaitinfo(&all, nullptr);
+    if (signal < 0 && is_last_call && errno == EAGAIN) ::_exit(128 + stopping);
+    if (signal < 0) continue;
+    if (signal != SIGCHLD) {
+      stopping = signal;
       ::kill(-1, stopping);
     }
     pid_t ended = 0;
-    while ((ended = ::waitpid(-1, nullptr, WNOHANG)) > 0) {
-    }
+    while ((ended = ::waitpid(-1, nullptr, WNOHANG)) > 0) script_ended |= ended == script;
     if (stopping != 0 && ended < 0 && errno == ECHILD) ::_exit(128 + stopping);
   }
 }

@@ -16,10 +16,11 @@ void start_instance(RunPlan plan, const InstanceFolder& folder, InstanceRecord r
                     base::UniqueFd lock);
 
 // PID 1 of an instance: passes signals on to all processes inside, and ends after one when none is
-// left. It is this program executed anew, under this name and with a descriptor's number: who has
-// started the instance waits for a byte there.
+// left, or soon after `script`, which the instance was started for: shells have their background
+// jobs ignore signals. It is this program executed anew, under this name and with two numbers: a
+// descriptor where who has started the instance waits for a byte, and the script's process.
 inline constexpr const char* kInitName = "sifrun-init";
-[[noreturn]] void run_instance_init(int ready);
+[[noreturn]] void run_instance_init(int ready, pid_t script);
 
 struct JoinRequest {
   StartRequest start;

@@ -168,6 +168,16 @@ def test_stop_ends_everything(instance):
     assert instance.records() == []
 
 
+def test_stop_does_not_wait_for_background_jobs(instance):
+    """Shells have those ignore the signal."""
+    pid = instance.start("one")
+    assert instance("instance://one", "sh", "-c", "sleep 1000 >/dev/null 2>&1 & :", program="exec").returncode == 0
+    begin = time.monotonic()
+    done = instance("stop", "--timeout", "60", "one")
+    assert done.returncode == 0 and time.monotonic() - begin < 30 and "Timeout" not in done.stderr, done.stderr
+    assert not exists(pid) and instance.list() == {}
+
+
 def test_caller_that_ignores_its_children(instance, identity, sifrun, tmp_path):
     environment = {"APPTAINER_CONFIGDIR": str(instance.folder)}
     script = "import signal, os, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
