@@ -40,6 +40,7 @@
 #include "definition/root_folder.h"
 #include "oci/image_source.h"
 #include "runtime/bind_spec.h"
+#include "runtime/hidden_folder.h"
 #include "runtime/root_tree.h"
 #include "runtime/user_namespace.h"
 #include "runtime/working_directory.h"
@@ -137,10 +138,14 @@ class DefinitionBuild {
   std::string write_work_file(std::string_view name, std::string_view text,
                               mode_t mode = 0700) const;
 
-  bool is_result(std::size_t stage) const { return stage + 1 == recipe_.stages.size(); }
-  std::string work_folder(std::size_t stage) const {
-    return work_.path(base::cat("stage-", stage));
+  // Where scripts cannot reach it, which could exchange names behind our back otherwise.
+  void hide_work();
+  std::string work_path(std::string_view name) const {
+    return hidden_work_ ? base::cat(hidden_work_->place(), "/", name) : work_.path(name);
   }
+  void check_base(std::size_t stage) const;
+  bool is_result(std::size_t stage) const { return stage + 1 == recipe_.stages.size(); }
+  std::string work_folder(std::size_t stage) const { return work_path(base::cat("stage-", stage)); }
   std::string find_base_file(std::size_t stage);
   std::string mount_base(std::size_t stage, runtime::IdMap ids);
   void unpack_base(const std::string& base, const std::string& root);
@@ -161,8 +166,10 @@ class DefinitionBuild {
   HeldSignals& signals_;
   TemporaryFolder work_;
   std::optional<OutputFolder> folder_;  // --sandbox: the result
-  std::string root_emulation_;          // a file; empty: not needed
-  std::vector<std::string> bases_;      // the recipe's, or files that were made of them
+  std::optional<runtime::HiddenFolder> hidden_work_, hidden_result_;
+  std::string root_emulation_;      // a file; empty: not needed
+  std::vector<std::string> bases_;  // the recipe's, or files that were made of them
+  std::vector<std::optional<struct stat>> base_files_;          // that are served
   std::vector<std::unique_ptr<runtime::WorkingImage>> images_;  // of each stage; null: unpacked
   std::vector<RootFolder> stages_;                              // that are built
 };
@@ -185,8 +192,10 @@ void DefinitionBuild::convert(Command arguments) {
 
 std::string DefinitionBuild::write_work_file(std::string_view name, std::string_view text,
                                              mode_t mode) const {
-  std::string file = work_.path(name);
-  base::write_all(base::open_file(file, O_WRONLY | O_CREAT | O_TRUNC, mode).get(), text, file);
+  std::string file = work_path(name);
+  ::unlink(file.c_str());
+  base::write_all(base::open_file(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode).get(), text,
+                  file);
   return file;
 }
 
@@ -199,7 +208,7 @@ std::string DefinitionBuild::find_base_file(std::size_t stage) {
     const std::optional<struct stat> status = base::find_status(base);
     return status && S_ISREG(status->st_mode) ? base : "";
   }
-  std::string file = work_.path(base::cat("base-", stage, ".sif"));
+  std::string file = work_path(base::cat("base-", stage, ".sif"));
   Command arguments = sifconv_arguments(parsed_);
   arguments.insert(arguments.end(), {"--quiet", "--compression=fast"});
   if (const auto& arch = parsed_.text("arch")) arguments.push_back("--arch=" + *arch);
@@ -213,12 +222,33 @@ void DefinitionBuild::open_bases() {
     const std::string file = find_base_file(i);
     bases_.push_back(file.empty() ? recipe_.bases[i] : file);
     images_.emplace_back();
+    base_files_.push_back(file.empty() ? std::nullopt : base::find_status(file));
     try {
       if (!file.empty()) images_.back() = std::make_unique<runtime::WorkingImage>(file);
     } catch (const base::Error& problem) {
       base::log_verbose(problem.what());
     }
   }
+}
+
+void DefinitionBuild::hide_work() {
+  const std::string before = work_.path("");
+  hidden_work_.emplace(before.substr(0, before.size() - 1), runtime::find_place_for_hiding());
+  for (std::string& base : bases_) {
+    if (base.starts_with(before)) base = work_path(base.substr(before.size()));
+  }
+}
+
+// What is packed must be what was served.
+void DefinitionBuild::check_base(std::size_t stage) const {
+  const auto now = base::find_status(bases_[stage]);
+  const auto& then = base_files_[stage];
+  if (now && then && now->st_dev == then->st_dev && now->st_ino == then->st_ino &&
+      now->st_size == then->st_size && now->st_mtim.tv_sec == then->st_mtim.tv_sec &&
+      now->st_mtim.tv_nsec == then->st_mtim.tv_nsec)
+    return;
+  throw base::error("While performing build: the base image ", base::printable(bases_[stage]),
+                    " was changed meanwhile");
 }
 
 // Empty where it has to be unpacked.
@@ -243,7 +273,7 @@ void DefinitionBuild::unpack_base(const std::string& base, const std::string& ro
   if (const auto& arch = parsed_.text("arch")) arguments.push_back("--arch=" + *arch);
   std::string source = base;
   if (base.empty()) {
-    source = work_.path("empty");
+    source = work_path("empty");
     if (::mkdir(source.c_str(), 0755) != 0 && errno != EEXIST)
       throw base::errno_error(errno, "cannot make a folder ", base::printable(source));
   }
@@ -288,12 +318,14 @@ const RootFolder& DefinitionBuild::stage_folder(const std::string& name) const {
 
 void DefinitionBuild::copy_into(const Stage& stage, RootFolder& root) {
   const std::function<void()> pause = [this] { check_signals(); };
+  std::vector<std::string> hidden_folders = {work_.path("")};
+  if (folder_) hidden_folders.push_back(folder_->hidden_path());
   for (const definition::FileList& list : stage.files) {
     const RootFolder* from = list.stage.empty() ? nullptr : &stage_folder(list.stage);
-    definition::copy_files({list.copies, from, "", work_.path("")}, root, pause);
+    definition::copy_files({list.copies, from, "", hidden_folders}, root, pause);
   }
   for (const definition::App& app : stage.apps)
-    definition::copy_files({app.copies, nullptr, "/scif/apps/" + app.name, work_.path("")}, root,
+    definition::copy_files({app.copies, nullptr, "/scif/apps/" + app.name, hidden_folders}, root,
                            pause);
 }
 
@@ -306,7 +338,7 @@ DefinitionBuild::Command DefinitionBuild::container_call(const char* verb) const
   call.insert(call.end(), {verb, "--pid", "--no-home", "--conda=off", "--pwd", "/", "--add-caps",
                            "all", "--no-mount", kNotMounted});
   for (const char* file : kNetworkFiles) {
-    const std::string copy = work_.path(runtime::base_name(file));
+    const std::string copy = work_path(runtime::base_name(file));
     if (!base::find_status(copy)) continue;
     call.emplace_back("--mount");
     call.push_back(base::cat("type=bind,", csv_quoted("source=" + copy), ",destination=", file));
@@ -397,6 +429,7 @@ RootFolder DefinitionBuild::build_stage(const Stage& stage, const std::string& p
 }
 
 void DefinitionBuild::run(runtime::IdMap ids) {
+  hide_work();
   for (const char* file : kNetworkFiles) {
     if (const auto text = base::find_small_file(file))
       write_work_file(runtime::base_name(file), *text, 0644);
@@ -405,17 +438,25 @@ void DefinitionBuild::run(runtime::IdMap ids) {
     root_emulation_ = write_work_file("root.json", definition::kRootEmulation);
   for (std::size_t i = 0; i < recipe_.stages.size(); ++i) {
     const Stage stage = with_chosen_sections(recipe_.stages[i], parsed_.values("section"));
-    std::string path =
-        folder_ && is_result(i) ? folder_->hidden_path() : work_.path(base::cat("rootfs-", i));
+    const bool in_folder = folder_ && is_result(i);
+    std::string path = in_folder ? folder_->hidden_path() : work_path(base::cat("rootfs-", i));
     run_on_host(stage, "pre", path);
     if (std::string mounted = mount_base(i, ids); !mounted.empty())
       path = std::move(mounted);
     else
       unpack_base(bases_[i], path);
+    if (in_folder) {
+      const std::string place = work_path("result");
+      if (::mkdir(place.c_str(), 0755) != 0)
+        throw base::errno_error(errno, "cannot make the folder ", base::printable(place));
+      path = hidden_result_.emplace(path, place).place();
+    }
     stages_.push_back(build_stage(stage, path));
   }
+  end_children();
   if (folder_) {
     base::log_info("Creating sandbox directory...");
+    hidden_result_.reset();
     return folder_->commit();
   }
   base::log_info("Creating SIF file...");
@@ -423,6 +464,7 @@ void DefinitionBuild::run(runtime::IdMap ids) {
   if (request_.replace) arguments.emplace_back("--force");
   // What was not unpacked is read where it lies, not by way of its mount.
   const std::size_t last = recipe_.stages.size() - 1;
+  if (images_[last]) check_base(last);
   if (images_[last]) arguments.push_back("--overlay=" + work_folder(last));
   arguments.insert(arguments.end(), {"--", images_[last] ? bases_[last] : stages_.back().path(),
                                      request_.destination});

@@ -118,11 +118,16 @@ Identity identity_of(const struct stat& status) { return {status.st_dev, status.
 
 class Copier {
  public:
-  Copier(const Source& source, RootFolder& target, const std::string& work,
+  Copier(const Source& source, RootFolder& target, const std::vector<std::string>& left_out,
          const std::function<void()>& pause)
-      : source_(source), target_(target), pause_(pause), buffer_(kChunk) {
-    own_.push_back(identity_of(base::file_status(target.fd(), target.path())));
-    if (const auto status = base::find_status(work)) own_.push_back(identity_of(*status));
+      : source_(source),
+        target_(target),
+        pause_(pause),
+        buffer_(kChunk),
+        own_(identity_of(base::file_status(target.fd(), target.path()))) {
+    for (const std::string& folder : left_out) {
+      if (const auto status = base::find_status(folder)) left_out_.push_back(identity_of(*status));
+    }
   }
 
   // As cp: into a folder that is there, or is named like one, under its own name.
@@ -263,11 +268,10 @@ class Copier {
     const Identity identity = identity_of(status);
     if (above_.size() == kMaxDepth || std::ranges::find(above_, identity) != above_.end())
       throw base::errno_error(ELOOP, "while copying ", base::printable(path));
-    if (std::ranges::find(own_, identity) != own_.end()) {
+    if (std::ranges::find(left_out_, identity) != left_out_.end()) return;
+    if (identity == own_)
       throw base::error("while copying ", base::printable(path),
-                        ": the image is built in that folder, and cannot be copied into itself")
-          .with_hint("APPTAINER_TMPDIR names another place to build in");
-    }
+                        ": the image cannot be copied into itself");
     const base::UniqueFd made = make_copy_of_folder(status.st_mode, folder, name, path);
     above_.push_back(identity);
     const int flags = O_PATH | O_CLOEXEC | (source_.follows_links() ? 0 : O_NOFOLLOW);
@@ -297,7 +301,8 @@ class Copier {
   RootFolder& target_;
   const std::function<void()>& pause_;
   std::vector<std::byte> buffer_;
-  std::vector<Identity> own_;               // of the build's folders
+  Identity own_;
+  std::vector<Identity> left_out_;
   std::vector<Identity> above_;             // the folders that the current one lies in
   std::map<Identity, std::string> copies_;  // of what has several names
 };
@@ -306,7 +311,7 @@ class Copier {
 
 void copy_files(const CopyJob& job, RootFolder& target, const std::function<void()>& pause) {
   const Source source(job.stage);
-  Copier copier(source, target, job.work, pause);
+  Copier copier(source, target, job.left_out, pause);
   for (const FileCopy& copy : job.copies) {
     base::log_info("Copying ", base::printable(copy.source), " to ",
                    base::printable(copy.destination));

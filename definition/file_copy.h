@@ -14,10 +14,10 @@ namespace definition {
 
 struct CopyJob {
   const std::vector<FileCopy>& copies;
-  const RootFolder* stage = nullptr;  // where the sources are; nullptr: the host, as this process
-                                      // sees it
-  std::string base{};                 // the folder that destinations are below; empty: the root
-  std::string work{};                 // a folder that is never copied, since all is built in it
+  const RootFolder* stage = nullptr;    // where the sources are; nullptr: the host, as this process
+                                        // sees it
+  std::string base{};                   // the folder that destinations are below; empty: the root
+  std::vector<std::string> left_out{};  // folders, of the build itself, that are never copied
 };
 
 // Says what it copies. `pause` is called before each file, and may throw to end it. Throws Error

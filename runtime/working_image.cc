@@ -52,6 +52,12 @@ std::string WorkingImage::mount_in(const std::string& folder, IdMap ids) {
   server_.open_device();
   server_.mount_at(lower, options);
   lower_ = lower;
+  // The merged root has the upper layer's mode and owner.
+  if (const auto root = base::find_status(lower)) {
+    [[maybe_unused]] const int kept =
+        ::chown((folder + "/upper").c_str(), root->st_uid, root->st_gid);
+    ::chmod((folder + "/upper").c_str(), root->st_mode & 07777);
+  }
   const base::UniqueFd image = base::open_file(lower, O_PATH | O_DIRECTORY);
   mount_layers(layers, nothing.get(), image.get(), target.get());
   merged_ = merged;

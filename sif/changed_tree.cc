@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sif/changed_tree.h"
 
+#include <algorithm>
 #include <array>
+#include <map>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -32,7 +35,17 @@ bool take_marks(Inode& inode, const std::string& name) {
     }
     const auto mark = inode.xattrs.find(base::cat(prefix, "opaque"));
     opaque = opaque || (mark != inode.xattrs.end() && mark->second == "y");
-    std::erase_if(inode.xattrs, [&](const auto& xattr) { return xattr.first.starts_with(prefix); });
+    // What programs have set under such names is kept by the kernel one level deeper.
+    std::map<std::string, std::string> kept;
+    for (const auto& [key, value] : inode.xattrs) {
+      const std::string_view inner =
+          std::string_view(key).substr(std::min(prefix.size(), key.size()));
+      if (!key.starts_with(prefix))
+        kept[key] = value;
+      else if (inner.starts_with("overlay."))
+        kept[base::cat(prefix, inner.substr(std::string_view("overlay.").size()))] = value;
+    }
+    inode.xattrs = std::move(kept);
   }
   return opaque;
 }
@@ -43,7 +56,10 @@ void apply_changes(Tree& image, Tree& upper) {
   // Folders of the upper layer, each with the one that is to be changed by it: itself, where it
   // takes the other's place.
   std::vector<std::pair<Inode*, Inode*>> pending = {{&upper.root(), &image.root()}};
+  take_marks(upper.root(), "/");
+  image.root().mode = upper.root().mode;
   image.root().mtime = upper.root().mtime;
+  image.root().xattrs = upper.root().xattrs;
   while (!pending.empty()) {
     const auto [from, to] = pending.back();
     pending.pop_back();

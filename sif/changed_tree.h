@@ -9,7 +9,7 @@
 namespace sif {
 
 // Changes `image` to what the overlay shows of it with `upper` above. It has inodes of both then,
-// so both must live. The root's own metadata are the image's, but for its time. Throws Error for
+// so both must live. The root's owner stays the image's. Throws Error for
 // layers that do not stand for themselves (overlay.redirect, overlay.metacopy).
 void apply_changes(Tree& image, Tree& upper);
 

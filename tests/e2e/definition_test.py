@@ -27,7 +27,7 @@ class Bench:
         for name in ("temporary", "home"):
             (folder / name).mkdir()
             os.chmod(folder / name, 0o777)
-        write_docker20(folder / "base.tar", [busybox_layer("hostname", "kill", "ps", "chown", "mkdir", "rm", "ln", "chmod", "find", "sort", "tty", "mknod", "umask").bytes()],
+        write_docker20(folder / "base.tar", [busybox_layer("hostname", "kill", "ps", "chown", "mkdir", "rm", "ln", "chmod", "find", "sort", "tty", "mknod", "umask", "umount", "mv").bytes()],
                        "bed/base:1", Env=["PATH=/bin", "GREETING=hello"], Cmd=["sh"], Labels={"from": "base"})
 
     def environment(self, more=None):
@@ -374,7 +374,6 @@ MISTAKES = {
     HEADER + "%files\n absent /x\n": "while copying absent: No such file or directory",
     HEADER + "%files\n /dev/null /x\n": "neither a file nor a folder nor a link",
     HEADER + "%files\n x-cycle /x\n": "Too many levels of symbolic links",
-    HEADER + "%files\n . /x\n": "cannot be copied into itself",
     HEADER + "%files from nowhere\n /x\n": "stage nowhere was not found",
     HEADER + "Stage: a\n" + HEADER + "%files from a\n /absent\n": "while copying /absent: No such file or directory",
     HEADER + "%setup\n exit 3\n": "failed to run %setup script: exit status 3",
@@ -505,6 +504,52 @@ def test_files_of_the_network_can_be_written(bench):
     assert done.stdout == "".join(pathlib.Path(f"/etc/{name}").read_text() for name in ("resolv.conf", "hosts"))
     listing = subprocess.run(["unsquashfs", "-lln", "-o", str((bench.folder / "x.sif").read_bytes().index(b"hsqs")), bench.folder / "x.sif"], capture_output=True, text=True).stdout
     assert {name: size for size, name in re.findall(r" (\d+) \S+ \S+ \S*/etc/(resolv.conf|hosts)$", listing, re.M)} == {"resolv.conf": "0", "hosts": "0"}
+
+
+def test_scripts_cannot_reach_the_build(any_bench):
+    """Its folder lies where the container sees the host's files; another link there would be followed by what comes next."""
+    outside = any_bench.folder / "home/outside"
+    outside.write_text("mine")
+    outside.chmod(0o666)
+    place = f"{any_bench.folder}/temporary/build-temp-*"
+    text = HEADER + "Stage: one\n%post\n true\n" + HEADER + f"""%post
+    ls -la {any_bench.folder}/temporary; id
+    umount {place} 2>/dev/null && echo uncovered; ls -A {place}
+    for name in hosts resolv.conf setup stage-0 stage-1; do ln -s {outside} {place}/$name 2>/dev/null && echo planted; done
+    mv {place} {any_bench.folder}/temporary/moved 2>/dev/null && echo moved
+    true
+%test
+    echo evil > /etc/hosts
+"""
+    for target in ([], ["--sandbox"]):
+        done = any_bench.made(text, *target, target=f"x{len(target)}")
+        assert not {"uncovered", "planted", "moved"} & set(done.stdout.split()) and "base-0.sif" not in done.stdout, done.stdout
+    assert outside.read_text() == "mine"
+    hidden = any_bench.build(HEADER + f"%post\n ls -A {any_bench.folder}/.sandbox* 2>/dev/null; true\n", "--sandbox", target="y")
+    assert hidden.returncode == 0 and hidden.stdout == ""
+
+
+def test_base_that_changes_meanwhile(bench):
+    bench.made(HEADER + "%post\n echo a > /which\n", target="base.sif")
+    bench.made(HEADER + "%post\n echo b > /which\n", target="other.sif")
+    text = f"Bootstrap: localimage\nFrom: base.sif\n%setup\n mv other.sif base.sif\n%post\n cat /which\n"
+    done = bench.build(text)
+    assert (done.returncode, done.stdout, bench.left()) == (255, "a\n", []) and "was changed meanwhile" in done.stderr
+
+
+def test_copy_of_the_folder_that_is_built_in(bench):
+    bench.write("one", "1")
+    for target in ([], ["--sandbox"]):
+        bench.made(HEADER + "%files\n . /copied\n", *target, target=f"x{len(target)}")
+        assert bench.output("ls", "-A", "/copied/temporary", "/copied/one", image=f"x{len(target)}") == "/copied/one\n\n/copied/temporary:\n"
+    assert ".sandbox" not in bench.output("ls", "-A", "/copied", image="x1")
+
+
+def test_mode_of_the_root(bench):
+    bench.made(HEADER + "%post\n chmod 711 /\n")
+    assert bench.output("stat", "-c", "%a", "/") == "711\n"
+    bench.made("Bootstrap: localimage\nFrom: x.sif\n%post\n stat -c %a /\n", target="y.sif")
+    assert bench.output("stat", "-c", "%a", "/", image="y.sif") == "711\n"
 
 
 def test_full_disk(root, user, sifrun, tmp_path, fuse_device):

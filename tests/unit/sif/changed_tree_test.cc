@@ -67,6 +67,7 @@ TEST_F(ChangedTreeTest, OpaqueFoldersHideWhatIsBelow) {
     for (const char* path : {"a/old", "a/sub/old", "b/old"}) add(image, path);
     add(upper, "a/", 0700).xattrs = {{std::string(prefix) + "overlay.opaque", "y"},
                                      {std::string(prefix) + "overlay.impure", "y"},
+                                     {std::string(prefix) + "overlay.overlay.own", "x"},
                                      {"user.mine", "kept"}};
     for (const char* path : {"a/new", "a/old-", "a/sub/new"}) add(upper, path);
     add(upper, "b/", 0700).xattrs = {{std::string(prefix) + "overlay.opaque", "x"}};
@@ -75,7 +76,8 @@ TEST_F(ChangedTreeTest, OpaqueFoldersHideWhatIsBelow) {
     list(image.root(), "", out);
     EXPECT_EQ(out, "a/ a/new a/sub/ a/sub/new b/ b/old ");
     EXPECT_EQ(image.root().children["a"]->xattrs,
-              (std::map<std::string, std::string>{{"user.mine", "kept"}}));
+              (std::map<std::string, std::string>{{"user.mine", "kept"},
+                                                  {std::string(prefix) + "overlay.own", "x"}}));
   }
 }
 
@@ -93,7 +95,7 @@ TEST_F(ChangedTreeTest, FoldersHaveTheUppersMetadata) {
   EXPECT_EQ(std::tie(folder.mode, folder.uid, folder.gid, folder.mtime),
             std::make_tuple(0711, 5, 6, 7));
   EXPECT_TRUE(folder.xattrs.empty());
-  EXPECT_EQ(image_.root().mode, 0755);
+  EXPECT_EQ(image_.root().mode, 0700);
   EXPECT_EQ(image_.root().mtime, 8);
 }
 
