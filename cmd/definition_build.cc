@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/definition_build.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <ctime>
 #include <functional>
 #include <memory>
@@ -28,6 +25,7 @@
 #include "base/output_file.h"
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "cmd/build_scripts.h"
 #include "cmd/child_process.h"
 #include "cmd/definition_recipe.h"
 #include "cmd/output_folder.h"
@@ -36,14 +34,10 @@
 #include "definition/definition_file.h"
 #include "definition/file_copy.h"
 #include "definition/image_texts.h"
-#include "definition/root_emulation.h"
 #include "definition/root_folder.h"
 #include "oci/image_source.h"
-#include "runtime/bind_spec.h"
 #include "runtime/hidden_folder.h"
-#include "runtime/root_tree.h"
 #include "runtime/user_namespace.h"
-#include "runtime/working_directory.h"
 #include "runtime/working_image.h"
 #include "sif/sif_format.h"
 
@@ -51,23 +45,10 @@ namespace cmd {
 namespace {
 
 using definition::RootFolder;
-using definition::Section;
 using definition::Stage;
 
 constexpr mode_t kUmask = 0002;  // Apptainer's
 constexpr mode_t kBuiltMode = 0755;
-constexpr const char* kNotMounted =
-    "cwd,/etc/passwd,/etc/group,/etc/localtime,/etc/resolv.conf,/etc/hosts";
-// Of the host's, copies are bound: scripts may write to them, to no avail.
-constexpr std::array<const char*, 2> kNetworkFiles = {"/etc/resolv.conf", "/etc/hosts"};
-constexpr const char* kAptFile = "/.build.apt.conf";
-constexpr const char* kEnvironmentFile = "/.singularity.d/env/91-environment.sh";
-
-// Leaves through all of the building, so that what was begun is removed on the way.
-struct Interrupted {
-  int signal;
-};
-
 // The stage without what is not wanted (--section); the other sections are always there, as in
 // Apptainer.
 Stage with_chosen_sections(Stage stage, const std::vector<std::string>& chosen) {
@@ -92,19 +73,6 @@ std::time_t time_of_build() {
   return chosen ? static_cast<std::time_t>(*chosen) : std::time(nullptr);
 }
 
-// "exit status 3", "signal: Killed"
-std::string describe_status(int status) {
-  if (WIFSIGNALED(status)) return base::cat("signal: ", ::strsignal(WTERMSIG(status)));
-  return base::cat("exit status ", WEXITSTATUS(status));
-}
-
-// As one value among others between commas, whatever it holds.
-std::string csv_quoted(std::string text) {
-  for (std::size_t at = 0; (at = text.find('"', at)) != std::string::npos; at += 2)
-    text.insert(at, 1, '"');
-  return base::cat("\"", text, "\"");
-}
-
 class DefinitionBuild {
  public:
   DefinitionBuild(const ParsedOptions& parsed, const DefinitionRequest& request,
@@ -113,6 +81,7 @@ class DefinitionBuild {
         request_(request),
         recipe_(recipe),
         signals_(signals),
+        scripts_(parsed, signals),
         work_(parsed.text("tmpdir"), "build-temp-") {
     const base::Existing existing =
         request.replace ? base::Existing::replace : base::Existing::refuse;
@@ -131,12 +100,7 @@ class DefinitionBuild {
  private:
   using Command = std::vector<std::string>;
 
-  // The exit status, as of waitpid.
-  int run_program(const char* name, const std::function<void()>& become,
-                  WhenAsked rule = WhenAsked::ends_soon);
   void convert(Command arguments);
-  std::string write_work_file(std::string_view name, std::string_view text,
-                              mode_t mode = 0700) const;
 
   // Where scripts cannot reach it, which could exchange names behind our back otherwise.
   void hide_work();
@@ -150,12 +114,8 @@ class DefinitionBuild {
   std::string mount_base(std::size_t stage, runtime::IdMap ids);
   void unpack_base(const std::string& base, const std::string& root);
   RootFolder build_stage(const Stage& stage, const std::string& path);
-  void run_on_host(const Stage& stage, const char* section, const std::string& root);
   void copy_into(const Stage& stage, RootFolder& root);
   const RootFolder& stage_folder(const std::string& name) const;
-  void run_post(const Stage& stage, RootFolder& root);
-  void run_test(const Stage& stage, const RootFolder& root);
-  Command container_call(const char* verb) const;
   void check_signals() const {
     if (const int signal = signals_.pending(); signal != 0) throw Interrupted{signal};
   }
@@ -164,39 +124,20 @@ class DefinitionBuild {
   const DefinitionRequest& request_;
   const Recipe& recipe_;
   HeldSignals& signals_;
+  BuildScripts scripts_;
   TemporaryFolder work_;
   std::optional<OutputFolder> folder_;  // --sandbox: the result
   std::optional<runtime::HiddenFolder> hidden_work_, hidden_result_;
-  std::string root_emulation_;      // a file; empty: not needed
   std::vector<std::string> bases_;  // the recipe's, or files that were made of them
   std::vector<std::optional<struct stat>> base_files_;          // that are served
   std::vector<std::unique_ptr<runtime::WorkingImage>> images_;  // of each stage; null: unpacked
   std::vector<RootFolder> stages_;                              // that are built
 };
 
-int DefinitionBuild::run_program(const char* name, const std::function<void()>& become,
-                                 WhenAsked rule) {
-  const Ending ending = run_child(signals_, name, become, rule);
-  if (ending.signal != 0) {
-    end_children();
-    throw Interrupted{ending.signal};
-  }
-  return ending.status;
-}
-
 void DefinitionBuild::convert(Command arguments) {
-  if (run_program(
+  if (scripts_.run_program(
           "sifconv", [&] { become_sifconv(arguments); }, WhenAsked::cleans_up) != 0)
     throw AlreadyTold();
-}
-
-std::string DefinitionBuild::write_work_file(std::string_view name, std::string_view text,
-                                             mode_t mode) const {
-  std::string file = work_path(name);
-  ::unlink(file.c_str());
-  base::write_all(base::open_file(file, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode).get(), text,
-                  file);
-  return file;
 }
 
 // The stage's base as an image file; empty where it is none and is not made one: folders, and what
@@ -281,32 +222,6 @@ void DefinitionBuild::unpack_base(const std::string& base, const std::string& ro
   convert(std::move(arguments));
 }
 
-// %pre and %setup run where this program does, as root of the namespace.
-void DefinitionBuild::run_on_host(const Stage& stage, const char* section,
-                                  const std::string& root) {
-  const Section* script = stage.find(section);
-  if (script == nullptr) return;
-  base::log_info("Running ", section, " scriptlet");
-  // It may go elsewhere.
-  const auto directory = runtime::find_host_directory(nullptr);
-  const std::string absolute = runtime::absolute_path(root, directory ? directory->physical : "/");
-  const std::string file = write_work_file(section, script->text);
-  Command command = definition::split_words(definition::interpreter_of(*script));
-  if (command.empty()) command = {"/bin/sh", "-ex"};
-  command.push_back(file);
-  const int status = run_program(section, [&] {
-    for (const char* prefix : {"APPTAINER_", "SINGULARITY_"}) {
-      ::setenv(base::cat(prefix, "ROOTFS").c_str(), absolute.c_str(), 1);
-      ::setenv(base::cat(prefix, "ENVIRONMENT").c_str(), kEnvironmentFile, 1);
-    }
-    become_program(command[0], command, "the definition names it as the interpreter");
-  });
-  if (status != 0) {
-    throw base::error("While performing build: failed to run %", section,
-                      " script: ", describe_status(status));
-  }
-}
-
 const RootFolder& DefinitionBuild::stage_folder(const std::string& name) const {
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     if (recipe_.stages[i].header_value("stage") == name) return stages_[i];
@@ -329,78 +244,6 @@ void DefinitionBuild::copy_into(const Stage& stage, RootFolder& root) {
                            pause);
 }
 
-// A container as a build has it: root's, with what the host has for names and devices, but nothing
-// of the user's own. All that it started ends with it.
-DefinitionBuild::Command DefinitionBuild::container_call(const char* verb) const {
-  Command call = {"sifrun"};
-  if (base::log_level() < base::LogLevel::info) call.emplace_back("--quiet");
-  if (base::log_level() >= base::LogLevel::verbose) call.emplace_back("--verbose");
-  call.insert(call.end(), {verb, "--pid", "--no-home", "--conda=off", "--pwd", "/", "--add-caps",
-                           "all", "--no-mount", kNotMounted});
-  for (const char* file : kNetworkFiles) {
-    const std::string copy = work_path(runtime::base_name(file));
-    if (!base::find_status(copy)) continue;
-    call.emplace_back("--mount");
-    call.push_back(base::cat("type=bind,", csv_quoted("source=" + copy), ",destination=", file));
-  }
-  if (!root_emulation_.empty())
-    call.insert(call.end(), {"--security", csv_quoted("seccomp:" + root_emulation_)});
-  for (const char* option : {"nv", "nvccli", "rocm"}) {
-    if (parsed_.flag(option)) call.push_back(base::cat("--", option));
-  }
-  if (!parsed_.flag("nv") && !parsed_.flag("nvccli")) call.emplace_back("--no-nv");
-  for (const char* option : {"bind", "mount"}) {
-    for (const std::string& value : parsed_.values(option))
-      call.insert(call.end(), {base::cat("--", option), value});
-  }
-  return call;
-}
-
-[[noreturn]] void become_container(const std::vector<std::string>& call) {
-  become_program("/proc/self/exe", call, "");
-}
-
-void DefinitionBuild::run_post(const Stage& stage, RootFolder& root) {
-  const std::string script = definition::post_script(stage);
-  if (script.empty()) return;
-  base::log_info("Running post scriptlet");
-  root.write_text(definition::kPostScript, script, 0755);
-  root.write_text(definition::kPostLabels, "", 0644);
-  std::string variables = base::cat("APPTAINER_LABELS=", definition::kPostLabels,
-                                    ",SINGULARITY_LABELS=", definition::kPostLabels);
-  if (!root_emulation_.empty()) {
-    root.write_text(kAptFile, definition::kAptConfiguration, 0644);
-    variables += base::cat(",APT_CONFIG=", kAptFile);
-  }
-  Command call = container_call("exec");
-  call.insert(call.end(), {"--writable", "--cleanenv", "--env", variables, root.path()});
-  const Section* post = stage.find("post");
-  Command command = definition::split_words(post == nullptr ? std::string_view()
-                                                            : definition::interpreter_of(*post));
-  if (command.empty()) command = {"/bin/sh", "-ex"};
-  command.emplace_back(definition::kPostScript);
-  call.insert(call.end(), command.begin(), command.end());
-  const int status = run_program("%post", [&] { become_container(call); });
-  if (status != 0) {
-    throw base::error("While performing build: while running %post section: ",
-                      describe_status(status));
-  }
-}
-
-void DefinitionBuild::run_test(const Stage& stage, const RootFolder& root) {
-  const Section* test = stage.find("test");
-  if (test == nullptr || test->text.empty() || parsed_.flag("notest")) return;
-  base::log_info("Running testscript");
-  Command call = container_call("test");
-  if (parsed_.flag("writable-tmpfs")) call.emplace_back("--writable-tmpfs");
-  call.push_back(root.path());
-  const int status = run_program("%test", [&] { become_container(call); });
-  if (status != 0) {
-    throw base::error("While performing build: failed to execute %test script: ",
-                      describe_status(status));
-  }
-}
-
 void check_executable(const std::string& root) {
   struct statvfs status {};
   if (::statvfs(root.c_str(), &status) == 0 && (status.f_flag & ST_NOEXEC) != 0) {
@@ -413,34 +256,28 @@ void check_executable(const std::string& root) {
 RootFolder DefinitionBuild::build_stage(const Stage& stage, const std::string& path) {
   check_executable(path);
   RootFolder root(path);
-  run_on_host(stage, "setup", path);
+  scripts_.run_on_host(stage, "setup", path);
   definition::add_apps(stage, root);
   copy_into(stage, root);
-  run_post(stage, root);
+  scripts_.run_post(stage, root);
   const definition::ImageFacts facts{
       recipe_.text, parsed_.text("arch").value_or(std::string(sif::host_go_arch())),
       time_of_build(), request_.replace};
   definition::add_texts(stage, facts, root);
   definition::add_definition(stage, recipe_.text, root);
-  for (const char* file : {definition::kPostScript, definition::kPostLabels, kAptFile})
-    root.remove(file);
-  run_test(stage, root);
+  BuildScripts::remove_traces(root);
+  scripts_.run_test(stage, root);
   return root;
 }
 
 void DefinitionBuild::run(runtime::IdMap ids) {
   hide_work();
-  for (const char* file : kNetworkFiles) {
-    if (const auto text = base::find_small_file(file))
-      write_work_file(runtime::base_name(file), *text, 0644);
-  }
-  if (ids != runtime::IdMap::all_ids)
-    root_emulation_ = write_work_file("root.json", definition::kRootEmulation);
+  scripts_.use_folder(work_path(""), ids);
   for (std::size_t i = 0; i < recipe_.stages.size(); ++i) {
     const Stage stage = with_chosen_sections(recipe_.stages[i], parsed_.values("section"));
     const bool in_folder = folder_ && is_result(i);
     std::string path = in_folder ? folder_->hidden_path() : work_path(base::cat("rootfs-", i));
-    run_on_host(stage, "pre", path);
+    scripts_.run_on_host(stage, "pre", path);
     if (std::string mounted = mount_base(i, ids); !mounted.empty())
       path = std::move(mounted);
     else
