@@ -109,7 +109,10 @@ class DefinitionBuild {
   }
   void check_base(std::size_t stage) const;
   bool is_result(std::size_t stage) const { return stage + 1 == recipe_.stages.size(); }
-  std::string work_folder(std::size_t stage) const { return work_path(base::cat("stage-", stage)); }
+  static std::string stage_name(std::size_t stage) { return base::cat("stage-", stage); }
+  // There already: the one for nothing, where several stages begin with that.
+  std::string make_work_folder(std::string_view name) const;
+  Command conversion_of_base() const;
   std::string find_base_file(std::size_t stage);
   std::string mount_base(std::size_t stage, runtime::IdMap ids);
   void unpack_base(const std::string& base, const std::string& root);
@@ -128,8 +131,8 @@ class DefinitionBuild {
   TemporaryFolder work_;
   std::optional<OutputFolder> folder_;  // --sandbox: the result
   std::optional<runtime::HiddenFolder> hidden_work_, hidden_result_;
-  std::vector<std::string> bases_;  // the recipe's, or files that were made of them
-  std::vector<std::optional<struct stat>> base_files_;          // that are served
+  std::vector<std::string> bases_;       // the recipe's, or files that were made of them
+  std::vector<std::string> identities_;  // of those that are served
   std::vector<std::unique_ptr<runtime::WorkingImage>> images_;  // of each stage; null: unpacked
   std::vector<RootFolder> stages_;                              // that are built
 };
@@ -138,6 +141,20 @@ void DefinitionBuild::convert(Command arguments) {
   if (scripts_.run_program(
           "sifconv", [&] { become_sifconv(arguments); }, WhenAsked::cleans_up) != 0)
     throw AlreadyTold();
+}
+
+std::string DefinitionBuild::make_work_folder(std::string_view name) const {
+  std::string folder = work_path(name);
+  if (::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST)
+    throw base::errno_error(errno, "cannot make the folder ", base::printable(folder));
+  return folder;
+}
+
+DefinitionBuild::Command DefinitionBuild::conversion_of_base() const {
+  Command arguments = sifconv_arguments(parsed_);
+  arguments.emplace_back("--quiet");
+  if (const auto& arch = parsed_.text("arch")) arguments.push_back("--arch=" + *arch);
+  return arguments;
 }
 
 // The stage's base as an image file; empty where it is none and is not made one: folders, and what
@@ -150,10 +167,8 @@ std::string DefinitionBuild::find_base_file(std::size_t stage) {
     return status && S_ISREG(status->st_mode) ? base : "";
   }
   std::string file = work_path(base::cat("base-", stage, ".sif"));
-  Command arguments = sifconv_arguments(parsed_);
-  arguments.insert(arguments.end(), {"--quiet", "--compression=fast"});
-  if (const auto& arch = parsed_.text("arch")) arguments.push_back("--arch=" + *arch);
-  arguments.insert(arguments.end(), {"--", base, file});
+  Command arguments = conversion_of_base();
+  arguments.insert(arguments.end(), {"--compression=fast", "--", base, file});
   convert(std::move(arguments));
   return file;
 }
@@ -163,7 +178,7 @@ void DefinitionBuild::open_bases() {
     const std::string file = find_base_file(i);
     bases_.push_back(file.empty() ? recipe_.bases[i] : file);
     images_.emplace_back();
-    base_files_.push_back(file.empty() ? std::nullopt : base::find_status(file));
+    identities_.push_back(file.empty() ? "" : oci::source_identity({file, ""}));
     try {
       if (!file.empty()) images_.back() = std::make_unique<runtime::WorkingImage>(file);
     } catch (const base::Error& problem) {
@@ -182,12 +197,7 @@ void DefinitionBuild::hide_work() {
 
 // What is packed must be what was served.
 void DefinitionBuild::check_base(std::size_t stage) const {
-  const auto now = base::find_status(bases_[stage]);
-  const auto& then = base_files_[stage];
-  if (now && then && now->st_dev == then->st_dev && now->st_ino == then->st_ino &&
-      now->st_size == then->st_size && now->st_mtim.tv_sec == then->st_mtim.tv_sec &&
-      now->st_mtim.tv_nsec == then->st_mtim.tv_nsec)
-    return;
+  if (oci::source_identity({bases_[stage], ""}) == identities_[stage]) return;
   throw base::error("While performing build: the base image ", base::printable(bases_[stage]),
                     " was changed meanwhile");
 }
@@ -195,11 +205,8 @@ void DefinitionBuild::check_base(std::size_t stage) const {
 // Empty where it has to be unpacked.
 std::string DefinitionBuild::mount_base(std::size_t stage, runtime::IdMap ids) {
   if (!images_[stage]) return "";
-  const std::string folder = work_folder(stage);
   try {
-    if (::mkdir(folder.c_str(), 0755) != 0)
-      throw base::errno_error(errno, "cannot make the folder ", base::printable(folder));
-    return images_[stage]->mount_in(folder, ids);
+    return images_[stage]->mount_in(make_work_folder(stage_name(stage)), ids);
   } catch (const base::Error& problem) {
     base::log_verbose("the base image is unpacked: ", problem.what());
     images_[stage].reset();
@@ -208,17 +215,10 @@ std::string DefinitionBuild::mount_base(std::size_t stage, runtime::IdMap ids) {
 }
 
 void DefinitionBuild::unpack_base(const std::string& base, const std::string& root) {
-  Command arguments = sifconv_arguments(parsed_);
-  arguments.insert(arguments.end(), {"--quiet", "--sandbox", "--force"});
+  Command arguments = conversion_of_base();
+  arguments.insert(arguments.end(), {"--sandbox", "--force"});
   if (parsed_.flag("fix-perms")) arguments.emplace_back("--fix-perms");
-  if (const auto& arch = parsed_.text("arch")) arguments.push_back("--arch=" + *arch);
-  std::string source = base;
-  if (base.empty()) {
-    source = work_path("empty");
-    if (::mkdir(source.c_str(), 0755) != 0 && errno != EEXIST)
-      throw base::errno_error(errno, "cannot make a folder ", base::printable(source));
-  }
-  arguments.insert(arguments.end(), {"--", source, root});
+  arguments.insert(arguments.end(), {"--", base.empty() ? make_work_folder("empty") : base, root});
   convert(std::move(arguments));
 }
 
@@ -282,12 +282,7 @@ void DefinitionBuild::run(runtime::IdMap ids) {
       path = std::move(mounted);
     else
       unpack_base(bases_[i], path);
-    if (in_folder) {
-      const std::string place = work_path("result");
-      if (::mkdir(place.c_str(), 0755) != 0)
-        throw base::errno_error(errno, "cannot make the folder ", base::printable(place));
-      path = hidden_result_.emplace(path, place).place();
-    }
+    if (in_folder) path = hidden_result_.emplace(path, make_work_folder("result")).place();
     stages_.push_back(build_stage(stage, path));
   }
   end_children();
@@ -299,12 +294,14 @@ void DefinitionBuild::run(runtime::IdMap ids) {
   base::log_info("Creating SIF file...");
   Command arguments = {"--quiet"};
   if (request_.replace) arguments.emplace_back("--force");
-  // What was not unpacked is read where it lies, not by way of its mount.
-  const std::size_t last = recipe_.stages.size() - 1;
-  if (images_[last]) check_base(last);
-  if (images_[last]) arguments.push_back("--overlay=" + work_folder(last));
-  arguments.insert(arguments.end(), {"--", images_[last] ? bases_[last] : stages_.back().path(),
-                                     request_.destination});
+  std::string source = stages_.back().path();
+  if (const std::size_t last = recipe_.stages.size() - 1; images_[last]) {
+    // What was not unpacked is read where it lies, not by way of its mount.
+    check_base(last);
+    arguments.push_back("--overlay=" + work_path(stage_name(last)));
+    source = bases_[last];
+  }
+  arguments.insert(arguments.end(), {"--", source, request_.destination});
   convert(std::move(arguments));
 }
 

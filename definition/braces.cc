@@ -18,7 +18,7 @@ struct Braces {
   std::vector<std::string> parts;
 };
 
-// nullopt-like: no parts where the brace has no end.
+// No parts where the brace has no end.
 Braces find_braces(const std::string& text, std::size_t open) {
   Braces found{open, open, {}};
   int depth = 0;

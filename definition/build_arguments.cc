@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "definition/syntax.h"
 
 namespace definition {
 namespace {
@@ -18,7 +19,7 @@ std::vector<std::string> split_stages(std::string_view text) {
   std::vector<std::string> stages(1);
   bool has_bootstrap = false;
   for (const std::string& line : base::split(text, '\n')) {
-    if (base::lower_case(line).starts_with("bootstrap:")) {
+    if (begins_stage(line)) {
       if (has_bootstrap) stages.emplace_back();
       has_bootstrap = true;
     }
@@ -48,9 +49,7 @@ BuildArguments defaults_of(std::string_view stage) {
 }
 
 bool is_name(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-  });
+  return !text.empty() && std::ranges::all_of(text, is_name_character);
 }
 
 // Of one stage.

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "definition/syntax.h"
 
 namespace definition {
 namespace {
@@ -31,20 +32,11 @@ bool is_header_key(std::string_view key) {
   return is_one_of(key, kHeaderKeys) || key.starts_with("otherurl");
 }
 
-bool begins_stage(std::string_view line) {
-  constexpr std::string_view kKey = "bootstrap:";
-  return base::lower_case(line.substr(0, kKey.size())) == kKey;
-}
-
 // The first word and what comes behind it.
 std::pair<std::string_view, std::string_view> split_word(std::string_view text) {
   text = base::trimmed(text);
   const std::size_t end = std::min(text.find_first_of(" \t"), text.size());
   return {text.substr(0, end), base::trimmed(text.substr(end))};
-}
-
-bool is_name_character(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
 bool is_app_character(char c) { return is_name_character(c) || c == '-' || c == '.'; }

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "definition/syntax.h"
 #include "oci/json.h"
 
 namespace definition {
@@ -132,11 +133,7 @@ std::string app_environment(const std::string& app) {
 std::string as_variable(std::string_view name) {
   std::string out(name);
   std::ranges::replace_if(
-      out,
-      [](char c) {
-        return !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'));
-      },
-      '_');
+      out, [](char c) { return !is_name_character(c); }, '_');
   return out;
 }
 
