@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -56,6 +57,7 @@ void apply_changes(Tree& image, Tree& upper) {
   // Folders of the upper layer, each with the one that is to be changed by it: itself, where it
   // takes the other's place.
   std::vector<std::pair<Inode*, Inode*>> pending = {{&upper.root(), &image.root()}};
+  std::set<const Inode*> seen;
   take_marks(upper.root(), "/");
   image.root().mode = upper.root().mode;
   image.root().mtime = upper.root().mtime;
@@ -69,7 +71,8 @@ void apply_changes(Tree& image, Tree& upper) {
         to->children.erase(name);
         continue;
       }
-      const bool opaque = take_marks(*child, name);
+      // Files may have several names; a folder has one.
+      const bool opaque = seen.insert(child).second && take_marks(*child, name);
       Inode*& place = to->children[name];
       if (!is_folder(child) || !is_folder(place) || opaque || place == child)
         place = child;
