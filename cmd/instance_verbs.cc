@@ -172,6 +172,21 @@ void wait_for_end(std::vector<InstanceRecord>& instances, std::chrono::milliseco
   }
 }
 
+// By who watches the instance: when all that it has changed is in its images. Others are removed
+// here, dead.
+void wait_for_removal(const runtime::InstanceFolder& folder,
+                      const std::vector<InstanceRecord>& instances,
+                      std::chrono::milliseconds limit) {
+  constexpr std::chrono::milliseconds kPause(10);
+  const auto end = std::chrono::steady_clock::now() + limit;
+  for (const InstanceRecord& record : instances) {
+    if (is_alive(record.init)) continue;
+    while (folder.has(record) && std::chrono::steady_clock::now() < end)
+      std::this_thread::sleep_for(kPause);
+    folder.remove(record);
+  }
+}
+
 int stop_verb(const Invocation& invocation) {
   const auto parsed = invocation.parse("[NAME]", kStopTable);
   if (!parsed) return EXIT_SUCCESS;
@@ -205,8 +220,7 @@ int stop_verb(const Invocation& invocation) {
   }
   constexpr std::chrono::seconds kKillTime(10);
   wait_for_end(left, kKillTime);
-  for (const InstanceRecord& record : found)
-    if (!is_alive(record.init)) folder.remove(record);
+  wait_for_removal(folder, found, kKillTime);
   return EXIT_SUCCESS;
 }
 

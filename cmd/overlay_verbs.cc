@@ -1,22 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-// overlay create: a folder for --overlay, under the name that scripts give an ext3 image.
+// overlay create: an ext3 image for --overlay, in a file of its own or in a SIF.
 #include <fcntl.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
+#include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "base/bytes.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "base/output_file.h"
 #include "base/syscalls.h"
-#include "cmd/output_folder.h"
 #include "cmd/verbs.h"
+#include "ext/make_file_system.h"
+#include "ext/partition.h"
+#include "sif/sif_editor.h"
 #include "sif/sif_reader.h"
 
 namespace cmd {
@@ -24,85 +35,215 @@ namespace {
 
 using enum OptionKind;
 
+constexpr std::int64_t kMebibyte = 1 << 20;
 constexpr std::int64_t kLeastSize = 64;  // MiB
-// As in the images that Apptainer makes, whatever the caller's umask.
-constexpr mode_t kFolderMode = 0755;
-constexpr mode_t kUmask = 0022;
+constexpr std::int64_t kMostSize = ext::kMaxFileSystemSize / kMebibyte;
+// Apptainer's, whatever the umask.
+constexpr mode_t kImageMode = 0600;
+constexpr std::size_t kZeroPiece = 1 << 20;
 
 constexpr auto kCreateTable = std::to_array<OptionRow>({
     {.name = "create-dir",
      .kind = list,
      .value = "DIR,...",
      .help = "folders that the overlay brings; repeatable"},
+    {.name = "fakeroot",
+     .letter = 'f',
+     .help = "for use with --fakeroot: the overlay is root's and not yours"},
     {.name = "size",
      .letter = 's',
      .kind = text,
      .value = "MIB",
-     .help = "at least 64; a folder is not limited by it"},
+     .help = "at least 64, the default"},
+    {.name = "sparse",
+     .letter = 'S',
+     .help = "take space on the disk when it is written to, not now"},
     {.name = "help", .letter = 'h', .help = "this text"},
-    // Accepted without effect: a folder grows as it is filled, and serves with --fakeroot and
-    // without.
-    {.name = "sparse", .letter = 'S'},
-    {.name = "fakeroot", .letter = 'f'},
 });
 
-void refuse_existing(const std::string& path) {
-  if (path.empty()) throw base::error("the overlay's name is empty");
-  const std::optional<struct stat> status = base::find_status(path, false);
-  if (!status) return;
-  if (S_ISREG(status->st_mode) && sif::is_sif(base::open_file(path, O_RDONLY).get())) {
-    throw base::error("cannot add an overlay to ", base::printable(path),
-                      ": an ext3 partition cannot be mounted; name a new folder and run with "
-                      "--overlay FOLDER");
+struct Wanted {
+  std::uint64_t size = 0;  // bytes
+  bool sparse = false;
+  ext::NewFileSystem content;
+};
+
+// Ctrl-C and its like wait until everything is undone or done; so no file is left half made, and
+// the program dies by the signal nevertheless.
+class HeldSignals {
+ public:
+  HeldSignals() {
+    ::sigemptyset(&held_);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&held_, signal);
+    ::sigprocmask(SIG_BLOCK, &held_, &before_);
   }
-  throw base::error("cannot make the overlay ", base::printable(path), ": it exists already");
+  ~HeldSignals() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
+  HeldSignals(const HeldSignals&) = delete;
+  HeldSignals& operator=(const HeldSignals&) = delete;
+
+  void throw_if_interrupted() const {
+    sigset_t pending;
+    ::sigpending(&pending);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+      if (::sigismember(&pending, signal) != 0) throw base::error("interrupted");
+  }
+
+ private:
+  sigset_t held_{}, before_{};
+};
+
+std::array<std::uint8_t, 16> random_uuid() {
+  std::array<std::uint8_t, 16> uuid{};
+  if (::getrandom(uuid.data(), uuid.size(), 0) != static_cast<ssize_t>(uuid.size()))
+    throw base::errno_error(errno, "cannot get random bytes");
+  uuid[6] = static_cast<std::uint8_t>((uuid[6] & 0x0F) | 0x40);  // version 4 of RFC 4122
+  uuid[8] = static_cast<std::uint8_t>((uuid[8] & 0x3F) | 0x80);
+  return uuid;
 }
 
-base::UniqueFd make_folder(int parent, const std::string& name) {
-  if (::mkdirat(parent, name.c_str(), kFolderMode) != 0 && errno != EEXIST)
-    throw base::errno_error(errno, "cannot make the folder ", base::printable(name));
-  return base::open_file_at(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-}
-
-// `wanted` is a path of the container.
-void make_folders_below(const base::UniqueFd& upper, const std::string& wanted) {
-  const std::filesystem::path path =
-      std::filesystem::path(wanted.substr(std::min(wanted.find_first_not_of('/'), wanted.size())))
-          .lexically_normal();
-  base::UniqueFd next;
-  for (const std::filesystem::path& part : path) {
-    if (part == "..") {
+// `wanted` is a path of the container; empty for its root.
+std::string path_below_upper(const std::string& wanted) {
+  const std::string relative =
+      wanted.substr(std::min(wanted.find_first_not_of('/'), wanted.size()));
+  std::string path;
+  for (const std::filesystem::path& name : std::filesystem::path(relative).lexically_normal()) {
+    if (name == "..") {
       throw base::error("--create-dir ", base::printable(wanted),
                         ": it would be outside of the overlay");
     }
-    if (part.empty() || part == ".") continue;
-    next = make_folder(next ? next.get() : upper.get(), part);
+    if (!name.empty() && name != ".") path += "/" + name.string();
+  }
+  return path;
+}
+
+Wanted read_options(const ParsedOptions& parsed, std::int64_t size) {
+  if (size < kLeastSize)
+    throw base::error("--size ", size, ": at least ", kLeastSize, " (MiB) is needed");
+  if (size > kMostSize)
+    throw base::error("--size ", size, ": at most ", kMostSize, " (MiB) is possible");
+  const bool for_root = parsed.flag("fakeroot");
+  Wanted wanted{.size = static_cast<std::uint64_t>(size * kMebibyte),
+                .sparse = parsed.flag("sparse"),
+                .content = {.folders = {"upper"},
+                            .uid = for_root ? 0 : ::getuid(),
+                            .gid = for_root ? 0 : ::getgid(),
+                            .uuid = random_uuid(),
+                            .hash_seed = random_uuid(),
+                            .created = ::time(nullptr)}};
+  for (const std::string& folder : parsed.values("create-dir"))
+    wanted.content.folders.push_back("upper" + path_below_upper(folder));
+  wanted.content.folders.emplace_back("work");
+  return wanted;
+}
+
+// The bytes are there already, as zeros. A full disk is to be told now, and not the program that
+// fills the overlay.
+void reserve_space(int fd, std::uint64_t offset, std::uint64_t size, const std::string& name,
+                   const HeldSignals& signals) {
+  if (::fallocate(fd, 0, static_cast<off_t>(offset), static_cast<off_t>(size)) == 0) return;
+  if (errno != EOPNOTSUPP && errno != ENOSYS) {
+    throw base::errno_error(errno, "cannot reserve ", base::human_size(size), " for ", name)
+        .with_hint("--sparse takes space when it is written to");
+  }
+  const std::vector<std::byte> zeros(kZeroPiece);
+  for (std::uint64_t done = 0; done < size; done += kZeroPiece) {
+    signals.throw_if_interrupted();
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(kZeroPiece, size - done));
+    base::pwrite_all(fd, std::span(zeros).first(count), offset + done, name);
   }
 }
 
+void fill(int fd, std::uint64_t offset, const std::string& name, const Wanted& wanted,
+          const HeldSignals& signals) {
+  if (!wanted.sparse) reserve_space(fd, offset, wanted.size, name, signals);
+  ext::make_file_system(ext::Partition(fd, offset, wanted.size, name), wanted.content);
+  signals.throw_if_interrupted();
+}
+
+void make_file(const std::string& path, const Wanted& wanted) {
+  const HeldSignals signals;
+  base::AtomicOutputFile file(path, kImageMode, base::Existing::refuse);
+  const std::string name = base::printable(path);
+  if (::fchmod(file.fd(), kImageMode) != 0 ||
+      ::ftruncate(file.fd(), static_cast<off_t>(wanted.size)) != 0)
+    throw base::errno_error(errno, "cannot make ", name);
+  fill(file.fd(), 0, name, wanted, signals);
+  file.commit();
+  base::log_info("Made the overlay image ", name, " of ", wanted.size / kMebibyte, " MiB");
+}
+
+// Gives the partition to run from, which the overlay is for.
+const sif::SifDescriptor& check_container(const sif::SifFile& file) {
+  const auto& objects = file.container.descriptors;
+  const auto primary = std::ranges::find_if(objects, [](const sif::SifDescriptor& each) {
+    return each.type == sif::DataType::partition &&
+           each.partition == sif::PartitionType::primary_system;
+  });
+  const std::string attempted = "cannot add an overlay to " + file.name;
+  if (primary == objects.end()) throw base::error(attempted, ": it has no partition to run from");
+  if (primary->file_system == sif::FileSystemType::encrypted_squashfs)
+    throw base::error(attempted, ": it is encrypted");
+  if (std::ranges::count(objects, sif::DataType::signature, &sif::SifDescriptor::type) != 0)
+    throw base::error(attempted, ": it is signed")
+        .with_hint("make an overlay in a file of its own");
+  const auto overlay = std::ranges::find_if(objects, [](const sif::SifDescriptor& each) {
+    return each.type == sif::DataType::partition && each.partition == sif::PartitionType::overlay &&
+           each.file_system == sif::FileSystemType::ext3;
+  });
+  if (overlay != objects.end()) {
+    throw base::error(attempted, ": it has one already, object ", overlay->id)
+        .with_hint(base::cat("`sif del ", overlay->id, " ", file.name, "` removes that"));
+  }
+  return *primary;
+}
+
+std::string partition_fields(const std::string& arch_code) {
+  base::ByteWriter out;
+  out.write(static_cast<std::int32_t>(sif::FileSystemType::ext3));
+  out.write(static_cast<std::int32_t>(sif::PartitionType::overlay));
+  out.text(arch_code, 3);
+  return {reinterpret_cast<const char*>(out.bytes().data()), out.bytes().size()};
+}
+
+void add_to_container(const std::string& path, const Wanted& wanted) {
+  sif::SifEditor editor(path);  // may wait for another one
+  const HeldSignals signals;
+  const sif::SifDescriptor& primary = check_container(editor.file());
+  const std::string name = base::printable(path);
+  constexpr std::uint32_t kDefaultGroup = sif::kGroupBit | 1;
+  const sif::NewObject object{.type = sif::DataType::partition,
+                              .group = std::max(primary.group | sif::kGroupBit, kDefaultGroup),
+                              .name = "",
+                              .extra = partition_fields(primary.arch_code),
+                              .alignment = sif::kPartitionAlignment};
+  editor.add(object, wanted.size,
+             [&](int fd, std::uint64_t offset) { fill(fd, offset, name, wanted, signals); });
+  base::log_info("Added an overlay of ", wanted.size / kMebibyte, " MiB to ", name);
+}
+
+// What is there is changed only if it is a SIF.
 int create(const Invocation& invocation) {
-  const auto parsed = invocation.parse("NAME", kCreateTable);
+  const auto parsed = invocation.parse("FILE", kCreateTable);
   if (!parsed) return EXIT_SUCCESS;
   const std::string& path = invocation.only_argument(*parsed);
   const std::int64_t size = invocation.integer(*parsed, "size").value_or(kLeastSize);
   invocation.understood(*parsed);
-  if (size < kLeastSize)
-    throw base::error("--size ", size, ": at least ", kLeastSize, " (MiB) is needed");
-  refuse_existing(path);
+  const Wanted wanted = read_options(*parsed, size);
+  if (path.empty()) throw base::error("the overlay's name is empty");
 
-  ::umask(kUmask);
-  OutputFolder folder(path, base::Existing::refuse);
-  const base::UniqueFd upper = make_folder(folder.fd(), "upper");
-  make_folder(folder.fd(), "work");
-  for (const std::string& wanted : parsed->values("create-dir")) make_folders_below(upper, wanted);
-  folder.commit();
-  base::log_info("Made the folder ", base::printable(path),
-                 " for --overlay; its size is not limited");
+  if (!base::find_status(path, false)) {
+    make_file(path, wanted);
+    return EXIT_SUCCESS;
+  }
+  const std::optional<struct stat> status = base::find_status(path);
+  if (!status || !S_ISREG(status->st_mode) || !sif::is_sif(base::open_file(path, O_RDONLY).get()))
+    throw base::error("cannot make the overlay ", base::printable(path),
+                      ": it exists already and is no SIF");
+  add_to_container(path, wanted);
   return EXIT_SUCCESS;
 }
 
 constexpr auto kOverlayVerbs = std::to_array<VerbRow>({
-    {"create", create, "make a folder that keeps the changes of a container"},
+    {"create", create, "make an ext3 image that keeps the changes of a container"},
 });
 
 }  // namespace

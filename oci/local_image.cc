@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 #include "base/syscalls.h"
+#include "ext/image_lock.h"
+#include "oci/ext_tree.h"
 #include "oci/flat_image.h"
 #include "oci/singularity_d.h"
 #include "oci/tree_texts.h"
@@ -56,6 +58,32 @@ class LocalImage : public FlatImage {
   std::vector<std::unique_ptr<sif::DataSource>> generated_;
 };
 
+// An ext3 image that nobody changes while it is read.
+class ExtFile {
+ public:
+  ExtFile(const std::string& path, ExtTree::Part part)
+      : file_(open_locked(path, part)), tree_(file_, part) {}
+  sif::Tree& tree() { return tree_.tree; }
+  const sif::Tree& tree() const { return tree_.tree; }
+  std::uint64_t size() const { return file_.size; }
+  const std::string& go_arch() const { return file_.go_arch; }
+
+ private:
+  static sif::ImageFile open_locked(const std::string& path, ExtTree::Part part) {
+    sif::ImageFile file =
+        sif::open_any_image(path, {part == ExtTree::Part::all ? sif::PartitionType::primary_system
+                                                              : sif::PartitionType::overlay});
+    if (file.file_system != sif::FileSystemType::ext3)
+      throw base::error(base::printable(path), ": not a folder and not an ext3 image");
+    ext::lock_image(file.fd.get(), file.offset, file.size, ext::Access::read_only,
+                    base::printable(path));
+    return file;
+  }
+
+  sif::ImageFile file_;
+  ExtTree tree_;
+};
+
 class FolderImage : public LocalImage {
  public:
   explicit FolderImage(const FlattenOptions& options) : folder_(options.source.path) {
@@ -83,16 +111,23 @@ class FileImage : public LocalImage {
   const sif::Tree& tree() const override { return image_.tree; }
 
  private:
-  void apply_overlay(const std::string& folder) {
-    upper_.emplace(folder + "/upper");
-    sif::apply_changes(image_.tree, upper_->tree);
+  void apply_overlay(const std::string& path) {
+    const std::optional<struct stat> status = base::find_status(path);
+    if (status && !S_ISDIR(status->st_mode)) {
+      ext_upper_.emplace(path, ExtTree::Part::changes);
+      sif::apply_changes(image_.tree, ext_upper_->tree());
+    } else {
+      upper_.emplace(path + "/upper");
+      sif::apply_changes(image_.tree, upper_->tree);
+    }
+    is_changed_ = true;
   }
 
   // Signatures would no longer be true. What describes files is made anew of those that changed.
   void take_texts() {
     const sif::SifContainer container = sif::read_sif(file_.fd.get(), file_.path);
-    if (!upper_) layout.created = container.header.created;
-    if (upper_) layout.texts = texts_of_tree(image_.tree);
+    if (!is_changed_) layout.created = container.header.created;
+    if (is_changed_) layout.texts = texts_of_tree(image_.tree);
     for (const sif::SifDescriptor& object : container.descriptors) {
       if (!is_kept(object)) continue;
       if (object.size > kMaxTextObject)
@@ -106,7 +141,7 @@ class FileImage : public LocalImage {
   }
 
   bool is_kept(const sif::SifDescriptor& object) const {
-    if (upper_) return object.type == sif::DataType::generic_json && object.name == kOciConfig;
+    if (is_changed_) return object.type == sif::DataType::generic_json && object.name == kOciConfig;
     return object.type == sif::DataType::definition_file ||
            object.type == sif::DataType::generic_json || object.type == sif::DataType::labels;
   }
@@ -114,12 +149,35 @@ class FileImage : public LocalImage {
   sif::ImageFile file_;
   sif::SquashfsReader reader_;
   sif::ImageTree image_;
+  bool is_changed_ = false;
   std::optional<sif::FolderTree> upper_;
+  std::optional<ExtFile> ext_upper_;
+};
+
+class ExtImage : public LocalImage {
+ public:
+  explicit ExtImage(const FlattenOptions& options)
+      : file_(options.source.path, ExtTree::Part::all) {
+    source_bytes = file_.size();
+    complete(file_.tree(), options, file_.go_arch());
+  }
+  const sif::Tree& tree() const override { return file_.tree(); }
+
+ private:
+  ExtFile file_;
 };
 
 bool is_image_file(const std::string& path) {
   const std::optional<base::UniqueFd> file = base::find_file(path, O_RDONLY);
   return file && sif::is_image(file->get(), path);
+}
+
+bool is_ext_file(const std::string& path) {
+  try {
+    return sif::open_any_image(path).file_system == sif::FileSystemType::ext3;
+  } catch (const base::Error&) {
+    return false;  // whoever opens it next says what it is
+  }
 }
 
 }  // namespace
@@ -133,6 +191,8 @@ std::unique_ptr<FlatImage> find_local_image(const FlattenOptions& options) {
   // Others are not even opened: who writes into a pipe would take our leaving for the end.
   if (status && S_ISREG(status->st_mode) && is_image_file(path))
     return std::make_unique<FileImage>(options);
+  if (status && S_ISREG(status->st_mode) && is_ext_file(path))
+    return std::make_unique<ExtImage>(options);
   return nullptr;
 }
 

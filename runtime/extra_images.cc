@@ -37,6 +37,23 @@ void make_layer_folder(const std::string& path) {
       .with_hint("add :ro to lay it over the image without changing it");
 }
 
+// Of what takes changes there can be only one; folders are judged by runtime/run_plan.
+void check_only_writable(const RunPlan& plan, bool has_writable_layer, const std::string& path) {
+  if (!plan.writable_tmpfs && !has_writable_layer) return;
+  throw base::error("--overlay ", base::printable(path), ": there is ",
+                    plan.writable_tmpfs ? "--writable-tmpfs" : "another one",
+                    " to take changes already")
+      .with_hint(base::cat("add :ro, as in --overlay ", base::printable(path), ":ro"));
+}
+
+// One of the binds from this image may be written to; all are served by one server.
+bool is_to_be_written(const RunPlan& plan, const MountEntry& bind) {
+  return may_write(bind.source) && std::ranges::any_of(plan.mounts, [&](const MountEntry& entry) {
+           return entry.kind == MountKind::image && entry.source == bind.source &&
+                  entry.partition == bind.partition && !has(entry.flags, MountFlags::read_only);
+         });
+}
+
 }  // namespace
 
 std::size_t ExtraImages::add(ImageRequest request) {
@@ -51,22 +68,27 @@ std::size_t ExtraImages::add(ImageRequest request) {
 }
 
 void ExtraImages::add_overlay(const RunPlan& plan, const OverlaySpec& overlay) {
-  ImageRequest request{
-      overlay.path,     {sif::PartitionType::overlay, 0}, ImageDriver::fuse, plan.unsquash, false,
-      plan.cache_folder};
+  ImageRequest request{overlay.path,
+                       {sif::PartitionType::overlay, 0},
+                       ImageDriver::fuse,
+                       plan.unsquash,
+                       overlay.writable && may_write(overlay.path),
+                       plan.cache_folder};
   const bool folder = is_directory(overlay.path);
-  request.writable = folder && overlay.writable && may_write(overlay.path);
-  if (request.writable) {
+  if (folder && request.writable) {
     make_layer_folder(base::cat(overlay.path, "/", kUpper));
     make_layer_folder(base::cat(overlay.path, "/", kWork));
   }
   const std::size_t first = add(request);
-  overlays_.push_back({first, request.writable});
-  if (overlay.writable && !request.writable) {
+  const bool writable = images_[first].source.is_writable();
+  if (writable) check_only_writable(plan, has_writable_layer(), overlay.path);
+  overlays_.push_back({first, writable});
+  if (overlay.writable && !writable) {
     base::log_warning("overlay ", base::printable(overlay.path),
                       " cannot be written to, using it read-only");
   }
   if (folder) return;
+  request.writable = false;
   const std::vector<std::uint32_t> others = images_[first].source.overlays();
   for (std::size_t i = 1; i < others.size(); ++i) {
     request.partition.id = others[i];
@@ -74,24 +96,40 @@ void ExtraImages::add_overlay(const RunPlan& plan, const OverlaySpec& overlay) {
   }
 }
 
+// The last one is on top, and takes the changes if there are to be any.
+void ExtraImages::add_own_overlays(const RunPlan& plan, std::span<const std::uint32_t> ids) {
+  for (const std::uint32_t id : ids) {
+    const std::size_t image = add({plan.image,
+                                   {sif::PartitionType::overlay, id},
+                                   ImageDriver::fuse,
+                                   plan.unsquash,
+                                   plan.writable && id == ids.back() && may_write(plan.image),
+                                   plan.cache_folder});
+    overlays_.push_back({image, images_[image].source.is_writable()});
+  }
+}
+
+bool ExtraImages::has_writable_layer() const {
+  return std::ranges::any_of(overlays_, &Overlay::writable);
+}
+
+std::vector<int> ExtraImages::ends_of_writing() const {
+  std::vector<int> ends;
+  for (const Image& image : images_)
+    if (const std::optional<int> end = image.source.end_of_writing()) ends.push_back(*end);
+  return ends;
+}
+
 ExtraImages ExtraImages::open(const RunPlan& plan, std::span<const std::uint32_t> own_overlays) {
   ExtraImages extra;
-  for (const std::uint32_t id : own_overlays) {
-    extra.overlays_.push_back({extra.add({plan.image,
-                                          {sif::PartitionType::overlay, id},
-                                          ImageDriver::fuse,
-                                          plan.unsquash,
-                                          false,
-                                          plan.cache_folder}),
-                               false});
-  }
+  extra.add_own_overlays(plan, own_overlays);
   for (const OverlaySpec& overlay : plan.overlays) extra.add_overlay(plan, overlay);
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) {
     const MountEntry& entry = plan.mounts[i];
     if (entry.kind != MountKind::image) continue;
-    const bool writable = is_directory(entry.source);
-    extra.binds_.push_back({i, extra.add({entry.source, entry.partition, ImageDriver::fuse,
-                                          plan.unsquash, writable, plan.cache_folder})});
+    extra.binds_.push_back(
+        {i, extra.add({entry.source, entry.partition, ImageDriver::fuse, plan.unsquash,
+                       is_to_be_written(plan, entry), plan.cache_folder})});
   }
   return extra;
 }
@@ -112,6 +150,15 @@ void ExtraImages::open_in_namespace() {
   for (Image& image : images_) image.source.open_in_namespace();
 }
 
+// What was written to as an overlay has its content below "upper".
+base::UniqueFd ExtraImages::open_lower(const Overlay& overlay, int root) const {
+  const Image& image = images_[overlay.image];
+  const bool takes_changes = image.source.is_ext() || is_directory(image.request.path);
+  std::optional<base::UniqueFd> upper;
+  if (takes_changes) upper = find_in_root(root, kUpper);
+  return upper ? std::move(*upper) : base::open_file_at(root, ".", O_PATH | O_DIRECTORY);
+}
+
 Layers ExtraImages::mount_in(SessionDirectory& session, const RunPlan& plan,
                              MountSources& sources) {
   std::vector<base::UniqueFd> roots;
@@ -121,16 +168,13 @@ Layers ExtraImages::mount_in(SessionDirectory& session, const RunPlan& plan,
   for (const Overlay& overlay : overlays_) {
     const int root = roots[overlay.image].get();
     if (overlay.writable) {
+      // An ext3 image need not have them yet.
+      for (const char* folder : {kUpper, kWork}) ::mkdirat(root, folder, 0755);
       layers.upper = base::open_file_at(root, kUpper, O_PATH | O_DIRECTORY | O_NOFOLLOW);
       layers.work = base::open_file_at(root, kWork, O_PATH | O_DIRECTORY | O_NOFOLLOW);
-      continue;
+    } else {
+      layers.lowers.insert(layers.lowers.begin(), open_lower(overlay, root));
     }
-    // A folder that was written to as an overlay has its content below "upper".
-    std::optional<base::UniqueFd> upper = find_in_root(root, kUpper);
-    const bool was_written = upper && is_directory(images_[overlay.image].request.path);
-    layers.lowers.insert(
-        layers.lowers.begin(),
-        was_written ? std::move(*upper) : base::open_file_at(root, ".", O_PATH | O_DIRECTORY));
   }
   for (const Bind& bind : binds_) {
     const MountEntry& entry = plan.mounts[bind.mount];

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images besides the root's: those that are laid over it (--overlay, and a SIF's own overlay
-// partitions) and those that binds look into (image-src=). Their steps happen when the root image's
-// do, see runtime/image_source.
+// Images besides the root's, squashfs and ext3 files and folders: those that are laid over it
+// (--overlay, and a SIF's own overlay partitions) and those that binds look into (image-src=).
+// Their steps happen when the root image's do, see runtime/image_source.
 #pragma once
 
 #include <cstddef>
@@ -26,6 +26,10 @@ class ExtraImages {
 
   bool empty() const { return images_.empty(); }
   bool has_layers() const { return !overlays_.empty(); }
+  // One of the layers takes the changes.
+  bool has_writable_layer() const;
+  // Of all ext3 images that are written to, see runtime/image_source. After start_servers().
+  std::vector<int> ends_of_writing() const;
 
   void read_tables();
   void start_servers();
@@ -46,6 +50,8 @@ class ExtraImages {
   // Each image once, however many binds name it.
   std::size_t add(ImageRequest request);
   void add_overlay(const RunPlan& plan, const OverlaySpec& overlay);
+  void add_own_overlays(const RunPlan& plan, std::span<const std::uint32_t> ids);
+  base::UniqueFd open_lower(const Overlay& overlay, int root) const;
 
   std::vector<Image> images_;
   std::vector<Overlay> overlays_;  // the lowest first

@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <string>
 
 #include "base/error.h"
@@ -41,34 +40,9 @@ std::span<const std::byte> as_bytes(std::string_view text) {
   return std::as_bytes(std::span(text));
 }
 
-// Answers both forms of the xattr requests: size 0 asks how much there is.
-int put_sized(std::uint32_t wanted_size, std::string_view value, FuseReply& reply) {
-  if (wanted_size == 0) {
-    fuse_getxattr_out out{};
-    out.size = static_cast<std::uint32_t>(value.size());
-    reply.put(out);
-    return 0;
-  }
-  if (value.size() > wanted_size) return ERANGE;
-  reply.append(as_bytes(value));
-  return 0;
-}
-
 }  // namespace
 
-struct FuseResponder::Request {
-  fuse_in_header header;
-  std::span<const std::byte> body;
-};
-
-struct FuseResponder::Operation {
-  std::uint32_t opcode;
-  Handler handler;  // null: no answer is wanted
-};
-
-// What is not listed gets ENOSYS, upon which the kernel stops asking (ACCESS, FSYNC, LSEEK, STATX)
-// or reports it (IOCTL).
-const FuseResponder::Operation FuseResponder::kOperations[] = {
+const FuseOperation<FuseResponder> FuseResponder::kOperations[] = {
     {FUSE_LOOKUP, &FuseResponder::lookup},
     {FUSE_READ, &FuseResponder::read_data},
     {FUSE_GETATTR, &FuseResponder::get_attributes},
@@ -115,23 +89,8 @@ FuseResponder::FuseResponder(const sif::SquashfsReader& reader, FuseOptions opti
 
 std::span<const std::byte> FuseResponder::answer(std::span<const std::byte> request,
                                                  FuseReply& reply) {
-  reply.clear();
-  if (request.size() < sizeof(fuse_in_header)) return {};
-  const Request parsed{parse<fuse_in_header>(request), request.subspan(sizeof(fuse_in_header))};
-  const auto* const operation =
-      std::ranges::find(kOperations, parsed.header.opcode, &Operation::opcode);
-  const bool is_known = operation != std::ranges::end(kOperations);
-  if (is_known && operation->handler == nullptr) return {};
-  int errno_value = EIO;
-  try {
-    errno_value = is_known ? (this->*operation->handler)(parsed, reply) : ENOSYS;
-  } catch (const base::Error& error) {
-    if (error.errno_value() != 0) errno_value = error.errno_value();
-    log_failure(error.what());
-  } catch (const std::bad_alloc&) {
-    errno_value = ENOMEM;
-  }
-  return reply.finish(parsed.header.unique, errno_value);
+  return answer_by_table(*this, kOperations, request, reply,
+                         [&](const base::Error& error) { log_failure(error.what()); });
 }
 
 // A corrupt image may fail at every request: the first lines say what is to be said.

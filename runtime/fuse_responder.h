@@ -17,6 +17,7 @@
 
 #include "runtime/access_trace.h"
 #include "runtime/added_nodes.h"
+#include "runtime/fuse_operation.h"
 #include "runtime/fuse_reply.h"
 #include "runtime/read_ahead.h"
 #include "sif/squashfs_reader.h"
@@ -50,10 +51,8 @@ class FuseResponder {
   bool offers_io_uring() const { return offers_io_uring_; }
 
  private:
-  struct Request;
-  using Handler = int (FuseResponder::*)(const Request&, FuseReply&);
-  struct Operation;
-  static const Operation kOperations[];
+  using Request = FuseRequest;
+  static const FuseOperation<FuseResponder> kOperations[];
 
   int initialize(const Request& request, FuseReply& reply);
   int lookup(const Request& request, FuseReply& reply);

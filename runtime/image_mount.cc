@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/syscalls.h"
 #include "runtime/fd_message.h"
+#include "runtime/fuse_device.h"
 #include "runtime/fuse_server.h"
 #include "runtime/join.h"
 #include "runtime/pidfd.h"
@@ -25,21 +26,7 @@
 namespace runtime {
 namespace {
 
-constexpr const char* kFuseDevice = "/dev/fuse";
 static_assert(std::is_trivially_copyable_v<FuseOptions>, "it travels to the server as bytes");
-
-base::UniqueFd open_fuse_device() {
-  try {
-    return base::open_file(kFuseDevice, O_RDWR);
-  } catch (base::Error& error) {
-    const bool absent = error.errno_value() == ENOENT || error.errno_value() == ENODEV ||
-                        error.errno_value() == ENXIO;
-    throw std::move(error).with_hint(
-        absent ? "load the fuse kernel module (modprobe fuse), or use --unsquash"
-               : "every user needs read and write access to /dev/fuse (chmod 666 /dev/fuse); "
-                 "--unsquash works without it");
-  }
-}
 
 // Without a thread to spare (ulimit -u) the listener closes here, and nobody shares.
 void attend_in_background(ShareListener listener, base::UniqueFd control) {
@@ -138,16 +125,7 @@ void ImageServer::open_device() { device_ = open_fuse_device(); }
 
 void ImageServer::mount_at(const std::string& target, FuseOptions options,
                            std::span<const AddedPath> added) {
-  // allow_other: the payload may run under another mapped id; default_permissions: the kernel
-  // checks modes, so cached entries cost no request.
-  const std::string data = base::cat("fd=", device_.get(), ",rootmode=40000,user_id=", ::geteuid(),
-                                     ",group_id=", ::getegid(), ",default_permissions,allow_other");
-  if (::mount("sifrun", target.c_str(), "fuse.sifrun", MS_RDONLY | MS_NOSUID | MS_NODEV,
-              data.c_str()) != 0) {
-    throw base::errno_error(errno, "cannot mount the image at ", base::printable(target),
-                            " through FUSE")
-        .with_hint("FUSE in user namespaces needs Linux 4.18 or newer; --unsquash works without");
-  }
+  mount_fuse(device_.get(), target, MS_RDONLY);
   std::string text(reinterpret_cast<const char*>(&options), sizeof options);
   text += serialize(added);
   const base::UniqueFd root = base::open_file(target, O_PATH | O_DIRECTORY);

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "ext/image_lock.h"
 #include "runtime/host_check.h"
 #include "runtime/image_extract.h"
 #include "runtime/image_preview.h"
@@ -82,14 +83,10 @@ ImageSource ImageSource::open(const ImageRequest& request) {
 }
 
 void ImageSource::open_file(const ImageRequest& request) {
-  file_ = sif::open_image(request.path, request.partition);
+  file_ = sif::open_any_image(request.path, request.partition);
   overlays_ = file_->overlays;
-  if (request.writable) {
-    throw base::error("cannot write to ", base::printable(request.path),
-                      ": a squashfs is read-only")
-        .with_hint("--writable-tmpfs for changes until exit, --overlay FOLDER to keep them");
-  }
   check_architecture(*file_);
+  if (file_->file_system == sif::FileSystemType::ext3) return open_ext(request.writable);
   if (request.driver == ImageDriver::kernel) {
     tree_ = kernel_mount(*file_);
     file_.reset();
@@ -101,6 +98,27 @@ void ImageSource::open_file(const ImageRequest& request) {
     base::log_info(problem->cause, "; ", problem->cure, ". Running from an unpacked copy");
   directory_ = open_extracted_image(*file_, request.cache_folder);
   file_.reset();
+}
+
+void ImageSource::open_ext(bool writable) {
+  if (const std::optional<FuseProblem> problem = find_fuse_problem())
+    throw base::error("cannot use the ext3 image ", base::printable(file_->path), ": ",
+                      problem->cause)
+        .with_hint(std::string(problem->cure));
+  ext_file_ = std::move(file_);
+  file_.reset();
+  writable_ = writable;
+  is_ext_ = true;
+  // The same file, whatever has its name by now.
+  if (writable)
+    ext_file_->fd = base::open_file(base::cat("/proc/self/fd/", ext_file_->fd.get()), O_RDWR);
+  ext::lock_image(ext_file_->fd.get(), ext_file_->offset, ext_file_->size,
+                  writable ? ext::Access::read_write : ext::Access::read_only,
+                  base::printable(ext_file_->path));
+}
+
+std::optional<int> ImageSource::end_of_writing() const {
+  return ext_server_ && writable_ ? std::optional(ext_server_->end()) : std::nullopt;
 }
 
 void ImageSource::find_share(const RunPlan& plan) {
@@ -117,6 +135,10 @@ void ImageSource::find_share(const RunPlan& plan) {
 
 void ImageSource::start_server(const std::string& trace_file) {
   if (file_) server_ = ImageServer::start(*file_, std::move(share_.listener), trace_file);
+  if (!ext_file_) return;
+  ext_server_ =
+      ExtServer::start(*ext_file_, writable_ ? ext::Access::read_write : ext::Access::read_only);
+  ext_file_.reset();  // only the server holds the lock from here on
 }
 
 void ImageSource::read_tables() {
@@ -150,6 +172,7 @@ void ImageSource::use_namespace(IdMap ids) {
   // closed to the payload.
   if (ids == IdMap::own_id) server_options_.owner = {::geteuid(), ::getegid()};
   if (server_) server_->open_device();
+  if (ext_server_) ext_server_->open_device();
 }
 
 // setns(2) also sets the root and the working directory to those of that namespace.
@@ -213,6 +236,9 @@ std::string ImageSource::mount_in(SessionDirectory& session) {
     server_->mount_at(path, server_options_, added_);
     server_.reset();
     list_root(path);
+  } else if (ext_server_) {
+    ext_server_->mount_at(path, server_options_);
+    ext_server_.reset();
   } else {
     std::move(*tree_).attach(base::open_file(path, O_PATH).get(),
                              writable_ ? kWritableFlags : kWritableFlags | MountFlags::read_only,

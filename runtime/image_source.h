@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The image of a run, whatever it is: a file served through FUSE, a loop mount, or a directory. Its
-// steps happen at different points of the launch, since each needs a different namespace.
+// The image of a run, whatever it is: a squashfs or ext3 file served through FUSE, a loop mount, or
+// a directory. Its steps happen at different points of the launch, since each needs a different
+// namespace.
 #pragma once
 
 #include <memory>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/ext_mount.h"
 #include "runtime/image_mount.h"
 #include "runtime/mount_api.h"
 #include "runtime/run_plan.h"
@@ -27,7 +29,7 @@ struct ImageRequest {
   sif::PartitionChoice partition{};
   ImageDriver driver = ImageDriver::fuse;
   bool unsquash = false;
-  bool writable = false;     // directories only
+  bool writable = false;     // where it can be: directories and ext3
   std::string cache_folder;  // the caller's: user_cache_folder()
 };
 
@@ -38,6 +40,10 @@ class ImageSource {
   // of another architecture.
   static ImageSource open(const ImageRequest& request);
 
+  bool is_writable() const { return writable_; }
+  bool is_ext() const { return is_ext_; }
+  // Of ext3 images that are written to: what ends when their last changes are in the file.
+  std::optional<int> end_of_writing() const;
   // Overlay partitions of the same SIF, which belong to it.
   const std::vector<std::uint32_t>& overlays() const { return overlays_; }
 
@@ -73,12 +79,15 @@ class ImageSource {
 
  private:
   void open_file(const ImageRequest& request);
+  void open_ext(bool writable);
   void mount_for_all();
 
   std::vector<std::uint32_t> overlays_;
-  bool writable_ = false;
+  bool writable_ = false, is_ext_ = false;
   std::string directory_;  // an unpacked image; empty for a file
   std::optional<sif::ImageFile> file_;
+  std::optional<sif::ImageFile> ext_file_;
+  std::optional<ExtServer> ext_server_;
   struct OpenFile {
     explicit OpenFile(sif::ImageFile image)
         : file(std::move(image)), reader(file.fd.get(), file.offset, file.size, file.path) {}

@@ -18,9 +18,11 @@
 #include <cstdlib>
 #include <ctime>
 #include <optional>
+#include <span>
 
 #include "base/log.h"
 #include "base/syscalls.h"
+#include "runtime/ext_mount.h"
 #include "runtime/launch.h"
 #include "runtime/pid_namespace.h"
 #include "runtime/user_namespace.h"
@@ -99,7 +101,7 @@ std::string find_script_problem(int fd) {
 
 // Outside of the namespaces, until the instance is dead, however it dies.
 [[noreturn]] void watch(pid_t init, const InstanceFolder& folder, InstanceRecord record,
-                        StartEnds ends) {
+                        StartEnds ends, std::span<const int> servers) {
   ::prctl(PR_SET_NAME, "sifrun-instance", 0, 0, 0);
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // it keeps capabilities
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::close(stream);
@@ -125,9 +127,10 @@ std::string find_script_problem(int fd) {
     ::kill(init, SIGKILL);
   }
   ends = {};
-  base::close_descriptors(0);
+  base::close_descriptors_but({servers.begin(), servers.end()});
   while (::waitpid(init, nullptr, 0) < 0 && errno == EINTR) {
   }
+  for (const int server : servers) wait_for_ext_server(server);
   folder.remove(record);
   ::_exit(EXIT_SUCCESS);
 }
@@ -191,15 +194,16 @@ void become_init(int copy, base::UniqueFd& ready, pid_t script) {
     block_all_signals();
     ::signal(SIGCHLD, SIG_DFL);  // a caller that ignores it would have children vanish unseen
     const base::UniqueFd copy = copy_of_ourselves();
-    const ActionRequest action = prepare_instance(std::move(plan), [&] {
-      if (::unshare(CLONE_NEWPID) != 0)
-        throw base::errno_error(errno, "cannot make a PID namespace");
-      const pid_t init = fork_or_throw();
-      if (init != 0) watch(init, folder, std::move(record), std::move(ends));
-      ends.lock.reset();
-      ends.ready.read_end.reset();
-      ends.script.read_end.reset();
-    });
+    const ActionRequest action =
+        prepare_instance(std::move(plan), [&](std::span<const int> servers) {
+          if (::unshare(CLONE_NEWPID) != 0)
+            throw base::errno_error(errno, "cannot make a PID namespace");
+          const pid_t init = fork_or_throw();
+          if (init != 0) watch(init, folder, std::move(record), std::move(ends), servers);
+          ends.lock.reset();
+          ends.ready.read_end.reset();
+          ends.script.read_end.reset();
+        });
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);

@@ -219,10 +219,14 @@ void InstanceFolder::save(const InstanceRecord& record) const {
   file.commit();
 }
 
+bool InstanceFolder::has(const InstanceRecord& record) const {
+  const std::optional<InstanceRecord> stored = load(record.name);
+  return stored && stored->init == record.init;
+}
+
 void InstanceFolder::remove(const InstanceRecord& record) const noexcept {
   try {
-    const std::optional<InstanceRecord> stored = load(record.name);
-    if (stored && stored->init == record.init) ::unlink(path_of(record.name).c_str());
+    if (has(record)) ::unlink(path_of(record.name).c_str());
   } catch (const base::Error&) {
     // It is found dead by whoever looks next.
   }

@@ -55,7 +55,9 @@ class InstanceFolder {
   // Throws "no instance found with name NAME".
   InstanceRecord get(std::string_view name) const;
   void save(const InstanceRecord& record) const;
-  // Only if it is still of this process.
+  // Whether the record of that name is still of this process.
+  bool has(const InstanceRecord& record) const;
+  // Only then.
   void remove(const InstanceRecord& record) const noexcept;
 
  private:

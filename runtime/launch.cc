@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "base/syscalls.h"
@@ -120,13 +122,21 @@ std::string find_trace_path(const RunPlan& plan, const ImageSource& image) {
   return trace_path(plan.cache_folder, *image.served_file(), plan.action.arguments);
 }
 
-void confine(RunPlan& plan, const std::function<void()>& enter_processes) {
+void require_writable(const RunPlan& plan, const ImageSource& image, const ExtraImages& extra) {
+  if (!plan.writable || image.is_writable() || extra.has_writable_layer()) return;
+  throw base::error("cannot write to ", base::printable(plan.image), ": a squashfs is read-only")
+      .with_hint("--writable-tmpfs for changes until exit, --overlay FOLDER to keep them");
+}
+
+// `enter_processes` is told what comes to its end when changes of ext3 images are in their files.
+void confine(RunPlan& plan, const std::function<void(std::span<const int>)>& enter_processes) {
   const IgnoredSignal size_limit(SIGXFSZ);
   base::PhaseTimes& times = plan.action.times;
   // As the caller, before any namespace: what it may not read stays unread.
   ImageSource image = ImageSource::open(
       {plan.image, {}, plan.driver, plan.unsquash, plan.writable, plan.cache_folder});
   ExtraImages extra = ExtraImages::open(plan, image.overlays());
+  require_writable(plan, image, extra);
   const std::optional<SeccompFilter> filter = find_filter(plan);
   if (may_share(plan, extra)) image.find_share(plan);
   times.end_phase("image opened, or found to be mounted");
@@ -146,7 +156,9 @@ void confine(RunPlan& plan, const std::function<void()>& enter_processes) {
   times.end_phase("user namespace");
   // Forks: only the payload's process goes on. Before the mount namespace, so that no helper
   // process holds the container's mounts.
-  enter_processes();
+  std::vector<int> ends = extra.ends_of_writing();
+  if (const std::optional<int> end = image.end_of_writing()) ends.push_back(*end);
+  enter_processes(ends);
   if (image.enter_finished_root()) {
     times.end_phase("finished root entered");
   } else {
@@ -206,13 +218,18 @@ HostFacts gather_host_facts(const char* pwd_variable) {
 }
 
 void launch(RunPlan plan) {
-  confine(plan, [&plan] {
-    if (plan.pid_namespace) enter_pid_namespace(plan.init);
+  confine(plan, [&plan](std::span<const int> ends) {
+    if (plan.pid_namespace) {
+      enter_pid_namespace(plan.init, ends);
+    } else if (!ends.empty()) {
+      enter_child_process(ends);
+    }
   });
   run_action(std::move(plan.action));
 }
 
-ActionRequest prepare_instance(RunPlan plan, const std::function<void()>& enter_processes) {
+ActionRequest prepare_instance(
+    RunPlan plan, const std::function<void(std::span<const int> ends)>& enter_processes) {
   confine(plan, enter_processes);
   return std::move(plan.action);
 }

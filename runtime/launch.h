@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 
 #include "runtime/run_plan.h"
 
@@ -17,6 +18,8 @@ HostFacts gather_host_facts(const char* pwd_variable);
 
 // The same for an instance, up to where the action would start. `enter_processes` forks; it is
 // called where the PID namespace is made, and only the process that it returns in goes on.
-ActionRequest prepare_instance(RunPlan plan, const std::function<void()>& enter_processes);
+// `ends`: see wait_for_ext_server().
+ActionRequest prepare_instance(
+    RunPlan plan, const std::function<void(std::span<const int> ends)>& enter_processes);
 
 }  // namespace runtime

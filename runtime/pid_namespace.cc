@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/pid_namespace.h"
 
-#include <dirent.h>
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -13,9 +12,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/syscalls.h"
+#include "runtime/ext_mount.h"
 
 namespace runtime {
 namespace {
@@ -85,9 +86,11 @@ void reap(pid_t payload) {
 }
 
 // `first` is the payload, or the init that tells through `report` how the payload ended.
-[[noreturn]] void stand_in_for(pid_t first, int report, const sigset_t& waited) {
-  ::dup2(report, STDERR_FILENO + 1);
-  base::close_descriptors(STDERR_FILENO + 2);
+[[noreturn]] void stand_in_for(pid_t first, int report, const sigset_t& waited,
+                               std::span<const int> ends) {
+  std::vector<int> kept(ends.begin(), ends.end());
+  kept.push_back(report);
+  base::close_descriptors_but(kept);
   for (;;) {
     siginfo_t info{};
     if (::sigwaitinfo(&waited, &info) < 0) continue;
@@ -96,7 +99,9 @@ void reap(pid_t payload) {
       if (::waitpid(first, &status, WNOHANG) != first) continue;
       int told = 0;
       // Nothing comes from an init that was killed, or if there is none.
-      end_like(::read(STDERR_FILENO + 1, &told, sizeof told) == sizeof told ? told : status);
+      if (::read(report, &told, sizeof told) == sizeof told) status = told;
+      for (const int end : ends) wait_for_ext_server(end);
+      end_like(status);
     } else if (info.si_code <= 0) {
       // Sent by a process. What the terminal sends reaches the payload by itself.
       ::kill(first, info.si_signo);
@@ -105,7 +110,7 @@ void reap(pid_t payload) {
 }
 
 // Children are in the namespace from here on.
-void become_payload(bool with_init) {
+void become_payload(bool with_init, std::span<const int> ends) {
   sigset_t waited, original;
   ::sigfillset(&waited);
   for (const int number : kNotPassedOn) ::sigdelset(&waited, number);
@@ -120,7 +125,7 @@ void become_payload(bool with_init) {
   const pid_t first = fork_or_throw();
   if (first != 0) {
     report.write_end.reset();
-    stand_in_for(first, report.read_end.get(), waited);
+    stand_in_for(first, report.read_end.get(), waited, ends);
   }
   end_with(self);
   if (with_init) {
@@ -133,11 +138,13 @@ void become_payload(bool with_init) {
 
 }  // namespace
 
-void enter_pid_namespace(bool with_init) {
+void enter_pid_namespace(bool with_init, std::span<const int> ends) {
   if (::unshare(CLONE_NEWPID) != 0) throw base::errno_error(errno, "cannot make a PID namespace");
-  become_payload(with_init);
+  become_payload(with_init, ends);
 }
 
-void enter_joined_pid_namespace() { become_payload(false); }
+void enter_child_process(std::span<const int> ends) { become_payload(false, ends); }
+
+void enter_joined_pid_namespace() { become_payload(false, {}); }
 
 }  // namespace runtime

@@ -63,7 +63,7 @@ void ignore_signals() {
 
 // `ulimit -t` and the like are meant for the program, not for its file system.
 void raise_soft_limits() {
-  for (const auto resource : {RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA, RLIMIT_NOFILE}) {
+  for (const auto resource : {RLIMIT_CPU, RLIMIT_AS, RLIMIT_DATA, RLIMIT_FSIZE, RLIMIT_NOFILE}) {
     struct rlimit limit {};
     if (::getrlimit(resource, &limit) != 0) continue;
     limit.rlim_cur = limit.rlim_max;

@@ -16,8 +16,9 @@
 namespace sif {
 namespace {
 
-// Of user namespaces (mount option userxattr), and of root.
-constexpr std::array<std::string_view, 2> kPrefixes = {"user.overlay.", "trusted.overlay."};
+// Of user namespaces (mount option userxattr), of root, and of fuse-overlayfs.
+constexpr std::array<std::string_view, 3> kPrefixes = {"user.overlay.", "trusted.overlay.",
+                                                       "user.fuseoverlayfs."};
 constexpr std::array<std::string_view, 2> kReferences = {"redirect", "metacopy"};
 
 bool is_folder(const Inode* inode) {

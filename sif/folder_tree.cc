@@ -34,13 +34,6 @@ constexpr std::array<TypeRow, 7> kTypes = {{{S_IFDIR, FileType::directory},
                                             {S_IFIFO, FileType::fifo},
                                             {S_IFSOCK, FileType::socket}}};
 
-// Those that squashfs can hold, but the host's SELinux label, which says nothing of the image.
-bool is_kept(std::string_view name) {
-  return name != "security.selinux" &&
-         std::ranges::any_of(kXattrPrefixes,
-                             [&](std::string_view prefix) { return name.starts_with(prefix); });
-}
-
 void read_xattrs(const std::string& path, Inode& inode) {
   std::vector<char> names(kXattrMax), value(kXattrMax);
   const ssize_t size = ::llistxattr(path.c_str(), names.data(), names.size());
@@ -49,7 +42,7 @@ void read_xattrs(const std::string& path, Inode& inode) {
   for (ssize_t at = 0; at < size;) {
     const std::string name = names.data() + at;
     at += static_cast<ssize_t>(name.size()) + 1;
-    if (!is_kept(name)) continue;
+    if (!is_kept_xattr(name)) continue;
     const ssize_t length = ::lgetxattr(path.c_str(), name.c_str(), value.data(), value.size());
     if (length < 0)
       throw base::errno_error(errno, "cannot read the attribute ", base::printable(name), " of ",
@@ -59,6 +52,17 @@ void read_xattrs(const std::string& path, Inode& inode) {
 }
 
 }  // namespace
+
+std::optional<FileType> find_file_type(mode_t mode) {
+  const auto* row = std::ranges::find(kTypes, mode & S_IFMT, &TypeRow::bits);
+  return row == kTypes.end() ? std::nullopt : std::optional(row->type);
+}
+
+bool is_kept_xattr(std::string_view name) {
+  return name != "security.selinux" &&
+         std::ranges::any_of(kXattrPrefixes,
+                             [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
 
 void FolderTree::PathSource::read_at(std::uint64_t offset, std::span<std::byte> out) const {
   base::pread_exactly(base::open_file(path_, O_RDONLY | O_NOFOLLOW).get(), out, offset, path_);
@@ -107,9 +111,9 @@ Inode& FolderTree::add(const std::string& path, const struct stat& status) {
 }
 
 void FolderTree::describe(const std::string& path, const struct stat& status, Inode& inode) {
-  const auto* row = std::ranges::find(kTypes, status.st_mode & S_IFMT, &TypeRow::bits);
-  if (row == kTypes.end()) throw base::error(base::printable(path), " is of an unknown type");
-  inode.type = row->type;
+  const std::optional<FileType> type = find_file_type(status.st_mode);
+  if (!type) throw base::error(base::printable(path), " is of an unknown type");
+  inode.type = *type;
   inode.mode = static_cast<std::uint16_t>(status.st_mode & 07777);
   inode.uid = status.st_uid;
   inode.gid = status.st_gid;

@@ -5,13 +5,20 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "base/syscalls.h"
 #include "sif/tree.h"
 
 namespace sif {
+
+// From the bits of st_mode; nullopt if there is no such type.
+std::optional<FileType> find_file_type(mode_t mode);
+// Attributes that squashfs can hold, but the host's SELinux label, which says nothing of the image.
+bool is_kept_xattr(std::string_view name);
 
 class FolderTree {
  public:

@@ -176,6 +176,21 @@ std::uint32_t SifEditor::add(const NewObject& object, std::string_view content) 
   });
 }
 
+std::uint32_t SifEditor::add(const NewObject& object, std::uint64_t size,
+                             const std::function<void(int fd, std::uint64_t offset)>& write) {
+  return add_written(object, [&](std::uint64_t offset) {
+    const int fd = file_.fd.get();
+    // A shorter file has no bytes of removed objects there.
+    const bool is_longer =
+        static_cast<std::uint64_t>(base::file_status(fd, file_.name).st_size) > offset;
+    if ((is_longer && ::ftruncate(fd, static_cast<off_t>(offset)) != 0) ||
+        ::ftruncate(fd, static_cast<off_t>(offset + size)) != 0)
+      throw base::errno_error(errno, "cannot write ", file_.name);
+    write(fd, offset);
+    return size;
+  });
+}
+
 void SifEditor::remove(std::uint32_t id) {
   const SifDescriptor& object = get_object(file_.container, id);
   if (&object == find_primary(file_.container))

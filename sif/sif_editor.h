@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -38,6 +39,9 @@ class SifEditor {
   // add() gives the new object's id; `content` is read from its position to its end.
   std::uint32_t add(const NewObject& object, int content, std::string_view content_name);
   std::uint32_t add(const NewObject& object, std::string_view content);
+  // `write` fills the file from the offset that it is given; these bytes are zero, and holes.
+  std::uint32_t add(const NewObject& object, std::uint64_t size,
+                    const std::function<void(int fd, std::uint64_t offset)>& write);
   // The bytes stay in the file, as with siftool.
   void remove(std::uint32_t id);
   // Makes a system partition the one to run from.

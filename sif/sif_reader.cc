@@ -149,23 +149,28 @@ void check_squashfs(int fd, std::uint64_t offset, std::uint64_t size, const std:
       .with_hint("`siftool list` shows what is in it; data and overlay containers cannot be run");
 }
 
+enum class Accepted { squashfs, ext3_too };
+
 ImageFile open_sif_image(base::UniqueFd fd, const std::string& path, const std::string& name,
-                         PartitionChoice choice) {
+                         PartitionChoice choice, Accepted accepted) {
   const SifContainer container = read_sif(fd.get(), name);
   const auto partition = std::ranges::find_if(container.descriptors, [&](const auto& each) {
     return each.type == DataType::partition &&
            (choice.id != 0 ? each.id == choice.id : each.partition == choice.kind);
   });
   if (partition == container.descriptors.end()) throw_missing_partition(choice, name);
-  if (partition->file_system != FileSystemType::squashfs)
+  if (partition->file_system == FileSystemType::squashfs) {
+    check_squashfs(fd.get(), partition->offset, partition->size, name);
+  } else if (partition->file_system != FileSystemType::ext3 || accepted == Accepted::squashfs) {
     throw_unsupported_partition(*partition, name);
-  check_squashfs(fd.get(), partition->offset, partition->size, name);
+  }
   ImageFile image{std::move(fd),
                   path,
                   partition->offset,
                   partition->size,
                   std::string(go_arch_of_code(partition->arch_code)),
-                  {}};
+                  {},
+                  partition->file_system};
   for (const SifDescriptor& each : container.descriptors) {
     if (each.type == DataType::partition && each.partition == PartitionType::overlay)
       image.overlays.push_back(each.id);
@@ -219,6 +224,27 @@ base::UniqueFd open_for_reading(const std::string& path, const std::string& name
   if (!S_ISREG(status.st_mode))
     throw base::Error(base::cat(name, " is not a regular file"), EINVAL);
   return std::move(*fd);
+}
+
+ImageFile open_accepted(const std::string& path, PartitionChoice choice, Accepted accepted) {
+  const std::string name = base::printable(path);
+  base::UniqueFd fd = open_for_reading(path, name);
+  if (is_sif(fd.get())) return open_sif_image(std::move(fd), path, name, choice, accepted);
+
+  const std::string start = start_of_file(fd.get(), name);
+  const std::size_t offset = bare_image_offset(start);
+  const bool is_squashfs = is_bare_squashfs(start);
+  if (!is_squashfs && (!has_ext_magic(start, offset) || accepted == Accepted::squashfs))
+    throw_unknown_format(start, offset, name);
+  const std::uint64_t size = file_size_of(fd.get(), name) - offset;
+  if (is_squashfs) check_squashfs(fd.get(), offset, size, name);
+  return {std::move(fd),
+          path,
+          offset,
+          size,
+          "",
+          {},
+          is_squashfs ? FileSystemType::squashfs : FileSystemType::ext3};
 }
 
 }  // namespace
@@ -306,16 +332,11 @@ std::string read_object(const SifFile& file, const SifDescriptor& object, std::s
 }
 
 ImageFile open_image(const std::string& path, PartitionChoice choice) {
-  const std::string name = base::printable(path);
-  base::UniqueFd fd = open_for_reading(path, name);
-  if (is_sif(fd.get())) return open_sif_image(std::move(fd), path, name, choice);
+  return open_accepted(path, choice, Accepted::squashfs);
+}
 
-  const std::string start = start_of_file(fd.get(), name);
-  const std::size_t offset = bare_image_offset(start);
-  if (!is_bare_squashfs(start)) throw_unknown_format(start, offset, name);
-  const std::uint64_t size = file_size_of(fd.get(), name) - offset;
-  check_squashfs(fd.get(), offset, size, name);
-  return {std::move(fd), path, offset, size, "", {}};
+ImageFile open_any_image(const std::string& path, PartitionChoice choice) {
+  return open_accepted(path, choice, Accepted::ext3_too);
 }
 
 }  // namespace sif

@@ -66,13 +66,14 @@ const SifDescriptor* find_object(const SifContainer& container, std::string_view
 // An object's bytes; throws when there are more than `limit`.
 std::string read_object(const SifFile& file, const SifDescriptor& object, std::size_t limit);
 
-// A squashfs to run from.
+// A file system to run from or to lay over it.
 struct ImageFile {
   base::UniqueFd fd;
   std::string path;  // as given by the user
   std::uint64_t offset = 0, size = 0;
   std::string go_arch;                  // empty for a bare squashfs or an unknown code
   std::vector<std::uint32_t> overlays;  // ids of a SIF's overlay partitions, in their order
+  FileSystemType file_system = FileSystemType::squashfs;
 };
 
 // A partition of a SIF: by its id, else the first of its kind.
@@ -85,5 +86,7 @@ struct PartitionChoice {
 // Opens a partition of a SIF, or a bare squashfs file. Throws Error with a hint: absent,
 // unreadable, a directory, neither format, truncated, encrypted, ext3, no such partition.
 ImageFile open_image(const std::string& path, PartitionChoice choice = {});
+// The same, but ext3 is no mistake. Of such a file system nothing is checked yet.
+ImageFile open_any_image(const std::string& path, PartitionChoice choice = {});
 
 }  // namespace sif

@@ -7,7 +7,7 @@
     tmp_path          a folder that both can reach, owned by the ordinary user
     busybox_tar       a small `docker save` archive made without an engine; busybox_sif is its image
     docker, user_tar  a real engine; an archive that it built and saved as a researcher would
-    apptainer         Apptainer in a Debian tree, run as an ordinary user
+    apptainer         Apptainer in a Debian tree, run as an ordinary user; apptainer_ext3: with what it needs for ext3 images
 
 A session as root first gets its own mount namespace: /dev/fuse is opened to users and the ordinary user is put in passwd there,
 and nothing of that remains on the machine.
@@ -52,7 +52,7 @@ def pytest_runtest_makereport(item, call):
     yield
 
 
-PEER_FIXTURES = {"docker", "podman", "apptainer", "debian", "new_registry"}
+PEER_FIXTURES = {"docker", "podman", "apptainer", "apptainer_ext3", "debian", "new_registry"}
 
 
 def pytest_collection_modifyitems(items):
@@ -280,10 +280,10 @@ class Apptainer:
     The tree is everyone's, so each session has a home and a /tmp of its own there.
     """
 
-    def __init__(self, tree, shared):
+    def __init__(self, tree, shared, name="apptainer"):
         self.tree, self.shared, self.own = tree, shared, [shared]
-        for name, target, mode in (("apptainer-home", "/home/user", 0o755), ("apptainer-tmp", "/tmp", 0o1777)):
-            folder = shared / name
+        for place, target, mode in (("home", "/home/user", 0o755), ("tmp", "/tmp", 0o1777)):
+            folder = shared / f"{name}-{place}"
             folder.mkdir()
             folder.chmod(mode)
             os.chown(folder, USER_ID, USER_ID)
@@ -309,6 +309,11 @@ def debian():
 @pytest.fixture(scope="session")
 def apptainer(scratch):
     return Apptainer(debian_tree.debian("sid", debian_tree.APPTAINER_PACKAGES), scratch)
+
+
+@pytest.fixture(scope="session")
+def apptainer_ext3(scratch):
+    return Apptainer(debian_tree.apptainer_ext3(), scratch, "apptainer-ext3")
 
 
 @pytest.fixture(scope="session")

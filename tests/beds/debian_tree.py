@@ -11,6 +11,8 @@ from . import Missing, cache, made_once
 ENTER = str(pathlib.Path(__file__).with_name("enter_tree.py"))
 PYTHON = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
 APPTAINER_PACKAGES = ("apptainer", "siftool", "squashfuse", "squashfs-tools", "uidmap", "ca-certificates")
+# With these it makes overlays in ext3 images and serves them to ordinary users; and it lays some others in another way than without them.
+EXT3_PACKAGES = ("e2fsprogs", "fuse2fs", "fuse-overlayfs")
 
 
 def mirror():
@@ -79,16 +81,20 @@ def _add_user(root):
     os.chown(home, 1000, 1000)
 
 
-def debian(suite, packages=()):
+def debian(suite, packages=(), name=None):
     """A cached minimal tree of a Debian suite."""
     _require("mmdebstrap")
-    path = cache() / "trees" / "-".join([suite, *packages][:2])
+    path = cache() / "trees" / (name or "-".join([suite, *packages][:2]))
     with made_once(path) as part:
         if part:
             shutil.rmtree(part, ignore_errors=True)
             bootstrap(suite, part, packages)
             _add_user(part)
     return Tree(path)
+
+
+def apptainer_ext3():
+    return debian("sid", APPTAINER_PACKAGES + EXT3_PACKAGES, "sid-apptainer-ext3")
 
 
 def busybox(parent):

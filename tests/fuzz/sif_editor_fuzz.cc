@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <string>
 
 #include "base/error.h"
 #include "base/syscalls.h"
@@ -29,6 +30,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto& objects = file.container.descriptors;
     const auto added = std::ranges::find(objects, id - 1, &sif::SifDescriptor::slot);
     if (added == objects.end() || sif::read_object(file, *added, 7) != "content") std::abort();
+    const std::uint32_t zero_id = editor.add({}, 7, [](int, std::uint64_t) {});
+    const auto zeros = std::ranges::find(objects, zero_id - 1, &sif::SifDescriptor::slot);
+    if (zeros == objects.end() || sif::read_object(file, *zeros, 7) != std::string(7, '\0'))
+      std::abort();
     const std::size_t count = objects.size();
     editor.remove(objects.front().id);
     if (editor.file().container.descriptors.size() != count - 1) std::abort();

@@ -21,8 +21,12 @@ VERBS = {
 # By a line of overlay_test.py.
 OVERLAYS = {
     "create dangling": "what is there is not replaced, were it a link to nothing; Apptainer replaces that",
-    "create x.img/": "a folder's name may end in a slash; a file's may not",
-    "cp IMAGE x.sif; create x.sif": "ext3 partitions cannot be mounted, so none is added to a SIF",
+    "touch x.img; chmod 0 x.img; create x.img": "what is there is not replaced; Apptainer replaces what may not be written to",
+    "SIF that may not be written to": "what is there is not replaced; Apptainer puts a bare ext3 image into its place",
+    "SIF cut": "nothing is added to a SIF of which a part is missing",
+    "SIF with another group's overlay": "all overlays of a SIF are used, so it gets no second one that may be written to",
+    "SIF of another group": "the overlay belongs to the group of what it is laid over; Apptainer puts it into group 1 and does not find it there",
+    "SIF of another machine": "an image for another machine can be prepared here, too",
 }
 
 # By the name of a script in surroundings_test.py.

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0
+// Names: entries of directories, and the operations that make, move and remove them.
+#include <dirent.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+
+#include "ext/library.h"
+
+namespace ext {
+namespace {
+
+constexpr std::uint64_t kMaxDirectoryBytes = 1 << 30;
+constexpr unsigned kMaxLinks = 65000;          // EXT4_LINK_MAX of the kernel
+constexpr std::size_t kEntryHeader = 8;        // of struct ext2_dir_entry
+constexpr std::size_t kMaxTargetBytes = 4096;  // PATH_MAX, which the kernel hands out
+constexpr std::array<std::uint8_t, 8> kEntryTypes = {DT_UNKNOWN, DT_REG,  DT_DIR,  DT_CHR,
+                                                     DT_BLK,     DT_FIFO, DT_SOCK, DT_LNK};
+
+// The number that an entry tells a type by; 0 where the file system keeps none.
+int file_type(const ext2_super_block& super, mode_t mode) {
+  if (!ext2fs_has_feature_filetype(const_cast<ext2_super_block*>(&super))) return EXT2_FT_UNKNOWN;
+  const auto type = static_cast<std::uint8_t>((mode & S_IFMT) >> 12);  // IFTODT of <dirent.h>
+  return static_cast<int>(std::ranges::find(kEntryTypes, type) - kEntryTypes.begin()) % 8;
+}
+
+void check_name(std::string_view name) {
+  if (name.empty() || name == "." || name == "..")
+    throw base::Error("no name for an entry", EINVAL);
+  if (name.size() > EXT2_NAME_LEN) throw base::Error("the name is too long", ENAMETOOLONG);
+}
+
+bool is_self_or_parent(std::string_view name) { return name == "." || name == ".."; }
+
+}  // namespace
+
+std::string_view FileSystem::Library::Place::entry_name() const {
+  return {entry()->name, static_cast<std::size_t>(ext2fs_dirent_name_len(entry()))};
+}
+
+void FileSystem::Library::for_each_entry(InodeNumber directory, std::uint64_t cookie,
+                                         const std::function<bool(const Place&)>& take) {
+  ext2_inode_large inode = read_inode(directory);
+  if (!S_ISDIR(inode.i_mode))
+    throw base::Error(base::cat(name(), ": inode ", directory, " is no directory"), ENOTDIR);
+  const std::uint64_t size = EXT2_I_SIZE(&inode);
+  if (size > kMaxDirectoryBytes)
+    throw damage(base::cat("a directory of ", size, " bytes, allowed are ", kMaxDirectoryBytes));
+  const std::size_t block_size = fs->blocksize;
+  std::vector<char> bytes(block_size);
+  for (std::uint64_t block = cookie / block_size; block < size / block_size; ++block) {
+    const std::uint64_t physical = find_block(directory, inode, block);
+    if (physical == 0) continue;
+    check(ext2fs_read_dir_block4(fs, physical, bytes.data(), 0, directory), name(),
+          ": cannot read block ", block, " of directory ", directory);
+    for (std::size_t at = 0; at < block_size;) {
+      auto* const entry = reinterpret_cast<ext2_dir_entry*>(bytes.data() + at);
+      unsigned length = 0;
+      const bool has_header =
+          block_size - at >= kEntryHeader && ext2fs_get_rec_len(fs, entry, &length) == 0;
+      const auto name_length =
+          static_cast<std::size_t>(has_header ? ext2fs_dirent_name_len(entry) : 0);
+      if (!has_header || length < kEntryHeader || length % 4 != 0 || length > block_size - at ||
+          name_length > length - kEntryHeader)
+        throw damage(base::cat("directory ", directory, " has an entry of ", length,
+                               " bytes at offset ", at, " of its block ", block));
+      const std::uint64_t here = block * block_size + at;
+      if (here >= cookie && entry->inode != 0 && name_length > 0 &&
+          !take({physical, bytes, at, here, here + length}))
+        return;
+      at += length;
+    }
+  }
+}
+
+std::optional<InodeNumber> FileSystem::Library::find(InodeNumber directory,
+                                                     std::string_view wanted) {
+  std::optional<InodeNumber> found;
+  for_each_entry(directory, 0, [&](const Place& place) {
+    if (place.entry_name() == wanted) found = place.entry()->inode;
+    return !found;
+  });
+  return found;
+}
+
+InodeNumber FileSystem::Library::get(InodeNumber directory, std::string_view wanted) {
+  const auto found = find(directory, wanted);
+  if (!found) throw base::Error("no such entry", ENOENT);
+  return *found;
+}
+
+void FileSystem::Library::with_room(InodeNumber directory, const std::function<errcode_t()>& action,
+                                    std::string_view entry) {
+  errcode_t code = action();
+  if (code == EXT2_ET_DIR_NO_SPACE) {
+    code = ext2fs_expand_dir(fs, directory);
+    if (code == 0) code = action();
+  }
+  check(code, name(), ": cannot make ", base::printable(std::string(entry)));
+}
+
+void FileSystem::Library::add_entry(InodeNumber directory, std::string_view entry,
+                                    InodeNumber number, mode_t mode) {
+  const std::string text(entry);
+  with_room(
+      directory,
+      [&] { return ext2fs_link(fs, directory, text.c_str(), number, file_type(*fs->super, mode)); },
+      entry);
+}
+
+void FileSystem::Library::remove_entry(InodeNumber directory, std::string_view entry,
+                                       InodeNumber number) {
+  check(ext2fs_unlink(fs, directory, std::string(entry).c_str(), number, 0), name(),
+        ": cannot remove ", base::printable(std::string(entry)));
+}
+
+void FileSystem::Library::replace_entry(InodeNumber directory, std::string_view entry,
+                                        InodeNumber number, mode_t mode) {
+  bool replaced = false;
+  for_each_entry(directory, 0, [&](const Place& place) {
+    if (place.entry_name() != entry) return true;
+    place.entry()->inode = number;
+    ext2fs_dirent_set_file_type(place.entry(), file_type(*fs->super, mode));
+    check(ext2fs_write_dir_block4(fs, place.physical, place.block_bytes.data(), 0, directory),
+          name(), ": cannot write directory ", directory);
+    replaced = true;
+    return false;
+  });
+  if (!replaced) throw damage(base::cat("directory ", directory, " lacks an entry"));
+}
+
+bool FileSystem::Library::is_empty_directory(InodeNumber directory) {
+  bool empty = true;
+  for_each_entry(directory, 0, [&](const Place& place) {
+    empty = is_self_or_parent(place.entry_name());
+    return empty;
+  });
+  return empty;
+}
+
+InodeNumber FileSystem::Library::free_inode(InodeNumber parent, mode_t mode) {
+  ext2_ino_t number = 0;
+  check(ext2fs_new_inode(fs, parent, static_cast<int>(mode), nullptr, &number), name(),
+        ": cannot make an inode");
+  return number;
+}
+
+void FileSystem::Library::write_new_inode(InodeNumber number, ext2_inode_large& inode) {
+  if (ext2fs_has_feature_extents(fs->super) && (S_ISREG(inode.i_mode) || S_ISDIR(inode.i_mode))) {
+    ext2_extent_handle_t handle = nullptr;
+    check(ext2fs_extent_open2(fs, number, generic(inode), &handle), name(), ": cannot make inode ",
+          number);
+    ext2fs_extent_free(handle);
+  }
+  // Clears what an earlier inode has left behind the known part.
+  check(ext2fs_write_new_inode(fs, number, generic(inode)), name(), ": cannot write inode ",
+        number);
+  write_inode(number, inode);
+  ext2fs_inode_alloc_stats2(fs, number, 1, S_ISDIR(inode.i_mode));
+}
+
+std::uint8_t FileSystem::Library::entry_type(InodeNumber number) {
+  try {
+    return static_cast<std::uint8_t>((read_inode(number).i_mode & S_IFMT) >> 12);
+  } catch (const base::Error&) {
+    return DT_UNKNOWN;  // its siblings are to be seen
+  }
+}
+
+std::optional<InodeNumber> FileSystem::find_entry(InodeNumber directory, std::string_view name) {
+  return library_->find(directory, name);
+}
+
+void FileSystem::list(InodeNumber directory, std::uint64_t cookie,
+                      const std::function<bool(const Entry&)>& take) {
+  library_->for_each_entry(directory, cookie, [&](const Library::Place& place) {
+    const std::string_view name = place.entry_name();
+    // The kernel would refuse the whole listing.
+    if (name.find('/') != name.npos || name.find('\0') != name.npos) return true;
+    const InodeNumber number = place.entry()->inode;
+    const auto told = static_cast<std::size_t>(ext2fs_dirent_file_type(place.entry()));
+    std::uint8_t type = kEntryTypes[told % kEntryTypes.size()];
+    // Without the feature filetype only the inode tells, and overlays want to know.
+    if (type == DT_UNKNOWN) type = library_->entry_type(number);
+    return take({name, number, type, place.next_cookie});
+  });
+}
+
+InodeNumber FileSystem::make(InodeNumber directory, std::string_view name, const NewInode& wanted) {
+  Library& library = *library_;
+  library.require_writable();
+  check_name(name);
+  if (library.find(directory, name)) throw base::Error("the name exists", EEXIST);
+  const ext2_inode_large parent = library.read_inode(directory);
+  InodeNumber number = 0;
+  if (S_ISDIR(wanted.mode)) {
+    if (parent.i_links_count >= kMaxLinks) throw base::Error("too many directories", EMLINK);
+    const std::string text(name);
+    library.with_room(
+        directory, [&] { return ext2fs_mkdir(library.fs, directory, 0, text.c_str()); }, name);
+    number = library.get(directory, name);
+    ext2_inode_large inode = library.read_inode(number);
+    library.describe(inode, wanted, &parent);
+    library.write_inode(number, inode);
+  } else {
+    number = library.free_inode(directory, wanted.mode);
+    library.add_entry(directory, name, number, wanted.mode);
+    ext2_inode_large inode = library.blank_inode(wanted, &parent);
+    inode.i_links_count = 1;
+    library.write_new_inode(number, inode);
+  }
+  library.touch(directory);
+  return number;
+}
+
+InodeNumber FileSystem::make_symlink(InodeNumber directory, std::string_view name,
+                                     std::string_view target, const NewInode& wanted) {
+  Library& library = *library_;
+  library.require_writable();
+  check_name(name);
+  if (library.find(directory, name)) throw base::Error("the name exists", EEXIST);
+  const ext2_inode_large parent = library.read_inode(directory);
+  const std::string entry(name), text(target);
+  library.with_room(
+      directory,
+      [&] { return ext2fs_symlink(library.fs, directory, 0, entry.c_str(), text.c_str()); }, name);
+  const InodeNumber number = library.get(directory, name);
+  ext2_inode_large inode = library.read_inode(number);
+  NewInode described = wanted;
+  described.mode = S_IFLNK | 0777;
+  library.describe(inode, described, &parent);
+  library.write_inode(number, inode);
+  library.touch(directory);
+  return number;
+}
+
+InodeNumber FileSystem::make_unnamed(const NewInode& wanted) {
+  Library& library = *library_;
+  library.require_writable();
+  const InodeNumber number = library.free_inode(kRootInode, wanted.mode);
+  ext2_inode_large inode = library.blank_inode(wanted, nullptr);
+  library.write_new_inode(number, inode);
+  library.add_orphan(number);
+  return number;
+}
+
+void FileSystem::link(InodeNumber number, InodeNumber directory, std::string_view name) {
+  Library& library = *library_;
+  library.require_writable();
+  check_name(name);
+  const ext2_inode_large inode = library.read_inode(number);
+  if (S_ISDIR(inode.i_mode)) throw base::Error("a directory has one name", EPERM);
+  if (inode.i_links_count >= kMaxLinks) throw base::Error("too many names", EMLINK);
+  if (library.find(directory, name)) throw base::Error("the name exists", EEXIST);
+  library.add_entry(directory, name, number, inode.i_mode);
+  library.change_links(number, 1);
+  if (inode.i_links_count == 0) library.remove_orphan(number);
+  library.touch(directory);
+}
+
+// An inode has lost a name; a directory its only one, and the one that it gave itself.
+void FileSystem::Library::lose_name(InodeNumber number, InodeNumber directory) {
+  ext2_inode_large inode = read_inode(number);
+  if (S_ISDIR(inode.i_mode)) {
+    change_links(directory, -1);
+    inode.i_links_count = 1;
+  }
+  if (inode.i_links_count > 1) return change_links(number, -1);
+  change_links(number, -static_cast<int>(read_inode(number).i_links_count));
+  add_orphan(number);
+}
+
+InodeNumber FileSystem::unlink(InodeNumber directory, std::string_view name) {
+  Library& library = *library_;
+  library.require_writable();
+  const InodeNumber number = library.get(directory, name);
+  if (S_ISDIR(library.read_inode(number).i_mode)) throw base::Error("a directory", EISDIR);
+  library.remove_entry(directory, name, number);
+  library.touch(directory);
+  library.lose_name(number, directory);
+  return number;
+}
+
+InodeNumber FileSystem::remove_directory(InodeNumber directory, std::string_view name) {
+  Library& library = *library_;
+  library.require_writable();
+  check_name(name);
+  const InodeNumber number = library.get(directory, name);
+  if (!library.is_empty_directory(number)) throw base::Error("not empty", ENOTEMPTY);
+  library.remove_entry(directory, name, number);
+  library.touch(directory);
+  library.lose_name(number, directory);
+  return number;
+}
+
+// A directory that has moved knows its new parent, and is counted there.
+void FileSystem::Library::change_parent(InodeNumber number, InodeNumber from, InodeNumber to) {
+  if (from == to || !S_ISDIR(read_inode(number).i_mode)) return;
+  replace_entry(number, "..", to, S_IFDIR);
+  change_links(from, -1);
+  change_links(to, 1);
+}
+
+void FileSystem::exchange(InodeNumber directory, std::string_view name, InodeNumber new_directory,
+                          std::string_view new_name) {
+  Library& library = *library_;
+  const InodeNumber one = library.get(directory, name);
+  const InodeNumber other = library.get(new_directory, new_name);
+  library.replace_entry(directory, name, other, library.read_inode(other).i_mode);
+  library.replace_entry(new_directory, new_name, one, library.read_inode(one).i_mode);
+  library.change_parent(one, directory, new_directory);
+  library.change_parent(other, new_directory, directory);
+  for (const InodeNumber each : {one, other}) library.change_links(each, 0);
+}
+
+std::optional<InodeNumber> FileSystem::rename(InodeNumber directory, std::string_view name,
+                                              InodeNumber new_directory, std::string_view new_name,
+                                              Rename how, const NewInode& whiteout) {
+  Library& library = *library_;
+  library.require_writable();
+  check_name(name);
+  check_name(new_name);
+  const InodeNumber number = library.get(directory, name);
+  const mode_t mode = library.read_inode(number).i_mode;
+  const std::optional<InodeNumber> replaced = library.find(new_directory, new_name);
+  if (replaced && how == Rename::no_replace) throw base::Error("the name exists", EEXIST);
+  if (how == Rename::exchange) {
+    exchange(directory, name, new_directory, new_name);
+  } else {
+    if (replaced == number) return std::nullopt;
+    if (replaced) check_replacement(mode, *replaced);
+    // All that may fail for want of space comes first.
+    std::optional<InodeNumber> left;
+    if (how == Rename::leave_whiteout) left = make_unnamed(whiteout);
+    if (replaced) {
+      library.replace_entry(new_directory, new_name, number, mode);
+    } else {
+      library.add_entry(new_directory, new_name, number, mode);
+    }
+    if (left) {
+      library.replace_entry(directory, name, *left, S_IFCHR);
+      library.change_links(*left, 1);
+      library.remove_orphan(*left);
+    } else {
+      library.remove_entry(directory, name, number);
+    }
+    library.change_parent(number, directory, new_directory);
+    library.change_links(number, 0);
+    if (replaced) library.lose_name(*replaced, new_directory);
+  }
+  library.touch(directory);
+  if (new_directory != directory) library.touch(new_directory);
+  return how == Rename::exchange ? std::nullopt : replaced;
+}
+
+void FileSystem::check_replacement(mode_t mode, InodeNumber replaced) {
+  const bool is_directory = S_ISDIR(library_->read_inode(replaced).i_mode);
+  if (S_ISDIR(mode) && !is_directory) throw base::Error("not a directory", ENOTDIR);
+  if (!S_ISDIR(mode) && is_directory) throw base::Error("a directory", EISDIR);
+  if (is_directory && !library_->is_empty_directory(replaced))
+    throw base::Error("not empty", ENOTEMPTY);
+}
+
+std::string FileSystem::symlink_target(InodeNumber number) {
+  Library& library = *library_;
+  ext2_inode_large inode = library.read_inode(number);
+  if (!S_ISLNK(inode.i_mode)) throw base::Error("no symbolic link", EINVAL);
+  const std::size_t size = inode.i_size;
+  if (size > kMaxTargetBytes)
+    throw library.damage(base::cat("a symbolic link of ", size, " bytes"));
+  std::string target(size, '\0');
+  if (ext2fs_is_fast_symlink(library.generic(inode))) {
+    std::memcpy(target.data(), inode.i_block, std::min(size, sizeof inode.i_block));
+  } else {
+    target.resize(read(number, 0, std::as_writable_bytes(std::span(target))));
+  }
+  return target.substr(0, target.find('\0'));
+}
+
+}  // namespace ext

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the parts of FileSystem share: libext2fs and what its use takes. Not for other folders.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ext/ext2fs_adapter.h"
+#include "ext/file_system.h"
+#include "ext/journal.h"
+#include "ext/transaction.h"
+
+namespace ext {
+
+Time current_time();
+
+struct FileSystem::Library {
+  explicit Library(Partition partition) : transaction(std::move(partition)) {}
+  ~Library();
+  Library(const Library&) = delete;
+  Library& operator=(const Library&) = delete;
+
+  const std::string& name() const { return transaction.partition().name(); }
+  ext2_inode* generic(ext2_inode_large& inode) { return reinterpret_cast<ext2_inode*>(&inode); }
+  int inode_bytes() const;
+  base::Error damage(const std::string& what) const;
+  // EROFS after a failed commit, and where the file is not to be written to.
+  void require_writable() const;
+
+  ext2_inode_large read_inode(InodeNumber number);
+  void write_inode(InodeNumber number, ext2_inode_large& inode);
+  // Adds to the count of names and marks the time.
+  void change_links(InodeNumber number, int difference);
+  void touch(InodeNumber directory);
+  // Fills in what every new inode has; `parent`: what a set-group-ID directory hands down.
+  void describe(ext2_inode_large& inode, NewInode wanted, const ext2_inode_large* parent) const;
+
+  // Where a block of an inode lies; 0: a hole, or reserved and never written.
+  std::uint64_t find_block(InodeNumber number, ext2_inode_large& inode, std::uint64_t block);
+  // The same, made if need be; `is_new` tells.
+  std::uint64_t make_block(InodeNumber number, ext2_inode_large& inode, std::uint64_t block,
+                           bool& is_new);
+  void set_size(InodeNumber number, ext2_inode_large& inode, std::uint64_t size);
+  void free_blocks_from(InodeNumber number, std::uint64_t block);
+
+  // Entries of a directory with their place, until `take` says false. `block_bytes` is the block,
+  // which may be changed and given to write_directory_block().
+  struct Place {
+    std::uint64_t physical;
+    std::vector<char>& block_bytes;
+    std::size_t offset;
+    std::uint64_t cookie, next_cookie;
+    ext2_dir_entry* entry() const {
+      return reinterpret_cast<ext2_dir_entry*>(block_bytes.data() + offset);
+    }
+    std::string_view entry_name() const;
+  };
+  void for_each_entry(InodeNumber directory, std::uint64_t cookie,
+                      const std::function<bool(const Place&)>& take);
+  std::uint8_t entry_type(InodeNumber number);
+  std::optional<InodeNumber> find(InodeNumber directory, std::string_view name);
+  InodeNumber get(InodeNumber directory, std::string_view name);  // throws ENOENT
+  void add_entry(InodeNumber directory, std::string_view name, InodeNumber number, mode_t mode);
+  void remove_entry(InodeNumber directory, std::string_view name, InodeNumber number);
+  // Makes an entry that is there lead elsewhere.
+  void replace_entry(InodeNumber directory, std::string_view name, InodeNumber number, mode_t mode);
+  void lose_name(InodeNumber number, InodeNumber directory);
+  void change_parent(InodeNumber number, InodeNumber from, InodeNumber to);
+  bool is_empty_directory(InodeNumber directory);
+  // What the library does in a directory that may have to grow for it first.
+  void with_room(InodeNumber directory, const std::function<errcode_t()>& action,
+                 std::string_view name);
+  // The number of an inode that is still free.
+  InodeNumber free_inode(InodeNumber parent, mode_t mode);
+  // What a new inode has before it has content; `parent` as in describe().
+  ext2_inode_large blank_inode(const NewInode& wanted, const ext2_inode_large* parent) const;
+  void write_new_inode(InodeNumber number, ext2_inode_large& inode);
+
+  // Inodes without a name are a chain in the file, so that nobody loses their space: whoever opens
+  // the file system next frees them.
+  void add_orphan(InodeNumber number);
+  void remove_orphan(InodeNumber number);
+  void set_next_orphan(InodeNumber number, InodeNumber next);
+  void free_inode_and_blocks(InodeNumber number);
+  void free_orphans_of_the_dead();
+  bool is_orphan(InodeNumber number) const;
+
+  Transaction transaction;
+  ext2_filsys fs = nullptr;
+  std::optional<Journal> journal;
+  bool writable = false;
+  std::vector<InodeNumber> orphans;  // the last is the head of the chain
+};
+
+}  // namespace ext

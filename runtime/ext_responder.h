@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// Answers FUSE requests about one ext file system, writing ones included, without touching the
+// device: request bytes in, reply bytes out. Node ids are inode numbers, the root's apart. What the
+// kernel knows of is counted: an inode without names is freed when the kernel forgets it.
+#pragma once
+
+#include <linux/fuse.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <unordered_map>
+
+#include "ext/file_system.h"
+#include "runtime/fuse_operation.h"
+#include "runtime/fuse_reply.h"
+#include "runtime/fuse_responder.h"
+
+namespace runtime {
+
+// Requests may be this long: a write with its header.
+inline constexpr std::size_t kLongestExtRequest = (1 << 20) + FUSE_MIN_READ_BUFFER;
+
+// Not thread-safe. The file system is borrowed.
+class ExtResponder {
+ public:
+  ExtResponder(ext::FileSystem& file_system, ext::Access access, FuseOptions options)
+      : file_system_(file_system),
+        is_writable_(access == ext::Access::read_write),
+        options_(options) {}
+
+  // Gives the bytes to write back; empty for requests that want no answer. Never throws.
+  std::span<const std::byte> answer(std::span<const std::byte> request, FuseReply& reply);
+
+ private:
+  using Request = FuseRequest;
+  static const FuseOperation<ExtResponder> kOperations[];
+
+  int initialize(const Request& request, FuseReply& reply);
+  int lookup(const Request& request, FuseReply& reply);
+  int get_attributes(const Request& request, FuseReply& reply);
+  int set_attributes(const Request& request, FuseReply& reply);
+  int read_link(const Request& request, FuseReply& reply);
+  int make_symlink(const Request& request, FuseReply& reply);
+  int make_node(const Request& request, FuseReply& reply);
+  int make_directory(const Request& request, FuseReply& reply);
+  int make_unnamed(const Request& request, FuseReply& reply);
+  int unlink(const Request& request, FuseReply& reply);
+  int remove_directory(const Request& request, FuseReply& reply);
+  int rename(const Request& request, FuseReply& reply);
+  int rename_with_flags(const Request& request, FuseReply& reply);
+  int link(const Request& request, FuseReply& reply);
+  int open_file(const Request& request, FuseReply& reply);
+  int open_directory(const Request& request, FuseReply& reply);
+  int read_data(const Request& request, FuseReply& reply);
+  int write_data(const Request& request, FuseReply& reply);
+  int read_directory(const Request& request, FuseReply& reply);
+  int get_xattr(const Request& request, FuseReply& reply);
+  int list_xattrs(const Request& request, FuseReply& reply);
+  int set_xattr(const Request& request, FuseReply& reply);
+  int remove_xattr(const Request& request, FuseReply& reply);
+  int file_system_status(const Request& request, FuseReply& reply);
+  int commit(const Request& request, FuseReply& reply);
+  int succeed(const Request& request, FuseReply& reply);
+
+  void forget(std::span<const std::byte> request);
+  void forget(std::uint64_t node_id, std::uint64_t count);
+  // The kernel was told of it, and will ask by its number.
+  void put_entry(ext::InodeNumber inode, FuseReply& reply);
+  fuse_entry_out entry_of(ext::InodeNumber inode);
+  fuse_attr attributes_of(ext::InodeNumber inode);
+  ext::NewInode new_inode(const Request& request, std::uint32_t mode, std::uint32_t device) const;
+  // An inode has lost a name, perhaps its last.
+  void let_go(ext::InodeNumber inode);
+  int move(const Request& request, std::uint64_t new_directory, std::span<const std::byte> names,
+           ext::Rename how);
+  void log_failure(const base::Error& error);
+
+  ext::FileSystem& file_system_;
+  const bool is_writable_;
+  const FuseOptions options_;
+  std::uint32_t kernel_flags_ = 0;
+  std::unordered_map<ext::InodeNumber, std::uint64_t> known_;  // how often the kernel was told
+  unsigned logged_failures_ = 0;
+};
+
+}  // namespace runtime

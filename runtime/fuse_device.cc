@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/fuse_device.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/error.h"
+#include "base/syscalls.h"
+
+namespace runtime {
+
+base::UniqueFd open_fuse_device() {
+  try {
+    return base::open_file("/dev/fuse", O_RDWR);
+  } catch (base::Error& error) {
+    const bool absent = error.errno_value() == ENOENT || error.errno_value() == ENODEV ||
+                        error.errno_value() == ENXIO;
+    throw std::move(error).with_hint(
+        absent ? "load the fuse kernel module (modprobe fuse), or use --unsquash"
+               : "every user needs read and write access to /dev/fuse (chmod 666 /dev/fuse); "
+                 "--unsquash works without it");
+  }
+}
+
+void mount_fuse(int device, const std::string& target, unsigned long flags) {
+  // allow_other: the payload may run under another mapped id; default_permissions: the kernel
+  // checks modes, so cached entries cost no request.
+  const std::string data = base::cat("fd=", device, ",rootmode=40000,user_id=", ::geteuid(),
+                                     ",group_id=", ::getegid(), ",default_permissions,allow_other");
+  if (::mount("sifrun", target.c_str(), "fuse.sifrun", flags | MS_NOSUID | MS_NODEV,
+              data.c_str()) != 0) {
+    throw base::errno_error(errno, "cannot mount the image at ", base::printable(target),
+                            " through FUSE")
+        .with_hint("FUSE in user namespaces needs Linux 4.18 or newer; --unsquash works without");
+  }
+}
+
+}  // namespace runtime
