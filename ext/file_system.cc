@@ -422,14 +422,25 @@ bool FileSystem::is_full() const {
          (library_->journal && waiting > library_->journal->capacity() / 2);
 }
 
-// After a failure nobody knows what the file has of the changes but the journal; more would make it
+// After a failure only the journal knows what the file has of the changes; more would make it
 // worse.
 void FileSystem::commit() {
   Library& library = *library_;
   library.require_writable();
-  library.writable = false;
-  collect();
+  try {
+    library.writable = false;
+    write_changes();
+    library.writable = true;
+  } catch (const base::Error& error) {
+    library.failure = error;
+    throw;
+  }
+}
+
+void FileSystem::write_changes() {
+  Library& library = *library_;
   Transaction& transaction = library.transaction;
+  collect();
   if (library.journal && !transaction.changes().empty() &&
       library.journal->commit(transaction.changes())) {
     transaction.clear();
@@ -437,11 +448,11 @@ void FileSystem::commit() {
     write_in_place();
     transaction.partition().sync();
   }
-  library.writable = true;
 }
 
 void FileSystem::close() {
   Library& library = *library_;
+  if (library.failure) throw *library.failure;
   if (!library.writable) return;
   while (!library.orphans.empty()) drop(library.orphans.back());
   commit();

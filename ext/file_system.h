@@ -131,7 +131,8 @@ class FileSystem {
   bool is_full() const;
   // Until the disk has it.
   void commit();
-  // Commits, and marks the file system as cleanly left. The last call.
+  // Commits, and marks the file system as cleanly left. The last call; throws what an earlier
+  // commit did.
   void close();
 
  private:
@@ -140,6 +141,7 @@ class FileSystem {
   void prepare_for_changes();
   void mark(bool in_use);
   void collect();
+  void write_changes();
   void write_in_place();
   void exchange(InodeNumber directory, std::string_view name, InodeNumber new_directory,
                 std::string_view new_name);

@@ -92,7 +92,8 @@ struct FileSystem::Library {
   ext2_filsys fs = nullptr;
   std::optional<Journal> journal;
   bool writable = false;
-  std::vector<InodeNumber> orphans;  // the last is the head of the chain
+  std::optional<base::Error> failure;  // of a commit
+  std::vector<InodeNumber> orphans;    // the last is the head of the chain
 };
 
 }  // namespace ext

@@ -10,13 +10,16 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "runtime/directory_probe.h"
 #include "runtime/ext_responder.h"
 #include "runtime/fd_message.h"
 #include "runtime/fuse_device.h"
@@ -65,34 +68,89 @@ class Committer {
   Clock::time_point since_{};
 };
 
-// Until the mount is gone.
-void serve(int device, ext::FileSystem& file_system, ext::Access access, FuseOptions options) {
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kLongestExtRequest);
-  ExtResponder responder(file_system, access, options);
-  Committer committer(file_system);
-  FuseReply reply;
-  for (;;) {
-    if (access == ext::Access::read_write) {
-      pollfd waiting{device, POLLIN, 0};
-      const int patience = committer.patience();
-      if (patience >= 0 && ::poll(&waiting, 1, patience) == 0) {
-        committer.commit_if_due();
-        continue;
-      }
-      committer.commit_if_due();
-    }
-    const ssize_t size = ::read(device, buffer.get(), kLongestExtRequest);
-    if (size < 0) {
+// Answers the device's requests until the mount is gone.
+class ExtService {
+ public:
+  ExtService(int device, ext::FileSystem& file_system, ext::Access access, FuseOptions options)
+      : device_(device),
+        responder_(file_system, access, options),
+        committer_(file_system),
+        probe_(device),
+        buffer_(std::make_unique_for_overwrite<std::byte[]>(kLongestExtRequest)) {}
+
+  void serve() {
+    while (wait_for_request()) {
+      const ssize_t size = ::read(device_, buffer_.get(), kLongestExtRequest);
       // ENOENT: the request was interrupted before we took it.
-      if (errno == EINTR || errno == EAGAIN || errno == ENOENT) continue;
-      return;
+      if (size < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT)) continue;
+      if (size < 0) return;
+      const std::span<const std::byte> request(buffer_.get(), static_cast<std::size_t>(size));
+      if (const auto ambiguous = responder_.find_ambiguous(request)) {
+        postponed_.push_back({{request.begin(), request.end()},
+                              probe_.begin(ambiguous->directory, ambiguous->name),
+                              Clock::now()});
+      } else {
+        reply(responder_.answer(request, reply_));
+      }
     }
-    const std::span<const std::byte> answer =
-        responder.answer({buffer.get(), static_cast<std::size_t>(size)}, reply);
-    if (answer.empty()) continue;
-    [[maybe_unused]] const ssize_t written = ::write(device, answer.data(), answer.size());
   }
-}
+
+ private:
+  // A LOOKUP whose kind is being found out.
+  struct Postponed {
+    std::vector<std::byte> request;
+    std::uint64_t probe;
+    Clock::time_point since;
+  };
+
+  void reply(std::span<const std::byte> answer) {
+    if (answer.empty()) return;
+    [[maybe_unused]] const ssize_t written = ::write(device_, answer.data(), answer.size());
+  }
+
+  // Meanwhile does what is due. Always true.
+  bool wait_for_request() {
+    for (;;) {
+      committer_.commit_if_due();
+      int patience = committer_.patience();
+      if (!postponed_.empty()) patience = kProbePatience;
+      if (patience < 0) return true;  // read(2) waits as well
+      std::array<pollfd, 2> waiting = {{{device_, POLLIN, 0}, {probe_.event(), POLLIN, 0}}};
+      const int count = ::poll(waiting.data(), waiting.size(), patience);
+      if (count > 0 && waiting[1].revents != 0) confirm_up_to(probe_.finished());
+      // Whoever holds a directory may wait for the answer to another request, so those come first.
+      if (count > 0 && waiting[0].revents != 0) {
+        if (!postponed_.empty() && Clock::now() - postponed_.front().since > kLongestProbe)
+          answer_first();
+        return true;
+      }
+      if (count == 0 && !postponed_.empty()) answer_first();
+    }
+  }
+
+  // Their directories are not held: they confirm names.
+  void confirm_up_to(std::uint64_t probe) {
+    while (!postponed_.empty() && postponed_.front().probe <= probe) {
+      reply(responder_.confirm(postponed_.front().request, reply_));
+      postponed_.pop_front();
+    }
+  }
+  void answer_first() {
+    reply(responder_.answer(postponed_.front().request, reply_));
+    postponed_.pop_front();
+  }
+
+  static constexpr int kProbePatience = 3;  // milliseconds without another request
+  static constexpr std::chrono::milliseconds kLongestProbe{100};
+
+  const int device_;
+  ExtResponder responder_;
+  Committer committer_;
+  DirectoryProbe probe_;
+  std::unique_ptr<std::byte[]> buffer_;
+  FuseReply reply_;
+  std::deque<Postponed> postponed_;
+};
 
 std::string report_of(const base::Error& error) {
   return base::cat(kBad, error.what(), '\n', error.hint());
@@ -113,13 +171,13 @@ void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control, ext
   if (start && start->text.size() == sizeof(FuseOptions) && start->fds.size() == 1) {
     FuseOptions options;
     std::memcpy(&options, start->text.data(), sizeof options);
-    serve(start->fds[0].get(), *file_system, access, options);
+    ExtService(start->fds[0].get(), *file_system, access, options).serve();
   }
   send_message(control.get(), std::string(1, kEnding), {});
   try {
     file_system->close();
   } catch (const base::Error& error) {
-    base::log_warning("changes are lost: ", error.what());
+    send_message(control.get(), report_of(error), {});
   }
 }
 
@@ -151,14 +209,19 @@ void ExtServer::mount_at(const std::string& target, FuseOptions options) {
   device_.reset();
 }
 
-void wait_for_ext_server(int end) {
+bool wait_for_ext_server(int end) {
   constexpr int kPatience = 1000;  // milliseconds, for the message that the mount is gone
   ::shutdown(end, SHUT_WR);
-  std::byte message{};
   pollfd waiting{end, POLLIN, 0};
-  if (::poll(&waiting, 1, kPatience) != 1) return;
-  while (::read(end, &message, sizeof message) > 0) {
+  if (::poll(&waiting, 1, kPatience) != 1) return true;
+  bool is_complete = true;
+  while (const std::optional<FdMessage> message = receive_message(end, kMaxReport)) {
+    if (!message->text.starts_with(kBad)) continue;
+    is_complete = false;
+    const std::string text = message->text.substr(1, message->text.find('\n') - 1);
+    base::log_message(base::LogLevel::error, base::cat("changes are lost: ", text));
   }
+  return is_complete;
 }
 
 }  // namespace runtime

@@ -34,7 +34,7 @@ class ExtServer {
 };
 
 // Until all changes are in the file, once the last process that uses the mount has ended. Returns
-// soon where there is still one.
-void wait_for_ext_server(int end);
+// soon where there is still one. False, with a message, if changes are lost.
+bool wait_for_ext_server(int end);
 
 }  // namespace runtime

@@ -26,9 +26,9 @@ constexpr unsigned kMaxLoggedFailures = 20;
 constexpr std::uint32_t kReadFlags = FUSE_ASYNC_READ | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
                                      FUSE_PARALLEL_DIROPS | FUSE_NO_OPEN_SUPPORT |
                                      FUSE_NO_OPENDIR_SUPPORT | FUSE_CACHE_SYMLINKS | FUSE_MAX_PAGES;
-// Data is sent when the kernel has gathered some, and it asks no attribute at each write.
-constexpr std::uint32_t kWriteFlags =
-    FUSE_BIG_WRITES | FUSE_WRITEBACK_CACHE | FUSE_HANDLE_KILLPRIV_V2;
+// Without FUSE_WRITEBACK_CACHE, with which a full image would be told by close(2) only; the kernel
+// asks for no attribute at each write.
+constexpr std::uint32_t kWriteFlags = FUSE_BIG_WRITES | FUSE_HANDLE_KILLPRIV_V2;
 
 ext::InodeNumber inode_of(std::uint64_t node_id) {
   return node_id == FUSE_ROOT_ID ? ext::kRootInode : static_cast<ext::InodeNumber>(node_id);
@@ -108,6 +108,37 @@ std::span<const std::byte> ExtResponder::answer(std::span<const std::byte> reque
                          [&](const base::Error& error) { log_failure(error); });
 }
 
+std::optional<ExtResponder::Ambiguous> ExtResponder::find_ambiguous(
+    std::span<const std::byte> request) {
+  if (removed_.empty() || request.size() < sizeof(fuse_in_header)) return std::nullopt;
+  const auto header = parse<fuse_in_header>(request);
+  const std::string_view name = parse_name(request.subspan(sizeof header));
+  if (header.opcode != FUSE_LOOKUP || !removed_.find(inode_of(header.nodeid), name))
+    return std::nullopt;
+  return Ambiguous{header.nodeid, name};
+}
+
+std::span<const std::byte> ExtResponder::confirm(std::span<const std::byte> request,
+                                                 FuseReply& reply) {
+  const auto header = parse<fuse_in_header>(request);
+  const ext::InodeNumber directory = inode_of(header.nodeid);
+  const std::string_view name = parse_name(request.subspan(sizeof header));
+  RemovedNames::Removed* const removed = removed_.find(directory, name);
+  reply.clear();
+  int errno_value = 0;
+  try {
+    // Who has the name by now is seldom asked for in this way.
+    if (removed == nullptr || (removed->is_confirmed && file_system_.find_entry(directory, name)))
+      return answer(request, reply);
+    put_entry(removed->inode, reply);
+    removed->is_confirmed = true;
+  } catch (const base::Error& error) {
+    errno_value = EIO;
+    log_failure(error);
+  }
+  return reply.finish(header.unique, errno_value);
+}
+
 void ExtResponder::log_failure(const base::Error& error) {
   if (is_ordinary(error.errno_value()) || ++logged_failures_ > kMaxLoggedFailures) return;
   base::log_warning(error.what());
@@ -137,6 +168,18 @@ void ExtResponder::forget(std::uint64_t node_id, std::uint64_t count) {
   if (known->second > 0) return;
   const ext::InodeNumber inode = known->first;
   known_.erase(known);
+  if (!removed_.empty()) removed_.remove_all(inode);
+  let_go(inode);
+}
+
+void ExtResponder::lose_name(ext::InodeNumber inode, ext::InodeNumber directory,
+                             std::string_view name) {
+  const bool has_others = file_system_.attributes(inode).link_count > 0;
+  if (has_others && known_.contains(inode)) {
+    removed_.add(directory, name, inode);
+  } else if (!removed_.empty()) {
+    removed_.remove_all(inode);
+  }
   let_go(inode);
 }
 
@@ -299,7 +342,9 @@ int ExtResponder::link(const Request& request, FuseReply& reply) {
 }
 
 int ExtResponder::unlink(const Request& request, FuseReply&) {
-  let_go(file_system_.unlink(inode_of(request.header.nodeid), parse_name(request.body)));
+  const ext::InodeNumber directory = inode_of(request.header.nodeid);
+  const std::string_view name = parse_name(request.body);
+  lose_name(file_system_.unlink(directory, name), directory, name);
   return 0;
 }
 
@@ -313,7 +358,7 @@ int ExtResponder::move(const Request& request, std::uint64_t new_directory,
   const auto replaced = file_system_.rename(inode_of(request.header.nodeid), parse_name(names),
                                             inode_of(new_directory), parse_name(behind_name(names)),
                                             how, new_inode(request, S_IFCHR, 0));
-  if (replaced) let_go(*replaced);
+  if (replaced) lose_name(*replaced, inode_of(new_directory), parse_name(behind_name(names)));
   return 0;
 }
 

@@ -8,15 +8,16 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
+#include <optional>
 #include <span>
-#include <string>
+#include <string_view>
 #include <unordered_map>
 
 #include "ext/file_system.h"
 #include "runtime/fuse_operation.h"
 #include "runtime/fuse_reply.h"
 #include "runtime/fuse_responder.h"
+#include "runtime/removed_names.h"
 
 namespace runtime {
 
@@ -33,6 +34,15 @@ class ExtResponder {
 
   // Gives the bytes to write back; empty for requests that want no answer. Never throws.
   std::span<const std::byte> answer(std::span<const std::byte> request, FuseReply& reply);
+
+  // A LOOKUP whose answer depends on why the kernel asks, see runtime/removed_names.
+  struct Ambiguous {
+    std::uint64_t directory;
+    std::string_view name;
+  };
+  std::optional<Ambiguous> find_ambiguous(std::span<const std::byte> request);
+  // The answer to one that confirms a name the kernel knows; answer() is for the others.
+  std::span<const std::byte> confirm(std::span<const std::byte> request, FuseReply& reply);
 
  private:
   using Request = FuseRequest;
@@ -73,6 +83,8 @@ class ExtResponder {
   fuse_attr attributes_of(ext::InodeNumber inode);
   ext::NewInode new_inode(const Request& request, std::uint32_t mode, std::uint32_t device) const;
   // An inode has lost a name, perhaps its last.
+  void lose_name(ext::InodeNumber inode, ext::InodeNumber directory, std::string_view name);
+  // Nobody uses an inode any more if it has no name and the kernel does not know it.
   void let_go(ext::InodeNumber inode);
   int move(const Request& request, std::uint64_t new_directory, std::span<const std::byte> names,
            ext::Rename how);
@@ -83,6 +95,7 @@ class ExtResponder {
   const FuseOptions options_;
   std::uint32_t kernel_flags_ = 0;
   std::unordered_map<ext::InodeNumber, std::uint64_t> known_;  // how often the kernel was told
+  RemovedNames removed_;
   unsigned logged_failures_ = 0;
 };
 

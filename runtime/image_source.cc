@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,6 +60,15 @@ MountSource kernel_mount(const sif::ImageFile& image) {
   return tree;
 }
 
+// Writes beyond the limit would fail in the file server, which raises its own as far as it may.
+void check_size_limit(const sif::ImageFile& image) {
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_max >= image.offset + image.size) return;
+  throw base::error("cannot write to ", base::printable(image.path), ": files may have ",
+                    limit.rlim_max, " bytes here (ulimit -H -f)")
+      .with_hint("add :ro to use it without changing it");
+}
+
 // One request for the whole root instead of one for each name in it that is used next.
 void list_root(const std::string& path) {
   const base::UniqueFd root = base::open_file(path, O_RDONLY | O_DIRECTORY);
@@ -109,6 +119,7 @@ void ImageSource::open_ext(bool writable) {
   file_.reset();
   writable_ = writable;
   is_ext_ = true;
+  if (writable) check_size_limit(*ext_file_);
   // The same file, whatever has its name by now.
   if (writable)
     ext_file_->fd = base::open_file(base::cat("/proc/self/fd/", ext_file_->fd.get()), O_RDWR);

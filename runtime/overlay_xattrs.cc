@@ -14,8 +14,10 @@ constexpr std::string_view kOpaque = "user.overlay.opaque";
 constexpr std::array<const char*, 2> kOtherOpaque = {"trusted.overlay.opaque",
                                                      "user.fuseoverlayfs.opaque"};
 
+// trusted.* is not for user namespaces anyway: named to them, it makes overlays fail to copy a
+// file.
 bool is_other_mark(std::string_view name) {
-  return name.starts_with("trusted.overlay.") || name.starts_with("user.fuseoverlayfs.");
+  return name.starts_with("trusted.") || name.starts_with("user.fuseoverlayfs.");
 }
 
 void refuse_other_mark(const std::string& name) {

@@ -26,6 +26,8 @@ namespace {
 constexpr std::array kNotPassedOn = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,
                                      SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU};
 
+constexpr int kFatal = 255;  // exit status of what the runtime could not do
+
 pid_t fork_or_throw() {
   const pid_t pid = ::fork();
   if (pid < 0) throw base::errno_error(errno, "cannot start a process in a new PID namespace");
@@ -100,7 +102,9 @@ void reap(pid_t payload) {
       int told = 0;
       // Nothing comes from an init that was killed, or if there is none.
       if (::read(report, &told, sizeof told) == sizeof told) status = told;
-      for (const int end : ends) wait_for_ext_server(end);
+      bool is_complete = true;
+      for (const int end : ends) is_complete = wait_for_ext_server(end) && is_complete;
+      if (!is_complete && status == 0) ::_exit(kFatal);
       end_like(status);
     } else if (info.si_code <= 0) {
       // Sent by a process. What the terminal sends reaches the payload by itself.
