@@ -31,6 +31,11 @@ bool has_magic(std::span<const std::byte> superblock) {
   return base::little_endian<std::uint16_t>(superblock.subspan(kMagicOffset)) == EXT2_SUPER_MAGIC;
 }
 
+base::Error unknown_feature(const std::string& name, const char* feature) {
+  return base::error(name, ": ext file systems with the feature ", feature, " are not supported")
+      .with_hint("make one with: sifrun overlay create FILE, or mkfs.ext3 FILE");
+}
+
 // libext2fs takes these numbers as they are, and each for agreeing with the others.
 void check_superblock(const Partition& partition) {
   Superblock bytes;
@@ -53,6 +58,8 @@ void check_superblock(const Partition& partition) {
   check("the magic number", small(kMagicOffset), EXT2_SUPER_MAGIC, EXT2_SUPER_MAGIC);
   const std::uint64_t log_block_size = check("the block size's code", number(24), 0, 6);
   const std::uint64_t block_size = std::uint64_t{1024} << log_block_size;
+  if ((number(100) & EXT4_FEATURE_RO_COMPAT_BIGALLOC) != 0)
+    throw unknown_feature(partition.name(), "bigalloc");
   check("the cluster size's code", number(28), log_block_size, log_block_size);
   const std::uint64_t first = log_block_size == 0 ? 1 : 0;
   check("the first data block", number(20), first, first);
@@ -87,11 +94,8 @@ void refuse_unknown_features(const std::string& name, ext2_super_block& super) {
                               : ext2fs_has_feature_casefold(&super)    ? "casefold"
                               : ext2fs_has_feature_journal_dev(&super) ? "journal_dev"
                               : ext2fs_has_feature_dirdata(&super)     ? "dirdata"
-                              : ext2fs_has_feature_bigalloc(&super)    ? "bigalloc"
                                                                        : nullptr;
-  if (feature != nullptr)
-    throw base::error(name, ": ext file systems with the feature ", feature, " are not supported")
-        .with_hint("make one with: sifrun overlay create FILE, or mkfs.ext3 FILE");
+  if (feature != nullptr) throw unknown_feature(name, feature);
 }
 
 // What would become untrue by our changes.
@@ -364,6 +368,16 @@ void FileSystem::recover(Access access) {
   }
 }
 
+void FileSystem::begin_private_changes() {
+  Library& library = *library_;
+  if (library.writable) return;
+  if (library.failure) throw *library.failure;
+  check(ext2fs_read_bitmaps(library.fs), library.name(), ": cannot read its bitmaps");
+  library.fs->flags |= EXT2_FLAG_RW;
+  library.transaction.keep_all();
+  library.writable = library.is_private = true;
+}
+
 void FileSystem::prepare_for_changes() {
   Library& library = *library_;
   refuse_counted_features(library.name(), *library.fs->super);
@@ -412,6 +426,7 @@ void FileSystem::write_in_place() {
 }
 
 bool FileSystem::has_changes() const {
+  if (library_->is_private) return false;
   return !library_->transaction.changes().empty() ||
          (library_->fs->flags & (EXT2_FLAG_DIRTY | EXT2_FLAG_BB_DIRTY | EXT2_FLAG_IB_DIRTY)) != 0;
 }
@@ -427,6 +442,7 @@ bool FileSystem::is_full() const {
 void FileSystem::commit() {
   Library& library = *library_;
   library.require_writable();
+  if (library.is_private) return;
   try {
     library.writable = false;
     write_changes();
@@ -453,7 +469,7 @@ void FileSystem::write_changes() {
 void FileSystem::close() {
   Library& library = *library_;
   if (library.failure) throw *library.failure;
-  if (!library.writable) return;
+  if (!library.writable || library.is_private) return;
   while (!library.orphans.empty()) drop(library.orphans.back());
   commit();
   mark(false);

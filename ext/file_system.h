@@ -126,6 +126,8 @@ class FileSystem {
   // Frees an inode that has no name left; others stay.
   void drop(InodeNumber inode);
 
+  // For a file system that is only read: changes from now on are seen and never written.
+  void begin_private_changes();
   // Whether there is something to be committed, and whether it should not wait.
   bool has_changes() const;
   bool is_full() const;

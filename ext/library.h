@@ -92,6 +92,7 @@ struct FileSystem::Library {
   ext2_filsys fs = nullptr;
   std::optional<Journal> journal;
   bool writable = false;
+  bool is_private = false;             // nothing is ever written
   std::optional<base::Error> failure;  // of a commit
   std::vector<InodeNumber> orphans;    // the last is the head of the chain
 };

@@ -7,12 +7,15 @@
 
 namespace ext {
 
-// Told while the superblock is read, before there are changes.
-void Transaction::set_block_size(std::size_t size) { block_size_ = size; }
+// Not that of the file system while its superblock is looked for.
+void Transaction::set_block_size(std::size_t size) {
+  counted_size_ = size;
+  if (changes_.empty()) block_size_ = size;
+}
 
 // A number from the file must not wrap around to a place within the partition.
 std::uint64_t Transaction::position_of(std::uint64_t block) const {
-  return std::min(block, UINT64_MAX / block_size_) * block_size_;
+  return std::min(block, UINT64_MAX / counted_size_) * counted_size_;
 }
 
 std::vector<std::byte>& Transaction::change(std::uint64_t block) {
@@ -84,9 +87,9 @@ void Transaction::read_data(std::uint64_t at, std::span<std::byte> out) {
 }
 
 void Transaction::write_data(std::uint64_t at, std::span<const std::byte> data) {
-  if (!freed_.empty()) {
+  if (keeps_all_ || !freed_.empty()) {
     for (std::uint64_t block = at / block_size_; block * block_size_ < at + data.size(); ++block)
-      if (freed_.contains(block)) change(block);
+      if (keeps_all_ || freed_.contains(block)) change(block);
   }
   for_each_piece(
       at, data,

@@ -32,6 +32,8 @@ class Transaction : public BlockDevice {
   // Contents, from a position in bytes on.
   void read_data(std::uint64_t at, std::span<std::byte> out);
   void write_data(std::uint64_t at, std::span<const std::byte> data);
+  // From now on contents stay here, too.
+  void keep_all() { keeps_all_ = true; }
   // What was in a block that is free from now on must survive until the file knows that it is free.
   void note_freed(std::uint64_t block) { freed_.insert(block); }
 
@@ -53,7 +55,9 @@ class Transaction : public BlockDevice {
                       const Other& other);
 
   Partition partition_;
-  std::size_t block_size_ = 1024;
+  std::size_t block_size_ = 1024;    // of changes_
+  std::size_t counted_size_ = 1024;  // by which libext2fs counts
+  bool keeps_all_ = false;
   BlockMap changes_;
   std::unordered_set<std::uint64_t> freed_;
 };

@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "base/error.h"
+#include "ext/overlay_marks.h"
 #include "sif/folder_tree.h"
 
 namespace oci {
@@ -27,7 +28,8 @@ void ExtTree::FileData::read_at(std::uint64_t offset, std::span<std::byte> out) 
 ExtTree::ExtTree(const sif::ImageFile& image, Part part)
     : file_system_(
           ext::Partition(image.fd.get(), image.offset, image.size, base::printable(image.path)),
-          ext::Access::read_only) {
+          ext::Access::read_only),
+      part_(part) {
   ext::InodeNumber root = ext::kRootInode;
   if (part == Part::changes) root = file_system_.find_entry(root, kUpper).value_or(root);
   describe(root, tree.root());
@@ -42,6 +44,7 @@ ExtTree::ExtTree(const sif::ImageFile& image, Part part)
 }
 
 void ExtTree::fill(ext::InodeNumber number, sif::Inode& directory) {
+  if (part_ == Part::changes) ext::use_kernel_marks(file_system_, number);
   file_system_.list(number, 0, [&](const ext::FileSystem::Entry& entry) {
     if (entry.name != "." && entry.name != "..")
       directory.children[std::string(entry.name)] = &add(entry.inode);

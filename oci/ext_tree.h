@@ -44,6 +44,7 @@ class ExtTree {
 
   std::mutex mutex_;  // of file_system_, which one thread may use at a time
   ext::FileSystem file_system_;
+  const Part part_;
   std::map<ext::InodeNumber, sif::Inode*> by_number_;
   std::deque<FileData> sources_;
   std::vector<std::pair<ext::InodeNumber, sif::Inode*>> pending_;

@@ -71,9 +71,10 @@ class Committer {
 // Answers the device's requests until the mount is gone.
 class ExtService {
  public:
-  ExtService(int device, ext::FileSystem& file_system, ext::Access access, FuseOptions options)
+  ExtService(int device, ext::FileSystem& file_system, ext::Access access, ExtRole role,
+             FuseOptions options)
       : device_(device),
-        responder_(file_system, access, options),
+        responder_(file_system, access, role, options),
         committer_(file_system),
         probe_(device),
         buffer_(std::make_unique_for_overwrite<std::byte[]>(kLongestExtRequest)) {}
@@ -156,7 +157,8 @@ std::string report_of(const base::Error& error) {
   return base::cat(kBad, error.what(), '\n', error.hint());
 }
 
-void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control, ext::Access access) {
+void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control, ext::Access access,
+                        ExtRole role) {
   std::unique_ptr<ext::FileSystem> file_system;
   try {
     file_system = std::make_unique<ext::FileSystem>(
@@ -171,7 +173,7 @@ void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control, ext
   if (start && start->text.size() == sizeof(FuseOptions) && start->fds.size() == 1) {
     FuseOptions options;
     std::memcpy(&options, start->text.data(), sizeof options);
-    ExtService(start->fds[0].get(), *file_system, access, options).serve();
+    ExtService(start->fds[0].get(), *file_system, access, role, options).serve();
   }
   send_message(control.get(), std::string(1, kEnding), {});
   try {
@@ -183,10 +185,10 @@ void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control, ext
 
 }  // namespace
 
-ExtServer ExtServer::start(const sif::ImageFile& image, ext::Access access) {
+ExtServer ExtServer::start(const sif::ImageFile& image, ext::Access access, ExtRole role) {
   SocketPair control = make_socket_pair();
   start_server_process("sifrun-ext", {image.fd.get(), control.second.get()},
-                       [&] { serve_once_mounted(image, std::move(control.second), access); });
+                       [&] { serve_once_mounted(image, std::move(control.second), access, role); });
   return ExtServer(std::move(control.first), access);
 }
 

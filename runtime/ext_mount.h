@@ -7,6 +7,7 @@
 
 #include "base/unique_fd.h"
 #include "ext/file_system.h"
+#include "runtime/ext_responder.h"
 #include "runtime/fuse_responder.h"
 #include "sif/sif_reader.h"
 
@@ -15,7 +16,7 @@ namespace runtime {
 class ExtServer {
  public:
   // The image's file is locked for that access. Single-threaded callers only.
-  static ExtServer start(const sif::ImageFile& image, ext::Access access);
+  static ExtServer start(const sif::ImageFile& image, ext::Access access, ExtRole role);
 
   // As those of ImageServer. mount_at() throws what the server found wrong with the file system.
   void open_device();

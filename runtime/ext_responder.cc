@@ -9,11 +9,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <functional>
 #include <string_view>
 
 #include "base/log.h"
+#include "ext/overlay_marks.h"
 #include "runtime/directory_reply.h"
-#include "runtime/overlay_xattrs.h"
 
 namespace runtime {
 namespace {
@@ -44,6 +45,13 @@ template <typename T>
 Parsed<T> parse_with_rest(std::span<const std::byte> body, std::size_t size = sizeof(T)) {
   return {parse<T>(body.first(std::min(size, body.size()))),
           body.subspan(std::min(size, body.size()))};
+}
+
+std::uint64_t place_of(ext::InodeNumber directory, std::string_view name) {
+  return std::hash<std::string_view>()(name) * 31 + directory;
+}
+std::uint64_t place_of(const FuseRequest& request, std::string_view name) {
+  return place_of(inode_of(request.header.nodeid), name);
 }
 
 std::span<const std::byte> behind_name(std::span<const std::byte> names) {
@@ -109,11 +117,11 @@ std::span<const std::byte> ExtResponder::answer(std::span<const std::byte> reque
 }
 
 std::optional<ExtResponder::Ambiguous> ExtResponder::find_ambiguous(
-    std::span<const std::byte> request) {
+    std::span<const std::byte> request) const {
   if (removed_.empty() || request.size() < sizeof(fuse_in_header)) return std::nullopt;
   const auto header = parse<fuse_in_header>(request);
   const std::string_view name = parse_name(request.subspan(sizeof header));
-  if (header.opcode != FUSE_LOOKUP || !removed_.find(inode_of(header.nodeid), name))
+  if (header.opcode != FUSE_LOOKUP || !removed_.contains(inode_of(header.nodeid), name))
     return std::nullopt;
   return Ambiguous{header.nodeid, name};
 }
@@ -123,15 +131,12 @@ std::span<const std::byte> ExtResponder::confirm(std::span<const std::byte> requ
   const auto header = parse<fuse_in_header>(request);
   const ext::InodeNumber directory = inode_of(header.nodeid);
   const std::string_view name = parse_name(request.subspan(sizeof header));
-  RemovedNames::Removed* const removed = removed_.find(directory, name);
   reply.clear();
   int errno_value = 0;
   try {
-    // Who has the name by now is seldom asked for in this way.
-    if (removed == nullptr || (removed->is_confirmed && file_system_.find_entry(directory, name)))
-      return answer(request, reply);
-    put_entry(removed->inode, reply);
-    removed->is_confirmed = true;
+    const auto inode = removed_.guess(directory, name, file_system_.find_entry(directory, name));
+    if (!inode) return answer(request, reply);
+    put_entry(*inode, place_of(directory, name), reply);
   } catch (const base::Error& error) {
     errno_value = EIO;
     log_failure(error);
@@ -164,8 +169,9 @@ void ExtResponder::forget(std::span<const std::byte> request) {
 void ExtResponder::forget(std::uint64_t node_id, std::uint64_t count) {
   const auto known = known_.find(inode_of(node_id));
   if (known == known_.end()) return;
-  known->second -= std::min(known->second, count);
-  if (known->second > 0) return;
+  if (!removed_.empty()) removed_.note_forgotten(known->first);
+  known->second.count -= std::min(known->second.count, count);
+  if (known->second.count > 0) return;
   const ext::InodeNumber inode = known->first;
   known_.erase(known);
   if (!removed_.empty()) removed_.remove_all(inode);
@@ -174,9 +180,12 @@ void ExtResponder::forget(std::uint64_t node_id, std::uint64_t count) {
 
 void ExtResponder::lose_name(ext::InodeNumber inode, ext::InodeNumber directory,
                              std::string_view name) {
-  const bool has_others = file_system_.attributes(inode).link_count > 0;
-  if (has_others && known_.contains(inode)) {
-    removed_.add(directory, name, inode);
+  const ext::Attributes found = file_system_.attributes(inode);
+  // Whiteouts are one file with many names, which overlays do not reach by any.
+  const bool is_whiteout = S_ISCHR(found.mode) && found.device == 0;
+  const auto known = known_.find(inode);
+  if (found.link_count > 0 && !is_whiteout && known != known_.end()) {
+    removed_.add(directory, name, inode, known->second.place == place_of(directory, name));
   } else if (!removed_.empty()) {
     removed_.remove_all(inode);
   }
@@ -184,7 +193,10 @@ void ExtResponder::lose_name(ext::InodeNumber inode, ext::InodeNumber directory,
 }
 
 void ExtResponder::let_go(ext::InodeNumber inode) {
-  if (is_writable_ && !known_.contains(inode)) file_system_.drop(inode);
+  if (!is_writable_ || known_.contains(inode)) return;
+  if (!removed_.empty()) removed_.remove_in(inode);
+  seen_.erase(inode);
+  file_system_.drop(inode);
 }
 
 int ExtResponder::initialize(const Request& request, FuseReply& reply) {
@@ -229,7 +241,7 @@ fuse_attr ExtResponder::attributes_of(ext::InodeNumber inode) {
   return out;
 }
 
-fuse_entry_out ExtResponder::entry_of(ext::InodeNumber inode) {
+fuse_entry_out ExtResponder::entry_of(ext::InodeNumber inode, std::uint64_t place) {
   if (inode == ext::kRootInode)
     throw base::Error("corrupt ext file system: a directory contains the root directory", EIO);
   fuse_entry_out out{};
@@ -237,20 +249,34 @@ fuse_entry_out ExtResponder::entry_of(ext::InodeNumber inode) {
   out.generation = file_system_.attributes(inode).generation;
   out.nodeid = inode;
   out.entry_valid = out.attr_valid = kForever;
-  if (is_writable_) ++known_[inode];
+  if (is_writable_) {
+    Known& known = known_[inode];
+    if (++known.count == 1) known.place = place;
+  }
   return out;
 }
 
-void ExtResponder::put_entry(ext::InodeNumber inode, FuseReply& reply) {
-  reply.put(entry_of(inode));
+void ExtResponder::put_entry(ext::InodeNumber inode, std::uint64_t place, FuseReply& reply) {
+  reply.put(entry_of(inode, place));
+}
+
+// An overlay in a user namespace understands the kernel's marks only.
+void ExtResponder::look_into(ext::InodeNumber directory) {
+  if (role_ != ExtRole::layer || !seen_.insert(directory).second) return;
+  try {
+    ext::use_kernel_marks(file_system_, directory);
+  } catch (const base::Error& error) {
+    log_failure(error);  // full: they stay as they are
+  }
 }
 
 int ExtResponder::lookup(const Request& request, FuseReply& reply) {
+  look_into(inode_of(request.header.nodeid));
   const auto found =
       file_system_.find_entry(inode_of(request.header.nodeid), parse_name(request.body));
   fuse_entry_out out{};
   out.entry_valid = kForever;  // with node id 0: absence is remembered, too
-  if (found) out = entry_of(*found);
+  if (found) out = entry_of(*found, place_of(request, parse_name(request.body)));
   reply.put(out);
   return 0;
 }
@@ -301,32 +327,36 @@ ext::NewInode ExtResponder::new_inode(const Request& request, std::uint32_t mode
 }
 
 int ExtResponder::make_node(const Request& request, FuseReply& reply) {
-  const auto [in, name] = parse_with_rest<fuse_mknod_in>(request.body);
-  put_entry(file_system_.make(inode_of(request.header.nodeid), parse_name(name),
+  const auto [in, rest] = parse_with_rest<fuse_mknod_in>(request.body);
+  const std::string_view name = parse_name(rest);
+  put_entry(file_system_.make(inode_of(request.header.nodeid), name,
                               new_inode(request, in.mode, in.rdev)),
-            reply);
+            place_of(request, name), reply);
   return 0;
 }
 
 int ExtResponder::make_directory(const Request& request, FuseReply& reply) {
-  const auto [in, name] = parse_with_rest<fuse_mkdir_in>(request.body);
-  put_entry(file_system_.make(inode_of(request.header.nodeid), parse_name(name),
+  const auto [in, rest] = parse_with_rest<fuse_mkdir_in>(request.body);
+  const std::string_view name = parse_name(rest);
+  put_entry(file_system_.make(inode_of(request.header.nodeid), name,
                               new_inode(request, S_IFDIR | (in.mode & 07777), 0)),
-            reply);
+            place_of(request, name), reply);
   return 0;
 }
 
 int ExtResponder::make_symlink(const Request& request, FuseReply& reply) {
-  put_entry(file_system_.make_symlink(inode_of(request.header.nodeid), parse_name(request.body),
+  const std::string_view name = parse_name(request.body);
+  put_entry(file_system_.make_symlink(inode_of(request.header.nodeid), name,
                                       parse_name(behind_name(request.body)),
                                       new_inode(request, S_IFLNK | 0777, 0)),
-            reply);
+            place_of(request, name), reply);
   return 0;
 }
 
 int ExtResponder::make_unnamed(const Request& request, FuseReply& reply) {
   const auto in = parse<fuse_create_in>(request.body);
-  put_entry(file_system_.make_unnamed(new_inode(request, S_IFREG | (in.mode & 07777), 0)), reply);
+  put_entry(file_system_.make_unnamed(new_inode(request, S_IFREG | (in.mode & 07777), 0)),
+            place_of(request, {}), reply);
   fuse_open_out opened{};
   opened.open_flags = FOPEN_KEEP_CACHE;
   reply.put(opened);
@@ -334,10 +364,11 @@ int ExtResponder::make_unnamed(const Request& request, FuseReply& reply) {
 }
 
 int ExtResponder::link(const Request& request, FuseReply& reply) {
-  const auto [in, name] = parse_with_rest<fuse_link_in>(request.body);
+  const auto [in, rest] = parse_with_rest<fuse_link_in>(request.body);
   const ext::InodeNumber inode = inode_of(in.oldnodeid);
-  file_system_.link(inode, inode_of(request.header.nodeid), parse_name(name));
-  put_entry(inode, reply);
+  const std::string_view name = parse_name(rest);
+  file_system_.link(inode, inode_of(request.header.nodeid), name);
+  put_entry(inode, place_of(request, name), reply);
   return 0;
 }
 
@@ -355,11 +386,22 @@ int ExtResponder::remove_directory(const Request& request, FuseReply&) {
 
 int ExtResponder::move(const Request& request, std::uint64_t new_directory,
                        std::span<const std::byte> names, ext::Rename how) {
-  const auto replaced = file_system_.rename(inode_of(request.header.nodeid), parse_name(names),
-                                            inode_of(new_directory), parse_name(behind_name(names)),
-                                            how, new_inode(request, S_IFCHR, 0));
-  if (replaced) lose_name(*replaced, inode_of(new_directory), parse_name(behind_name(names)));
+  const ext::InodeNumber from = inode_of(request.header.nodeid), to = inode_of(new_directory);
+  const std::string_view name = parse_name(names), new_name = parse_name(behind_name(names));
+  const auto moved = file_system_.find_entry(from, name);
+  const auto other = file_system_.find_entry(to, new_name);
+  const auto replaced =
+      file_system_.rename(from, name, to, new_name, how, new_inode(request, S_IFCHR, 0));
+  if (moved) follow(*moved, place_of(from, name), place_of(to, new_name));
+  if (other && how == ext::Rename::exchange)
+    follow(*other, place_of(to, new_name), place_of(from, name));
+  if (replaced) lose_name(*replaced, to, new_name);
   return 0;
+}
+
+void ExtResponder::follow(ext::InodeNumber inode, std::uint64_t from, std::uint64_t to) {
+  const auto known = known_.find(inode);
+  if (known != known_.end() && known->second.place == from) known->second.place = to;
 }
 
 int ExtResponder::rename(const Request& request, FuseReply&) {
@@ -425,6 +467,7 @@ int ExtResponder::write_data(const Request& request, FuseReply& reply) {
 
 int ExtResponder::read_directory(const Request& request, FuseReply& reply) {
   const auto in = parse<fuse_read_in>(request.body);
+  look_into(inode_of(request.header.nodeid));
   DirectoryReply listing(reply, in.size, request.header.opcode == FUSE_READDIRPLUS);
   file_system_.list(
       inode_of(request.header.nodeid), in.offset, [&](const ext::FileSystem::Entry& entry) {
@@ -432,7 +475,7 @@ int ExtResponder::read_directory(const Request& request, FuseReply& reply) {
         return listing.put({entry.name, entry.type, entry.inode, entry.next_cookie}, [&] {
           if (is_special) return fuse_entry_out{};
           try {
-            return entry_of(entry.inode);
+            return entry_of(entry.inode, place_of(request, entry.name));
           } catch (const base::Error&) {
             // It must not hide its siblings; a lookup of it will say EIO.
             return fuse_entry_out{};
@@ -443,16 +486,19 @@ int ExtResponder::read_directory(const Request& request, FuseReply& reply) {
 }
 
 int ExtResponder::get_xattr(const Request& request, FuseReply& reply) {
-  const auto [in, name] = parse_with_rest<fuse_getxattr_in>(request.body);
-  const auto value = find_overlay_xattr(file_system_, inode_of(request.header.nodeid),
-                                        std::string(parse_name(name)));
+  const auto [in, rest] = parse_with_rest<fuse_getxattr_in>(request.body);
+  const ext::InodeNumber inode = inode_of(request.header.nodeid);
+  const std::string name(parse_name(rest));
+  if (ext::is_opaque_mark(name) && S_ISDIR(file_system_.attributes(inode).mode)) look_into(inode);
+  const auto value = ext::find_layer_xattr(file_system_, inode, name);
   return value ? put_sized(in.size, *value, reply) : ENODATA;
 }
 
 int ExtResponder::list_xattrs(const Request& request, FuseReply& reply) {
   const auto in = parse<fuse_getxattr_in>(request.body);
   std::string names;
-  for (const std::string& name : overlay_xattr_names(file_system_, inode_of(request.header.nodeid)))
+  for (const std::string& name :
+       ext::layer_xattr_names(file_system_, inode_of(request.header.nodeid)))
     names += name + '\0';
   return put_sized(in.size, names, reply);
 }
@@ -466,15 +512,15 @@ int ExtResponder::set_xattr(const Request& request, FuseReply&) {
   const bool exists = file_system_.find_xattr(inode, name).has_value();
   if ((in.flags & XATTR_CREATE) != 0 && exists) return EEXIST;
   if ((in.flags & XATTR_REPLACE) != 0 && !exists) return ENODATA;
-  set_overlay_xattr(
+  ext::set_layer_xattr(
       file_system_, inode, name,
       {reinterpret_cast<const char*>(value.data()), std::min<std::size_t>(in.size, value.size())});
   return 0;
 }
 
 int ExtResponder::remove_xattr(const Request& request, FuseReply&) {
-  remove_overlay_xattr(file_system_, inode_of(request.header.nodeid),
-                       std::string(parse_name(request.body)));
+  ext::remove_layer_xattr(file_system_, inode_of(request.header.nodeid),
+                          std::string(parse_name(request.body)));
   return 0;
 }
 

@@ -12,6 +12,7 @@
 #include <span>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "ext/file_system.h"
 #include "runtime/fuse_operation.h"
@@ -24,12 +25,16 @@ namespace runtime {
 // Requests may be this long: a write with its header.
 inline constexpr std::size_t kLongestExtRequest = (1 << 20) + FUSE_MIN_READ_BUFFER;
 
+// A layer of an overlay has the kernel's marks in place of fuse-overlayfs's.
+enum class ExtRole { plain, layer };
+
 // Not thread-safe. The file system is borrowed.
 class ExtResponder {
  public:
-  ExtResponder(ext::FileSystem& file_system, ext::Access access, FuseOptions options)
+  ExtResponder(ext::FileSystem& file_system, ext::Access access, ExtRole role, FuseOptions options)
       : file_system_(file_system),
         is_writable_(access == ext::Access::read_write),
+        role_(role),
         options_(options) {}
 
   // Gives the bytes to write back; empty for requests that want no answer. Never throws.
@@ -40,7 +45,7 @@ class ExtResponder {
     std::uint64_t directory;
     std::string_view name;
   };
-  std::optional<Ambiguous> find_ambiguous(std::span<const std::byte> request);
+  std::optional<Ambiguous> find_ambiguous(std::span<const std::byte> request) const;
   // The answer to one that confirms a name the kernel knows; answer() is for the others.
   std::span<const std::byte> confirm(std::span<const std::byte> request, FuseReply& reply);
 
@@ -75,11 +80,13 @@ class ExtResponder {
   int commit(const Request& request, FuseReply& reply);
   int succeed(const Request& request, FuseReply& reply);
 
+  // Before anything in it is asked for.
+  void look_into(ext::InodeNumber directory);
   void forget(std::span<const std::byte> request);
   void forget(std::uint64_t node_id, std::uint64_t count);
   // The kernel was told of it, and will ask by its number.
-  void put_entry(ext::InodeNumber inode, FuseReply& reply);
-  fuse_entry_out entry_of(ext::InodeNumber inode);
+  void put_entry(ext::InodeNumber inode, std::uint64_t place, FuseReply& reply);
+  fuse_entry_out entry_of(ext::InodeNumber inode, std::uint64_t place);
   fuse_attr attributes_of(ext::InodeNumber inode);
   ext::NewInode new_inode(const Request& request, std::uint32_t mode, std::uint32_t device) const;
   // An inode has lost a name, perhaps its last.
@@ -88,14 +95,23 @@ class ExtResponder {
   void let_go(ext::InodeNumber inode);
   int move(const Request& request, std::uint64_t new_directory, std::span<const std::byte> names,
            ext::Rename how);
+  // The name by which an inode is known may have moved.
+  void follow(ext::InodeNumber inode, std::uint64_t from, std::uint64_t to);
   void log_failure(const base::Error& error);
 
   ext::FileSystem& file_system_;
   const bool is_writable_;
+  const ExtRole role_;
   const FuseOptions options_;
   std::uint32_t kernel_flags_ = 0;
-  std::unordered_map<ext::InodeNumber, std::uint64_t> known_;  // how often the kernel was told
+  struct Known {
+    std::uint64_t count = 0;  // how often the kernel was told
+    std::uint64_t place =
+        0;  // place_of() the name by which it was told first, wherever that is now
+  };
+  std::unordered_map<ext::InodeNumber, Known> known_;
   RemovedNames removed_;
+  std::unordered_set<ext::InodeNumber> seen_;  // directories that were looked into
   unsigned logged_failures_ = 0;
 };
 

@@ -96,7 +96,11 @@ void ImageSource::open_file(const ImageRequest& request) {
   file_ = sif::open_any_image(request.path, request.partition);
   overlays_ = file_->overlays;
   check_architecture(*file_);
-  if (file_->file_system == sif::FileSystemType::ext3) return open_ext(request.writable);
+  if (file_->file_system == sif::FileSystemType::ext3) {
+    ext_role_ =
+        request.partition.kind == sif::PartitionType::overlay ? ExtRole::layer : ExtRole::plain;
+    return open_ext(request.writable);
+  }
   if (request.driver == ImageDriver::kernel) {
     tree_ = kernel_mount(*file_);
     file_.reset();
@@ -147,8 +151,8 @@ void ImageSource::find_share(const RunPlan& plan) {
 void ImageSource::start_server(const std::string& trace_file) {
   if (file_) server_ = ImageServer::start(*file_, std::move(share_.listener), trace_file);
   if (!ext_file_) return;
-  ext_server_ =
-      ExtServer::start(*ext_file_, writable_ ? ext::Access::read_write : ext::Access::read_only);
+  ext_server_ = ExtServer::start(
+      *ext_file_, writable_ ? ext::Access::read_write : ext::Access::read_only, ext_role_);
   ext_file_.reset();  // only the server holds the lock from here on
 }
 

@@ -87,6 +87,7 @@ class ImageSource {
   std::string directory_;  // an unpacked image; empty for a file
   std::optional<sif::ImageFile> file_;
   std::optional<sif::ImageFile> ext_file_;
+  ExtRole ext_role_ = ExtRole::plain;
   std::optional<ExtServer> ext_server_;
   struct OpenFile {
     explicit OpenFile(sif::ImageFile image)

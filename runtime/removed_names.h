@@ -6,12 +6,14 @@
 // all names. The request is the same LOOKUP with which a program asks for the name.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "ext/file_system.h"
 
@@ -19,27 +21,47 @@ namespace runtime {
 
 class RemovedNames {
  public:
-  struct Removed {
-    ext::InodeNumber inode;     // that had the name
-    bool is_confirmed = false;  // once at least; rarely again
-  };
-
-  void add(ext::InodeNumber directory, std::string_view name, ext::InodeNumber inode) {
-    names_.insert_or_assign({directory, std::string(name)}, Removed{inode});
-  }
+  // `is_first`: the kernel was told of the file by this name first, as far as is known.
+  void add(ext::InodeNumber directory, std::string_view name, ext::InodeNumber inode,
+           bool is_first);
   bool empty() const { return names_.empty(); }
-  // Null if it is none of them.
-  Removed* find(ext::InodeNumber directory, std::string_view name) {
-    const auto found = names_.find({directory, std::string(name)});
-    return found == names_.end() ? nullptr : &found->second;
+  bool contains(ext::InodeNumber directory, std::string_view name) const {
+    return names_.contains({directory, std::string(name)});
   }
+  // Which file the kernel has in mind when it confirms a name: one that has lost it, or `present`,
+  // which has it now. Whoever is told another one asks again at once (a path that led to ESTALE is
+  // followed once more by the same system call), and is told the next.
+  std::optional<ext::InodeNumber> guess(ext::InodeNumber directory, std::string_view name,
+                                        std::optional<ext::InodeNumber> present);
+  // The kernel forgets a file, as it does at once with one that it did not mean.
+  void note_forgotten(ext::InodeNumber inode) { was_wrong_ = was_wrong_ || inode == guessed_; }
+  // The directory is gone; its number will be another's.
+  void remove_in(ext::InodeNumber directory);
   // The file has no name left, or the kernel has forgotten it.
-  void remove_all(ext::InodeNumber inode) {
-    std::erase_if(names_, [&](const auto& each) { return each.second.inode == inode; });
-  }
+  void remove_all(ext::InodeNumber inode);
 
  private:
-  std::map<std::pair<ext::InodeNumber, std::string>, Removed> names_;
+  using Clock = std::chrono::steady_clock;
+
+  struct Removed {
+    ext::InodeNumber inode;
+    bool is_likely;  // it is reached by this name, which was not confirmed yet
+  };
+  struct Name {
+    std::vector<Removed> files;           // the last one lost the name last
+    std::vector<ext::InodeNumber> order;  // of guesses in a row
+    std::size_t guesses = 0;              // that were made
+  };
+  // The most likely first.
+  static std::vector<ext::InodeNumber> order_of(const std::vector<Removed>& files,
+                                                std::optional<ext::InodeNumber> present);
+
+  using Place = std::pair<ext::InodeNumber, std::string>;
+  std::map<Place, Name> names_;
+  Place last_;  // of the last guess
+  ext::InodeNumber guessed_ = 0;
+  Clock::time_point guessed_at_{};
+  bool was_wrong_ = false;
 };
 
 }  // namespace runtime

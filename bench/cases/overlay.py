@@ -19,8 +19,9 @@ LINES = "python3 -c 'f = open(\"/opt/log\", \"w\", 1)\nfor i in range(5000): f.w
 
 def groups(bed):
     tree = debian_tree.apptainer_ext3().root
-    empty, filled = bed.folder / "empty.img", bed.folder / "filled.img"
-    subprocess.run([bed.sifrun, "overlay", "create", "--sparse", "--size", str(MIB), empty], check=True)
+    empty, filled = bed.home / "empty.img", bed.home / "filled.img"
+    as_user = {"user": USER, "group": USER, "extra_groups": [], "env": {"HOME": str(bed.home), "PATH": os.environ["PATH"]}, "cwd": "/", "check": True}
+    subprocess.run([bed.sifrun, "--quiet", "overlay", "create", "--sparse", "--size", str(MIB), empty], **as_user)
 
     def copy_of(image, to):
         def make():
@@ -30,7 +31,7 @@ def groups(bed):
         return make
 
     copy_of(empty, filled)()
-    subprocess.run([bed.sifrun, "exec", "--overlay", filled, bed.sif["zstd"], "sh", "-c", COPY], check=True)
+    subprocess.run([bed.sifrun, "exec", "--overlay", filled, bed.sif["zstd"], "sh", "-c", COPY], **as_user)
 
     def programs(script, source, mode=""):
         argv = ["sh", "-c", script]
