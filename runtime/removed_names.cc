@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/removed_names.h"
 
-#include <algorithm>
-#include <ranges>
 
 namespace runtime {
 namespace {
@@ -19,8 +17,8 @@ std::vector<ext::InodeNumber> RemovedNames::order_of(const std::vector<Removed>&
   // those do not ask again.
   if (present) order.push_back(*present);
   for (const bool likely : {true, false})
-    for (const Removed& each : files | std::views::reverse)
-      if (each.is_likely == likely) order.push_back(each.inode);
+    for (auto each = files.rbegin(); each != files.rend(); ++each)
+      if (each->is_likely == likely) order.push_back(each->inode);
   return order;
 }
 
