@@ -1128,6 +1128,33 @@ def test_marks_of_fuse_overlayfs(run, make, tmp_path):
     overlay.check()
 
 
+def test_sifs_from_ext3(run, python, make, image, lower_tree, sifrun, sifconv, identity, tmp_path):
+    """Of an image and what an overlay has changed in it, and of an ext3 image itself."""
+    def scan(*options, root=None):
+        found = scan_of(python(SCAN, *options, arguments=["/", "low", "bin"], root=root))
+        for fields in found.values():
+            fields[5] = None  # blocks
+            fields[7] = fields[7] and fields[7] // 10**9  # squashfs has seconds
+        return found
+
+    overlay = make()
+    run("rm -r /low/gone /low/again; mkdir /low/again; echo new > /low/again/new; ln /low/again/new /low/other; chmod 600 /low/plain0; rm /low/plain1", "--overlay", overlay.path)
+    changed = tmp_path / "changed.sif"
+    done = identity.run([sifconv, "--quiet", "--overlay", overlay.path, image, changed])
+    assert done.returncode == 0, done.stderr
+    assert scan(root=changed) == scan("--overlay", f"{overlay.path}:ro")
+    assert "low/gone" not in scan(root=changed) and scan(root=changed)["low/other"][3] == 2
+
+    old = make("old.ext3", 32, "ext3", "-d", lower_tree)
+    converted = tmp_path / "converted.sif"
+    done = identity.run([sifrun, "--quiet", "build", converted, old.path])
+    assert done.returncode == 0, done.stderr
+    assert scan(root=converted) == scan(root=old.path)
+    assert "lost+found" not in run("ls /", root=converted).stdout
+    overlay.check()
+    old.check()
+
+
 def test_marks_of_the_kernel(root, run, make, image, tmp_path, identity):
     """As root it marks by attributes that only root may see."""
     overlay = make()
