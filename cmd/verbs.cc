@@ -60,6 +60,7 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
      .help = "show and change what a SIF file contains",
      .has_commands = true},
     {"help", run_usage_verb, "show the options of a verb"},
+    {"completion", run_completion_verb, "print a script with which a shell completes lines"},
     {"version", run_version_verb, "print the version"},
     {.name = "key", .run = refuse_verb, .refused = kPemKeys},
     {.name = "keys", .run = refuse_verb, .refused = kPemKeys},
@@ -75,7 +76,6 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
     {.name = "checkpoint",
      .run = refuse_verb,
      .refused = "start DMTCP in the container: `exec IMAGE dmtcp_launch COMMAND`"},
-    {.name = "completion", .run = refuse_verb, .refused = "--help lists verbs and options"},
     {.name = "buildcfg",
      .run = refuse_verb,
      .refused = "no folder is fixed when this program is built"},
@@ -181,7 +181,7 @@ Invocation Invocation::below() const {
 
 void print_verbs(std::span<const VerbRow> table) {
   for (const VerbRow& row : table) {
-    if (!row.help.empty()) base::print("  ", base::padded(row.name, 10), row.help, "\n");
+    if (!row.help.empty()) base::print("  ", base::padded(row.name, 12), row.help, "\n");
   }
 }
 

@@ -89,6 +89,8 @@ int run_pull_verb(const Invocation& invocation);
 int run_push_verb(const Invocation& invocation);
 // cmd/cache_verbs.cc
 int run_cache_verb(const Invocation& invocation);
+// cmd/completion_verb.cc
+int run_completion_verb(const Invocation& invocation);
 // cmd/inspect_verbs.cc
 int run_inspect_verb(const Invocation& invocation);
 int run_help_verb(const Invocation& invocation);

@@ -18,6 +18,13 @@ struct Run {
   bool is_hole = false;
 };
 
+// Those that extents count in 32 bits, or that three levels of blocks of 32-bit numbers lead to.
+std::uint64_t max_blocks(const ext2_inode_large& inode, std::uint64_t block_size) {
+  if ((inode.i_flags & EXT4_EXTENTS_FL) != 0) return UINT32_MAX;
+  const std::uint64_t numbers = block_size / sizeof(std::uint32_t);
+  return EXT2_NDIR_BLOCKS + numbers * (1 + numbers * (1 + numbers));
+}
+
 }  // namespace
 
 std::uint64_t FileSystem::Library::find_block(InodeNumber number, ext2_inode_large& inode,
@@ -59,6 +66,8 @@ void FileSystem::Library::set_size(InodeNumber number, ext2_inode_large& inode,
                                    std::uint64_t size) {
   const std::uint64_t block_size = fs->blocksize;
   const std::uint64_t within = size % block_size;
+  if (size > max_blocks(inode, block_size) * block_size)
+    throw base::Error("a file cannot be that large", EFBIG);
   if (size <= EXT2_I_SIZE(&inode)) {
     free_blocks_from(number, (size + block_size - 1) / block_size);
     inode = read_inode(number);

@@ -157,6 +157,13 @@ std::string report_of(const base::Error& error) {
   return base::cat(kBad, error.what(), '\n', error.hint());
 }
 
+base::Error problem_of(const std::string& report) {
+  const std::size_t line_end = std::min(report.find('\n'), report.size());
+  base::Error error(report.substr(1, line_end - 1));
+  const std::string hint = report.substr(std::min(line_end + 1, report.size()));
+  return hint.empty() ? std::move(error) : std::move(error).with_hint(hint);
+}
+
 void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control, ext::Access access,
                         ExtRole role) {
   std::unique_ptr<ext::FileSystem> file_system;
@@ -178,6 +185,7 @@ void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control, ext
   send_message(control.get(), std::string(1, kEnding), {});
   try {
     file_system->close();
+    send_message(control.get(), std::string(1, kGood), {});
   } catch (const base::Error& error) {
     send_message(control.get(), report_of(error), {});
   }
@@ -198,12 +206,7 @@ void ExtServer::mount_at(const std::string& target, FuseOptions options) {
   const std::optional<FdMessage> report = receive_message(control_.get(), kMaxReport);
   if (!report || report->text.empty())
     throw base::error("the file server of an ext image has died");
-  if (report->text.front() != kGood) {
-    const std::size_t line_end = std::min(report->text.find('\n'), report->text.size());
-    base::Error error(report->text.substr(1, line_end - 1));
-    const std::string hint = report->text.substr(std::min(line_end + 1, report->text.size()));
-    throw hint.empty() ? std::move(error) : std::move(error).with_hint(hint);
-  }
+  if (report->text.front() != kGood) throw problem_of(report->text);
   mount_fuse(device_.get(), target, access_ == ext::Access::read_write ? 0 : MS_RDONLY);
   const std::string_view text(reinterpret_cast<const char*>(&options), sizeof options);
   if (!send_message(control_.get(), text, {device_.get()}))
@@ -216,14 +219,13 @@ bool wait_for_ext_server(int end) {
   ::shutdown(end, SHUT_WR);
   pollfd waiting{end, POLLIN, 0};
   if (::poll(&waiting, 1, kPatience) != 1) return true;
-  bool is_complete = true;
+  std::string problem = "the file server of an ext3 image has died";
   while (const std::optional<FdMessage> message = receive_message(end, kMaxReport)) {
-    if (!message->text.starts_with(kBad)) continue;
-    is_complete = false;
-    const std::string text = message->text.substr(1, message->text.find('\n') - 1);
-    base::log_message(base::LogLevel::error, base::cat("changes are lost: ", text));
+    if (message->text.starts_with(kGood)) return true;
+    if (message->text.starts_with(kBad)) problem = problem_of(message->text).what();
   }
-  return is_complete;
+  base::log_message(base::LogLevel::error, base::cat("changes are lost: ", problem));
+  return false;
 }
 
 }  // namespace runtime

@@ -90,6 +90,7 @@ void reap(pid_t payload) {
 // `first` is the payload, or the init that tells through `report` how the payload ended.
 [[noreturn]] void stand_in_for(pid_t first, int report, const sigset_t& waited,
                                std::span<const int> ends) {
+  ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // it has the host's root and capabilities, as init does
   std::vector<int> kept(ends.begin(), ends.end());
   kept.push_back(report);
   base::close_descriptors_but(kept);

@@ -23,7 +23,7 @@ HELP = ["", "help", "help exec", "help run no-such-image", "help instance start"
         "registry login", "registry logout", "registry list x", "registry logout x", "registry logout docker://x", "registry login -u a -p b x", "registry login -p b docker://localhost:1",
         "registry login -u a -p b docker://localhost:1", "registry login --bogus docker://x", "remote logout docker://x", "help registry login", "push", "push x", "push x y z", "push --help", "push x docker://y", "push /etc/passwd oras://localhost:1/x", "push none oras://localhost:1/x"]
 REFUSED = ["key list", "keys newpair", "keyserver list", "remote login", "remote list", "search x", "delete x", "capability list", "caps avail",
-           "config global", "oci run x", "plugin list", "checkpoint list", "completion bash", "buildcfg", "confgen x"]
+           "config global", "oci run x", "plugin list", "checkpoint list", "buildcfg", "confgen x"]
 
 
 @pytest.fixture
