@@ -9,12 +9,12 @@
 #include <cstring>
 
 #include "ext/library.h"
+#include "ext/operation.h"
 
 namespace ext {
 namespace {
 
 constexpr std::uint64_t kMaxDirectoryBytes = 1 << 30;
-constexpr unsigned kMaxLinks = 65000;          // EXT4_LINK_MAX of the kernel
 constexpr std::size_t kEntryHeader = 8;        // of struct ext2_dir_entry
 constexpr std::size_t kMaxTargetBytes = 4096;  // PATH_MAX, which the kernel hands out
 constexpr std::array<std::uint8_t, 8> kEntryTypes = {DT_UNKNOWN, DT_REG,  DT_DIR,  DT_CHR,
@@ -159,7 +159,7 @@ void FileSystem::Library::write_new_inode(InodeNumber number, ext2_inode_large& 
   check(ext2fs_write_new_inode(fs, number, generic(inode)), name(), ": cannot write inode ",
         number);
   write_inode(number, inode);
-  ext2fs_inode_alloc_stats2(fs, number, 1, S_ISDIR(inode.i_mode));
+  count_inode(number, 1, S_ISDIR(inode.i_mode));
 }
 
 std::uint8_t FileSystem::Library::entry_type(InodeNumber number) {
@@ -191,20 +191,24 @@ void FileSystem::list(InodeNumber directory, std::uint64_t cookie,
 
 InodeNumber FileSystem::make(InodeNumber directory, std::string_view name, const NewInode& wanted) {
   Library& library = *library_;
-  library.require_writable();
+  Operation operation(library);
   check_name(name);
   if (library.find(directory, name)) throw base::Error("the name exists", EEXIST);
   const ext2_inode_large parent = library.read_inode(directory);
   InodeNumber number = 0;
   if (S_ISDIR(wanted.mode)) {
-    if (parent.i_links_count >= kMaxLinks) throw base::Error("too many directories", EMLINK);
+    library.require_room_for_link(parent);
     const std::string text(name);
     library.with_room(
         directory, [&] { return ext2fs_mkdir(library.fs, directory, 0, text.c_str()); }, name);
     number = library.get(directory, name);
+    library.note_inode(number, 1, true);
     ext2_inode_large inode = library.read_inode(number);
     library.describe(inode, wanted, &parent);
     library.write_inode(number, inode);
+    // libext2fs has counted it, whatever the count means.
+    library.set_links(directory, parent.i_links_count);
+    library.change_links(directory, 1);
   } else {
     number = library.free_inode(directory, wanted.mode);
     library.add_entry(directory, name, number, wanted.mode);
@@ -213,86 +217,95 @@ InodeNumber FileSystem::make(InodeNumber directory, std::string_view name, const
     library.write_new_inode(number, inode);
   }
   library.touch(directory);
+  operation.finish();
   return number;
 }
 
 InodeNumber FileSystem::make_symlink(InodeNumber directory, std::string_view name,
                                      std::string_view target, const NewInode& wanted) {
   Library& library = *library_;
-  library.require_writable();
+  Operation operation(library);
   check_name(name);
   if (library.find(directory, name)) throw base::Error("the name exists", EEXIST);
   const ext2_inode_large parent = library.read_inode(directory);
+  if (target.size() >= library.fs->blocksize)
+    throw base::Error("a symbolic link cannot lead that far", ENAMETOOLONG);
   const std::string entry(name), text(target);
   library.with_room(
       directory,
       [&] { return ext2fs_symlink(library.fs, directory, 0, entry.c_str(), text.c_str()); }, name);
   const InodeNumber number = library.get(directory, name);
+  library.note_inode(number, 1, false);
   ext2_inode_large inode = library.read_inode(number);
   NewInode described = wanted;
   described.mode = S_IFLNK | 0777;
   library.describe(inode, described, &parent);
   library.write_inode(number, inode);
   library.touch(directory);
+  operation.finish();
   return number;
 }
 
 InodeNumber FileSystem::make_unnamed(const NewInode& wanted) {
   Library& library = *library_;
-  library.require_writable();
+  Operation operation(library);
   const InodeNumber number = library.free_inode(kRootInode, wanted.mode);
   ext2_inode_large inode = library.blank_inode(wanted, nullptr);
   library.write_new_inode(number, inode);
   library.add_orphan(number);
+  operation.finish();
   return number;
 }
 
 void FileSystem::link(InodeNumber number, InodeNumber directory, std::string_view name) {
   Library& library = *library_;
-  library.require_writable();
+  Operation operation(library);
   check_name(name);
   const ext2_inode_large inode = library.read_inode(number);
   if (S_ISDIR(inode.i_mode)) throw base::Error("a directory has one name", EPERM);
-  if (inode.i_links_count >= kMaxLinks) throw base::Error("too many names", EMLINK);
+  library.require_room_for_link(inode);
   if (library.find(directory, name)) throw base::Error("the name exists", EEXIST);
   library.add_entry(directory, name, number, inode.i_mode);
   library.change_links(number, 1);
   if (inode.i_links_count == 0) library.remove_orphan(number);
   library.touch(directory);
+  operation.finish();
 }
 
 // An inode has lost a name; a directory its only one, and the one that it gave itself.
 void FileSystem::Library::lose_name(InodeNumber number, InodeNumber directory) {
-  ext2_inode_large inode = read_inode(number);
+  const ext2_inode_large inode = read_inode(number);
   if (S_ISDIR(inode.i_mode)) {
     change_links(directory, -1);
-    inode.i_links_count = 1;
+  } else if (inode.i_links_count > 1) {
+    return change_links(number, -1);
   }
-  if (inode.i_links_count > 1) return change_links(number, -1);
-  change_links(number, -static_cast<int>(read_inode(number).i_links_count));
+  set_links(number, 0);
   add_orphan(number);
 }
 
 InodeNumber FileSystem::unlink(InodeNumber directory, std::string_view name) {
   Library& library = *library_;
-  library.require_writable();
+  Operation operation(library);
   const InodeNumber number = library.get(directory, name);
   if (S_ISDIR(library.read_inode(number).i_mode)) throw base::Error("a directory", EISDIR);
   library.remove_entry(directory, name, number);
   library.touch(directory);
   library.lose_name(number, directory);
+  operation.finish();
   return number;
 }
 
 InodeNumber FileSystem::remove_directory(InodeNumber directory, std::string_view name) {
   Library& library = *library_;
-  library.require_writable();
+  Operation operation(library);
   check_name(name);
   const InodeNumber number = library.get(directory, name);
   if (!library.is_empty_directory(number)) throw base::Error("not empty", ENOTEMPTY);
   library.remove_entry(directory, name, number);
   library.touch(directory);
   library.lose_name(number, directory);
+  operation.finish();
   return number;
 }
 
@@ -320,19 +333,20 @@ std::optional<InodeNumber> FileSystem::rename(InodeNumber directory, std::string
                                               InodeNumber new_directory, std::string_view new_name,
                                               Rename how, const NewInode& whiteout) {
   Library& library = *library_;
-  library.require_writable();
+  Operation operation(library);
   check_name(name);
   check_name(new_name);
   const InodeNumber number = library.get(directory, name);
   const mode_t mode = library.read_inode(number).i_mode;
   const std::optional<InodeNumber> replaced = library.find(new_directory, new_name);
+  if (S_ISDIR(mode) && directory != new_directory && !replaced)
+    library.require_room_for_link(library.read_inode(new_directory));
   if (replaced && how == Rename::no_replace) throw base::Error("the name exists", EEXIST);
   if (how == Rename::exchange) {
     exchange(directory, name, new_directory, new_name);
   } else {
-    if (replaced == number) return std::nullopt;
+    if (replaced == number) return std::nullopt;  // nothing was changed
     if (replaced) check_replacement(mode, *replaced);
-    // All that may fail for want of space comes first.
     std::optional<InodeNumber> left;
     if (how == Rename::leave_whiteout) left = make_unnamed(whiteout);
     if (replaced) {
@@ -353,6 +367,7 @@ std::optional<InodeNumber> FileSystem::rename(InodeNumber directory, std::string
   }
   library.touch(directory);
   if (new_directory != directory) library.touch(new_directory);
+  operation.finish();
   return how == Rename::exchange ? std::nullopt : replaced;
 }
 

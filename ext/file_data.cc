@@ -5,8 +5,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <memory>
 
 #include "ext/library.h"
+#include "ext/operation.h"
 
 namespace ext {
 namespace {
@@ -52,10 +54,33 @@ std::uint64_t FileSystem::Library::make_block(InodeNumber number, ext2_inode_lar
   return physical;
 }
 
-// libext2fs 1.47 takes the file system's last block for one beyond it where inodes have extents.
-void FileSystem::Library::free_blocks_from(InodeNumber number, std::uint64_t block) {
+// All within the file system.
+void FileSystem::Library::check_extents(InodeNumber number, ext2_inode_large& inode) {
   const std::uint64_t count = ext2fs_blocks_count(fs->super);
-  ext2fs_blocks_count_set(fs->super, count + 1);
+  ext2_extent_handle_t opened = nullptr;
+  check(ext2fs_extent_open2(fs, number, generic(inode), &opened), name(),
+        ": cannot read the extents of inode ", number);
+  const std::unique_ptr<ext2_extent_handle, void (*)(ext2_extent_handle_t)> handle(
+      opened, ext2fs_extent_free);
+  ext2fs_extent extent{};
+  errcode_t code = ext2fs_extent_get(opened, EXT2_EXTENT_ROOT, &extent);
+  for (std::uint64_t passed = 0; code == 0; ++passed) {
+    const std::uint64_t length = (extent.e_flags & EXT2_EXTENT_FLAGS_LEAF) != 0 ? extent.e_len : 1;
+    if (extent.e_pblk >= count || length > count - extent.e_pblk || passed > 2 * count)
+      throw damage(base::cat("inode ", number, " has block ", extent.e_pblk));
+    code = ext2fs_extent_get(opened, EXT2_EXTENT_NEXT, &extent);
+  }
+  if (code != EXT2_ET_EXTENT_NO_NEXT && code != EXT2_ET_NO_CURRENT_NODE)
+    check(code, name(), ": cannot read the extents of inode ", number);
+}
+
+// libext2fs 1.47 takes an extent that ends with the file system for one that reaches beyond it.
+void FileSystem::Library::free_blocks_from(InodeNumber number, std::uint64_t block) {
+  ext2_inode_large inode = read_inode(number);
+  const bool has_extents = (inode.i_flags & EXT4_EXTENTS_FL) != 0;
+  const std::uint64_t count = ext2fs_blocks_count(fs->super);
+  if (has_extents) check_extents(number, inode);
+  if (has_extents) ext2fs_blocks_count_set(fs->super, count + 1);
   const errcode_t code = ext2fs_punch(fs, number, nullptr, nullptr, block, ~blk64_t{0});
   ext2fs_blocks_count_set(fs->super, count);
   check(code, name(), ": cannot free blocks of inode ", number);
@@ -121,26 +146,20 @@ std::size_t FileSystem::read(InodeNumber number, std::uint64_t offset, std::span
 
 void FileSystem::write(InodeNumber number, std::uint64_t offset, std::span<const std::byte> data) {
   Library& library = *library_;
-  library.require_writable();
+  Operation operation(library);
   ext2_inode_large inode = library.read_inode(number);
   if (!S_ISREG(inode.i_mode)) throw base::Error("contents of what is no file", EINVAL);
-  const std::uint64_t old_size = EXT2_I_SIZE(&inode);
-  try {
-    write_blocks(number, inode, offset, data);
-  } catch (const base::Error&) {
-    // Full: blocks beyond the end would belong to nothing.
-    const std::uint64_t block_size = library.fs->blocksize;
-    library.free_blocks_from(number, (old_size + block_size - 1) / block_size);
-    throw;
-  }
+  write_blocks(number, inode, offset, data);
   inode = library.read_inode(number);
-  AttributeChanges changes;
-  changes.modified = current_time();
-  if (offset + data.size() > old_size)
+  if (offset + data.size() > EXT2_I_SIZE(&inode)) {
     check(ext2fs_inode_size_set(library.fs, library.generic(inode), offset + data.size()),
           library.name(), ": cannot set the size of inode ", number);
-  library.write_inode(number, inode);
+    library.write_inode(number, inode);
+  }
+  AttributeChanges changes;
+  changes.modified = current_time();
   change(number, changes);
+  operation.finish();
 }
 
 void FileSystem::write_blocks(InodeNumber number, ext2_inode_large& inode, std::uint64_t offset,

@@ -8,12 +8,14 @@
 #include <array>
 #include <bit>
 #include <cerrno>
+#include <cstdarg>
 #include <cstring>
 #include <utility>
 
 #include "base/bytes.h"
 #include "base/log.h"
 #include "ext/library.h"
+#include "ext/operation.h"
 
 namespace ext {
 namespace {
@@ -24,6 +26,7 @@ constexpr std::size_t kMagicOffset = 56;
 constexpr std::uint64_t kMaxGroups = 1 << 17;         // 16 TiB in groups of the usual size
 constexpr std::uint64_t kMaxJournalBlocks = 1 << 18;  // as mke2fs has it
 constexpr std::size_t kMaxWaitingBytes = 16 << 20;
+constexpr unsigned kMaxLinks = 65000;  // EXT4_LINK_MAX of the kernel
 
 using Superblock = std::array<std::byte, kSuperblockBytes>;
 
@@ -37,9 +40,10 @@ base::Error unknown_feature(const std::string& name, const char* feature) {
 }
 
 // libext2fs takes these numbers as they are, and each for agreeing with the others.
-void check_superblock(const Partition& partition) {
+void check_superblock(Transaction& transaction) {
+  const Partition& partition = transaction.partition();
   Superblock bytes;
-  partition.read(kSuperblockOffset, bytes);
+  transaction.read_data(kSuperblockOffset, bytes);
   const std::span<const std::byte> whole(bytes);
   const auto number = [&](std::size_t at) {
     return std::uint64_t{base::little_endian<std::uint32_t>(whole.subspan(at))};
@@ -75,6 +79,8 @@ void check_superblock(const Partition& partition) {
   check("the number of groups", groups, 1, kMaxGroups);
   const std::uint64_t inodes = check("the number of inodes in a group", number(40), 1, in_bitmap);
   check("the number of inodes", number(0), groups * inodes, groups * inodes);
+  // Nothing of the file behind it is the file system's.
+  transaction.shrink_to(blocks * block_size);
   if (number(76) == EXT2_GOOD_OLD_REV) return;
   const std::uint64_t inode_size =
       check("the size of inodes", small(88), EXT2_GOOD_OLD_INODE_SIZE, block_size);
@@ -100,11 +106,10 @@ void refuse_unknown_features(const std::string& name, ext2_super_block& super) {
 
 // What would become untrue by our changes.
 void refuse_counted_features(const std::string& name, ext2_super_block& super) {
-  const char* const feature = ext2fs_has_feature_quota(&super)         ? "quota"
-                              : ext2fs_has_feature_project(&super)     ? "project"
-                              : ext2fs_has_feature_verity(&super)      ? "verity"
-                              : ext2fs_has_feature_orphan_file(&super) ? "orphan_file"
-                                                                       : nullptr;
+  const char* const feature = ext2fs_has_feature_quota(&super)     ? "quota"
+                              : ext2fs_has_feature_project(&super) ? "project"
+                              : ext2fs_has_feature_verity(&super)  ? "verity"
+                                                                   : nullptr;
   if (feature != nullptr)
     throw base::error(name, ": ext file systems with the feature ", feature, " are only read")
         .with_hint(base::cat("add :ro, or: tune2fs -O ^", feature, " ", name));
@@ -131,11 +136,11 @@ std::vector<std::uint64_t> blocks_of_journal(FileSystem::Library& library) {
 }
 
 void note_allocation(ext2_filsys fs, blk64_t block, int in_use) {
-  if (in_use < 0) static_cast<Transaction*>(fs->priv_data)->note_freed(block);
+  static_cast<FileSystem::Library*>(fs->priv_data)->note_blocks(block, 1, in_use);
 }
 
 void note_allocations(ext2_filsys fs, blk64_t block, blk_t count, int in_use) {
-  for (blk_t i = 0; i < count; ++i) note_allocation(fs, block + i, in_use);
+  static_cast<FileSystem::Library*>(fs->priv_data)->note_blocks(block, count, in_use);
 }
 
 Time time_of(std::uint32_t seconds, std::uint32_t extra, bool has_extra) {
@@ -148,10 +153,14 @@ Time time_of(std::uint32_t seconds, std::uint32_t extra, bool has_extra) {
   return time;
 }
 
+// What the inode cannot hold becomes the nearest that it can, as in the kernel.
 void put_time(const Time& time, std::uint32_t& seconds, std::uint32_t& extra, bool has_extra) {
-  seconds = static_cast<std::uint32_t>(time.seconds);
+  constexpr std::int64_t kLatest = INT32_MAX + (std::int64_t{EXT4_EPOCH_MASK} << 32);
+  const std::int64_t clamped =
+      std::clamp<std::int64_t>(time.seconds, INT32_MIN, has_extra ? kLatest : INT32_MAX);
+  seconds = static_cast<std::uint32_t>(clamped);
   if (!has_extra) return;
-  const std::int64_t epoch = (time.seconds - static_cast<std::int32_t>(seconds)) >> 32;
+  const std::int64_t epoch = (clamped - static_cast<std::int32_t>(seconds)) >> 32;
   extra = (static_cast<std::uint32_t>(epoch) & EXT4_EPOCH_MASK) | time.nanoseconds
                                                                       << EXT4_EPOCH_BITS;
 }
@@ -213,9 +222,45 @@ void FileSystem::Library::write_inode(InodeNumber number, ext2_inode_large& inod
         ": cannot write inode ", number);
 }
 
+void FileSystem::Library::note_blocks(std::uint64_t first, std::uint64_t count, int in_use) {
+  if (in_use < 0) transaction.note_freed(first, count);
+  if (!in_operation) return;
+  const bool continues = !counted.empty() && !counted.back().is_inode &&
+                         counted.back().in_use == in_use &&
+                         counted.back().number + counted.back().count == first;
+  if (continues) {
+    counted.back().count += count;
+  } else {
+    counted.push_back({first, count, in_use, false, false});
+  }
+}
+
+void FileSystem::Library::count_inode(InodeNumber number, int in_use, bool is_directory) {
+  ext2fs_inode_alloc_stats2(fs, number, in_use, is_directory);
+  note_inode(number, in_use, is_directory);
+}
+
+void FileSystem::Library::note_inode(InodeNumber number, int in_use, bool is_directory) {
+  if (in_operation) counted.push_back({number, 1, in_use, true, is_directory});
+}
+
+void FileSystem::Library::require_room_for_link(const ext2_inode_large& inode) const {
+  const bool is_uncounted = S_ISDIR(inode.i_mode) && ext2fs_has_feature_dir_nlink(fs->super);
+  if (inode.i_links_count >= kMaxLinks && !is_uncounted)
+    throw base::Error("too many names", EMLINK);
+}
+
 void FileSystem::Library::change_links(InodeNumber number, int difference) {
+  const ext2_inode_large inode = read_inode(number);
+  const bool is_directory = S_ISDIR(inode.i_mode);
+  const bool is_uncounted = is_directory && inode.i_links_count == 1;
+  const unsigned links = static_cast<unsigned>(inode.i_links_count + difference);
+  set_links(number, is_uncounted || (is_directory && links >= kMaxLinks) ? 1 : links);
+}
+
+void FileSystem::Library::set_links(InodeNumber number, unsigned count) {
   ext2_inode_large inode = read_inode(number);
-  inode.i_links_count = static_cast<std::uint16_t>(inode.i_links_count + difference);
+  inode.i_links_count = static_cast<std::uint16_t>(count);
   put_changed(inode, current_time());
   write_inode(number, inode);
 }
@@ -258,11 +303,11 @@ ext2_inode_large FileSystem::Library::blank_inode(const NewInode& wanted,
 }
 
 FileSystem::FileSystem(Partition partition, Access access) {
-  check_superblock(partition);
   library_ = std::make_unique<Library>(std::move(partition));
   initialize_ext2_error_table();
+  // What libext2fs says by itself goes with the code that it returns.
+  set_com_err_hook([](const char*, errcode_t, const char*, va_list) {});
   open(access);
-  refuse_unknown_features(library_->name(), *library_->fs->super);
   recover(access);
   if (access == Access::read_write) prepare_for_changes();
 }
@@ -270,13 +315,15 @@ FileSystem::FileSystem(Partition partition, Access access) {
 void FileSystem::open(Access access) {
   Library& library = *library_;
   if (library.fs != nullptr) ext2fs_free(std::exchange(library.fs, nullptr));
+  check_superblock(library.transaction);
   const int flags =
       EXT2_FLAG_64BITS | EXT2_FLAG_SKIP_MMP | (access == Access::read_write ? EXT2_FLAG_RW : 0);
   check(
       ext2fs_open(name_of(library.transaction).c_str(), flags, 0, 0, device_manager(), &library.fs),
       "cannot open the ext file system in ", library.name());
+  refuse_unknown_features(library.name(), *library.fs->super);
   library.fs->flags |= EXT2_FLAG_MASTER_SB_ONLY;
-  library.fs->priv_data = &library.transaction;
+  library.fs->priv_data = &library;
 }
 
 FileSystem::~FileSystem() = default;
@@ -315,7 +362,7 @@ bool FileSystem::has_nanoseconds() const {
 
 void FileSystem::change(InodeNumber number, const AttributeChanges& changes) {
   Library& library = *library_;
-  library.require_writable();
+  Operation operation(library);
   ext2_inode_large inode = library.read_inode(number);
   if (changes.size) {
     if (!S_ISREG(inode.i_mode)) throw base::Error("only regular files have a size to set", EINVAL);
@@ -343,6 +390,7 @@ void FileSystem::change(InodeNumber number, const AttributeChanges& changes) {
   }
   put_changed(inode, changes.changed.value_or(current_time()));
   library.write_inode(number, inode);
+  operation.finish();
 }
 
 // Whoever had it open before may have been killed.
@@ -426,7 +474,7 @@ void FileSystem::write_in_place() {
 }
 
 bool FileSystem::has_changes() const {
-  if (library_->is_private) return false;
+  if (!library_->writable || library_->is_private) return false;
   return !library_->transaction.changes().empty() ||
          (library_->fs->flags & (EXT2_FLAG_DIRTY | EXT2_FLAG_BB_DIRTY | EXT2_FLAG_IB_DIRTY)) != 0;
 }
@@ -470,7 +518,15 @@ void FileSystem::close() {
   Library& library = *library_;
   if (library.failure) throw *library.failure;
   if (!library.writable || library.is_private) return;
-  while (!library.orphans.empty()) drop(library.orphans.back());
+  // Before anything that may fail. What cannot be freed stays in the chain of orphans.
+  if (has_changes() && !library.orphans.empty()) commit();
+  for (const InodeNumber orphan : std::vector(library.orphans)) {
+    try {
+      drop(orphan);
+    } catch (const base::Error& error) {
+      base::log_warning(error.what());
+    }
+  }
   commit();
   mark(false);
   library.writable = false;

@@ -32,9 +32,13 @@ struct FileSystem::Library {
 
   ext2_inode_large read_inode(InodeNumber number);
   void write_inode(InodeNumber number, ext2_inode_large& inode);
-  // Adds to the count of names and marks the time.
+  // Adds to the count of names and marks the time. That of a directory with very many others in it
+  // is 1 (dir_nlink).
   void change_links(InodeNumber number, int difference);
+  void set_links(InodeNumber number, unsigned count);
   void touch(InodeNumber directory);
+  // Throws EMLINK.
+  void require_room_for_link(const ext2_inode_large& inode) const;
   // Fills in what every new inode has; `parent`: what a set-group-ID directory hands down.
   void describe(ext2_inode_large& inode, NewInode wanted, const ext2_inode_large* parent) const;
 
@@ -44,6 +48,7 @@ struct FileSystem::Library {
   std::uint64_t make_block(InodeNumber number, ext2_inode_large& inode, std::uint64_t block,
                            bool& is_new);
   void set_size(InodeNumber number, ext2_inode_large& inode, std::uint64_t size);
+  void check_extents(InodeNumber number, ext2_inode_large& inode);
   void free_blocks_from(InodeNumber number, std::uint64_t block);
 
   // Entries of a directory with their place, until `take` says false. `block_bytes` is the block,
@@ -88,6 +93,11 @@ struct FileSystem::Library {
   void free_orphans_of_the_dead();
   bool is_orphan(InodeNumber number) const;
 
+  // Blocks and inodes that are taken (1) or free (-1) from now on.
+  void note_blocks(std::uint64_t first, std::uint64_t count, int in_use);
+  void count_inode(InodeNumber number, int in_use, bool is_directory);
+  void note_inode(InodeNumber number, int in_use, bool is_directory);
+
   Transaction transaction;
   ext2_filsys fs = nullptr;
   std::optional<Journal> journal;
@@ -95,6 +105,13 @@ struct FileSystem::Library {
   bool is_private = false;             // nothing is ever written
   std::optional<base::Error> failure;  // of a commit
   std::vector<InodeNumber> orphans;    // the last is the head of the chain
+  struct Counted {
+    std::uint64_t number, count;  // the first one, and how many follow it
+    int in_use;
+    bool is_inode, is_directory;
+  };
+  bool in_operation = false;
+  std::vector<Counted> counted;  // since its beginning
 };
 
 }  // namespace ext

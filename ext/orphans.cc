@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/log.h"
 #include "ext/library.h"
+#include "ext/operation.h"
 
 namespace ext {
 
@@ -51,7 +53,7 @@ void FileSystem::Library::free_inode_and_blocks(InodeNumber number) {
   inode.i_links_count = 0;
   inode.i_dtime = static_cast<std::uint32_t>(current_time().seconds);
   write_inode(number, inode);
-  ext2fs_inode_alloc_stats2(fs, number, -1, S_ISDIR(inode.i_mode));
+  count_inode(number, -1, S_ISDIR(inode.i_mode));
 }
 
 // Left by whoever was killed while they were open. Those that have a name were being cut to their
@@ -63,20 +65,28 @@ void FileSystem::Library::free_orphans_of_the_dead() {
     orphans.insert(orphans.begin(), next);
     next = read_inode(next).i_dtime;
   }
-  while (!orphans.empty()) {
-    const InodeNumber number = orphans.back();
-    ext2_inode_large inode = read_inode(number);
-    if (inode.i_links_count == 0) {
-      free_inode_and_blocks(number);
-    } else {
-      if (S_ISREG(inode.i_mode)) set_size(number, inode, EXT2_I_SIZE(&inode));
-      remove_orphan(number);
+  for (const InodeNumber number : std::vector(orphans)) {
+    try {
+      Operation operation(*this);
+      ext2_inode_large inode = read_inode(number);
+      if (inode.i_links_count == 0) {
+        free_inode_and_blocks(number);
+      } else {
+        if (S_ISREG(inode.i_mode)) set_size(number, inode, EXT2_I_SIZE(&inode));
+        remove_orphan(number);
+      }
+      operation.finish();
+    } catch (const base::Error& error) {
+      base::log_warning(error.what());  // it stays where it is
     }
   }
 }
 
 void FileSystem::drop(InodeNumber number) {
-  if (library_->is_orphan(number)) library_->free_inode_and_blocks(number);
+  if (!library_->is_orphan(number)) return;
+  Operation operation(*library_);
+  library_->free_inode_and_blocks(number);
+  operation.finish();
 }
 
 }  // namespace ext

@@ -3,6 +3,7 @@
 // SIF. Nothing outside of them is ever read or written.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -25,6 +26,8 @@ class Partition {
   void clear(std::uint64_t at, std::uint64_t size) const;
 
   std::uint64_t size() const { return size_; }
+  // It ends there, or where it did if that is sooner.
+  void shrink_to(std::uint64_t size) { size_ = std::min(size, size_); }
   const std::string& name() const { return name_; }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 #include <utility>
 
 namespace ext {
@@ -20,10 +21,28 @@ std::uint64_t Transaction::position_of(std::uint64_t block) const {
 
 std::vector<std::byte>& Transaction::change(std::uint64_t block) {
   const auto known = changes_.find(block);
+  if (is_undoable_ && !before_.contains(block))
+    before_[block] = known == changes_.end() ? std::nullopt : std::optional(known->second);
   if (known != changes_.end()) return known->second;
   std::vector<std::byte> content(block_size_);
   partition_.read(position_of(block), content);
   return changes_.emplace(block, std::move(content)).first->second;
+}
+
+void Transaction::keep() {
+  is_undoable_ = false;
+  before_.clear();
+}
+
+void Transaction::undo() {
+  for (auto& [block, content] : before_) {
+    if (content) {
+      changes_[block] = std::move(*content);
+    } else {
+      changes_.erase(block);
+    }
+  }
+  keep();
 }
 
 template <typename Byte, typename Known, typename Other>
@@ -87,16 +106,32 @@ void Transaction::read_data(std::uint64_t at, std::span<std::byte> out) {
 }
 
 void Transaction::write_data(std::uint64_t at, std::span<const std::byte> data) {
-  if (keeps_all_ || !freed_.empty()) {
-    for (std::uint64_t block = at / block_size_; block * block_size_ < at + data.size(); ++block)
-      if (keeps_all_ || freed_.contains(block)) change(block);
-  }
+  for (std::uint64_t block = at / block_size_; block * block_size_ < at + data.size(); ++block)
+    if (keeps_all_ || is_freed(block) || changes_.contains(block)) change(block);
   for_each_piece(
       at, data,
       [](std::span<std::byte> content, std::span<const std::byte> piece) {
         std::memcpy(content.data(), piece.data(), piece.size());
       },
       [&](std::uint64_t to, std::span<const std::byte> piece) { partition_.write(to, piece); });
+}
+
+void Transaction::note_freed(std::uint64_t first, std::uint64_t count) {
+  // Large files are freed run by run, mostly upwards.
+  auto behind = freed_.upper_bound(first);
+  if (behind != freed_.begin()) {
+    auto& [start, end] = *std::prev(behind);
+    if (first <= end) {
+      end = std::max(end, first + count);
+      return;
+    }
+  }
+  freed_[first] = first + count;
+}
+
+bool Transaction::is_freed(std::uint64_t block) const {
+  const auto behind = freed_.upper_bound(block);
+  return behind != freed_.begin() && block < std::prev(behind)->second;
 }
 
 void Transaction::clear() {

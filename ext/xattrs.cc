@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Extended attributes, which lie behind an inode and in one block more.
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <memory>
 
 #include "ext/library.h"
+#include "ext/operation.h"
 
 namespace ext {
 namespace {
@@ -22,6 +25,18 @@ Xattrs open_xattrs(FileSystem::Library& library, InodeNumber number) {
   check(ext2fs_xattrs_read(handle), library.name(), ": cannot read the attributes of inode ",
         number);
   return opened;
+}
+
+// What the kernel's ext3 takes: libext2fs would store others in a way that others take for damage.
+void check_xattr_name(std::string_view name) {
+  constexpr std::array<std::string_view, 3> kPrefixes = {"user.", "security.", "trusted."};
+  constexpr std::array<std::string_view, 2> kWhole = {"system.posix_acl_access",
+                                                      "system.posix_acl_default"};
+  if (std::ranges::count(kWhole, name) > 0) return;
+  const auto* prefix = std::ranges::find_if(
+      kPrefixes, [&](std::string_view each) { return name.starts_with(each); });
+  if (prefix == kPrefixes.end()) throw base::Error("no such kind of attribute", EOPNOTSUPP);
+  if (name.size() == prefix->size()) throw base::Error("an attribute without a name", EINVAL);
 }
 
 // An operation on attributes changes the inode's time, too.
@@ -58,20 +73,23 @@ std::optional<std::string> FileSystem::find_xattr(InodeNumber inode, const std::
 }
 
 void FileSystem::set_xattr(InodeNumber inode, const std::string& name, std::string_view value) {
-  library_->require_writable();
+  check_xattr_name(name);
+  Operation operation(*library_);
   const Xattrs xattrs = open_xattrs(*library_, inode);
   check(ext2fs_xattr_set(xattrs.get(), name.c_str(), value.data(), value.size()), library_->name(),
         ": cannot set an attribute of inode ", inode);
   mark_changed(*library_, inode);
+  operation.finish();
 }
 
 void FileSystem::remove_xattr(InodeNumber inode, const std::string& name) {
-  library_->require_writable();
+  Operation operation(*library_);
   if (!find_xattr(inode, name)) throw base::Error("no such attribute", ENODATA);
   const Xattrs xattrs = open_xattrs(*library_, inode);
   check(ext2fs_xattr_remove(xattrs.get(), name.c_str()), library_->name(),
         ": cannot remove an attribute of inode ", inode);
   mark_changed(*library_, inode);
+  operation.finish();
 }
 
 }  // namespace ext

@@ -189,11 +189,9 @@ std::unique_ptr<FlatImage> find_local_image(const FlattenOptions& options) {
   if (status && S_ISDIR(status->st_mode) && options.overlay.empty())
     return std::make_unique<FolderImage>(options);
   // Others are not even opened: who writes into a pipe would take our leaving for the end.
-  if (status && S_ISREG(status->st_mode) && is_image_file(path))
-    return std::make_unique<FileImage>(options);
-  if (status && S_ISREG(status->st_mode) && is_ext_file(path))
-    return std::make_unique<ExtImage>(options);
-  return nullptr;
+  if (!status || !S_ISREG(status->st_mode)) return nullptr;
+  if (options.overlay.empty() && is_ext_file(path)) return std::make_unique<ExtImage>(options);
+  return is_image_file(path) ? std::make_unique<FileImage>(options) : nullptr;
 }
 
 }  // namespace oci

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/ext_mount.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -77,22 +80,16 @@ class ExtService {
         responder_(file_system, access, role, options),
         committer_(file_system),
         probe_(device),
-        buffer_(std::make_unique_for_overwrite<std::byte[]>(kLongestExtRequest)) {}
+        buffer_(std::make_unique_for_overwrite<std::byte[]>(kLongestExtRequest)) {
+    // A request that poll(2) has seen may be gone, with the process that waited for it.
+    ::fcntl(device, F_SETFL, O_NONBLOCK);
+  }
 
   void serve() {
     while (wait_for_request()) {
-      const ssize_t size = ::read(device_, buffer_.get(), kLongestExtRequest);
-      // ENOENT: the request was interrupted before we took it.
-      if (size < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT)) continue;
-      if (size < 0) return;
-      const std::span<const std::byte> request(buffer_.get(), static_cast<std::size_t>(size));
-      if (const auto ambiguous = responder_.find_ambiguous(request)) {
-        postponed_.push_back({{request.begin(), request.end()},
-                              probe_.begin(ambiguous->directory, ambiguous->name),
-                              Clock::now()});
-      } else {
-        reply(responder_.answer(request, reply_));
-      }
+      const auto request = read_request();
+      if (!request) return;
+      take(*request);
     }
   }
 
@@ -103,6 +100,49 @@ class ExtService {
     std::uint64_t probe;
     Clock::time_point since;
   };
+
+  // Empty if there is none after all; nullopt when the mount is gone.
+  std::optional<std::span<const std::byte>> read_request() {
+    const ssize_t size = ::read(device_, buffer_.get(), kLongestExtRequest);
+    // ENOENT: the request was interrupted before we took it.
+    if (size < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT))
+      return std::span<const std::byte>();
+    if (size < 0) return std::nullopt;
+    return std::span<const std::byte>(buffer_.get(), static_cast<std::size_t>(size));
+  }
+
+  void take(std::span<const std::byte> request) {
+    if (request.empty()) return;
+    if (const auto ambiguous = responder_.find_ambiguous(request)) {
+      postponed_.push_back({{request.begin(), request.end()},
+                            probe_.begin(ambiguous->directory, ambiguous->name),
+                            Clock::now()});
+      return;
+    }
+    const std::span<const std::byte> answer = responder_.answer(request, reply_);
+    if (!is_out_of_space(answer) || is_draining_) return reply(answer);
+    // The kernel may have forgotten files, of which the space is free then.
+    const std::vector<std::byte> full(request.begin(), request.end());
+    drain();
+    reply(responder_.answer(full, reply_));
+  }
+
+  // What the kernel forgets it tells behind other requests (forget_batch in fs/fuse/dev.c). Not for
+  // ever: there may always be more.
+  void drain() {
+    constexpr int kMost = 64;
+    is_draining_ = true;
+    for (int i = 0; i < kMost; ++i) {
+      const auto request = read_request();
+      if (!request || request->empty()) break;
+      take(*request);
+    }
+    is_draining_ = false;
+  }
+
+  static bool is_out_of_space(std::span<const std::byte> answer) {
+    return !answer.empty() && parse<fuse_out_header>(answer).error == -ENOSPC;
+  }
 
   void reply(std::span<const std::byte> answer) {
     if (answer.empty()) return;
@@ -115,10 +155,12 @@ class ExtService {
       committer_.commit_if_due();
       int patience = committer_.patience();
       if (!postponed_.empty()) patience = kProbePatience;
-      if (patience < 0) return true;  // read(2) waits as well
       std::array<pollfd, 2> waiting = {{{device_, POLLIN, 0}, {probe_.event(), POLLIN, 0}}};
       const int count = ::poll(waiting.data(), waiting.size(), patience);
-      if (count > 0 && waiting[1].revents != 0) confirm_up_to(probe_.finished());
+      if (count > 0 && waiting[1].revents != 0) {
+        drain();  // it tells whether the last answer of this kind was a wrong one
+        confirm_up_to(probe_.finished());
+      }
       // Whoever holds a directory may wait for the answer to another request, so those come first.
       if (count > 0 && waiting[0].revents != 0) {
         if (!postponed_.empty() && Clock::now() - postponed_.front().since > kLongestProbe)
@@ -151,6 +193,7 @@ class ExtService {
   std::unique_ptr<std::byte[]> buffer_;
   FuseReply reply_;
   std::deque<Postponed> postponed_;
+  bool is_draining_ = false;
 };
 
 std::string report_of(const base::Error& error) {
@@ -173,6 +216,9 @@ void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control, ext
         access);
   } catch (const base::Error& error) {
     send_message(control.get(), report_of(error), {});
+    // Whoever waits for the end is told that nothing is lost.
+    receive_message(control.get(), kMaxReport);
+    send_message(control.get(), std::string(1, kGood), {});
     return;
   }
   send_message(control.get(), std::string(1, kGood), {});

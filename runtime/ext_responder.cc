@@ -98,7 +98,6 @@ const FuseOperation<ExtResponder> ExtResponder::kOperations[] = {
     {FUSE_INIT, &ExtResponder::initialize},
     {FUSE_RELEASE, &ExtResponder::succeed},
     {FUSE_RELEASEDIR, &ExtResponder::succeed},
-    {FUSE_FLUSH, &ExtResponder::succeed},
     {FUSE_DESTROY, &ExtResponder::succeed},
     {FUSE_INTERRUPT, nullptr},
 };
@@ -196,7 +195,11 @@ void ExtResponder::let_go(ext::InodeNumber inode) {
   if (!is_writable_ || known_.contains(inode)) return;
   if (!removed_.empty()) removed_.remove_in(inode);
   seen_.erase(inode);
-  file_system_.drop(inode);
+  try {
+    file_system_.drop(inode);
+  } catch (const base::Error& error) {
+    log_failure(error);  // the name is gone all the same
+  }
 }
 
 int ExtResponder::initialize(const Request& request, FuseReply& reply) {

@@ -37,6 +37,19 @@ void make_layer_folder(const std::string& path) {
       .with_hint("add :ro to lay it over the image without changing it");
 }
 
+// An ext3 image need not have it yet.
+base::UniqueFd open_layer_folder(int root, const char* name, const std::string& image) {
+  if (::mkdirat(root, name, 0755) != 0 && errno != EEXIST)
+    throw base::errno_error(errno, "cannot make the folder ", name, " in the overlay ",
+                            base::printable(image))
+        .with_hint("add :ro to lay it over the image without changing it");
+  base::UniqueFd folder(::openat(root, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!folder)
+    throw base::errno_error(errno, "cannot use the overlay ", base::printable(image), ": ", name,
+                            " in it must be a folder");
+  return folder;
+}
+
 // Of what takes changes there can be only one; folders are judged by runtime/run_plan.
 void check_only_writable(const RunPlan& plan, bool has_writable_layer, const std::string& path) {
   if (!plan.writable_tmpfs && !has_writable_layer) return;
@@ -57,11 +70,19 @@ bool is_to_be_written(const RunPlan& plan, const MountEntry& bind) {
 }  // namespace
 
 std::size_t ExtraImages::add(ImageRequest request) {
-  const auto same = std::ranges::find_if(images_, [&](const Image& image) {
-    return image.request.path == request.path && image.request.partition == request.partition &&
-           image.request.writable == request.writable;
-  });
-  if (same != images_.end()) return static_cast<std::size_t>(same - images_.begin());
+  for (std::size_t i = 0; i < images_.size(); ++i) {
+    const Image& known = images_[i];
+    if (known.request.partition.id != request.partition.id ||
+        !base::is_same_file(known.request.path, request.path))
+      continue;
+    const bool is_ext = known.source.is_ext();
+    if (!is_ext && known.request.partition.kind != request.partition.kind) continue;
+    if (known.request.writable == request.writable || (is_ext && known.source.is_writable()))
+      return i;
+    if (is_ext)
+      throw base::error(base::printable(request.path), " is used twice here, once to be written to")
+          .with_hint("add :ro to both");
+  }
   ImageSource source = ImageSource::open(request);
   images_.push_back({std::move(request), std::move(source)});
   return images_.size() - 1;
@@ -80,7 +101,7 @@ void ExtraImages::add_overlay(const RunPlan& plan, const OverlaySpec& overlay) {
     make_layer_folder(base::cat(overlay.path, "/", kWork));
   }
   const std::size_t first = add(request);
-  const bool writable = images_[first].source.is_writable();
+  const bool writable = overlay.writable && images_[first].source.is_writable();
   if (writable) check_only_writable(plan, has_writable_layer(), overlay.path);
   overlays_.push_back({first, writable});
   if (overlay.writable && !writable) {
@@ -168,10 +189,9 @@ Layers ExtraImages::mount_in(SessionDirectory& session, const RunPlan& plan,
   for (const Overlay& overlay : overlays_) {
     const int root = roots[overlay.image].get();
     if (overlay.writable) {
-      // An ext3 image need not have them yet.
-      for (const char* folder : {kUpper, kWork}) ::mkdirat(root, folder, 0755);
-      layers.upper = base::open_file_at(root, kUpper, O_PATH | O_DIRECTORY | O_NOFOLLOW);
-      layers.work = base::open_file_at(root, kWork, O_PATH | O_DIRECTORY | O_NOFOLLOW);
+      const std::string& path = images_[overlay.image].request.path;
+      layers.upper = open_layer_folder(root, kUpper, path);
+      layers.work = open_layer_folder(root, kWork, path);
     } else {
       layers.lowers.insert(layers.lowers.begin(), open_lower(overlay, root));
     }

@@ -104,7 +104,8 @@ std::string find_script_problem(int fd) {
                         StartEnds ends, std::span<const int> servers) {
   ::prctl(PR_SET_NAME, "sifrun-instance", 0, 0, 0);
   ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // it keeps capabilities
-  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) ::close(stream);
+  // Standard error is the instance's file, for what becomes of its images at the end.
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO}) ::close(stream);
   [[maybe_unused]] const int ignored = ::chdir("/");
   ends.ready.write_end.reset();
   ends.script.write_end.reset();

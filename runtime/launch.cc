@@ -129,7 +129,10 @@ void require_writable(const RunPlan& plan, const ImageSource& image, const Extra
 }
 
 // `enter_processes` is told what comes to its end when changes of ext3 images are in their files.
-void confine(RunPlan& plan, const std::function<void(std::span<const int>)>& enter_processes) {
+// Gives whether the process that it returned in is to end with its parent.
+using EnterProcesses = std::function<bool(std::span<const int>)>;
+
+void confine(RunPlan& plan, const EnterProcesses& enter_processes) {
   const IgnoredSignal size_limit(SIGXFSZ);
   base::PhaseTimes& times = plan.action.times;
   // As the caller, before any namespace: what it may not read stays unread.
@@ -158,7 +161,8 @@ void confine(RunPlan& plan, const std::function<void(std::span<const int>)>& ent
   // process holds the container's mounts.
   std::vector<int> ends = extra.ends_of_writing();
   if (const std::optional<int> end = image.end_of_writing()) ends.push_back(*end);
-  enter_processes(ends);
+  const bool ends_with_parent = enter_processes(ends);
+  const pid_t parent = ::getppid();
   if (image.enter_finished_root()) {
     times.end_phase("finished root entered");
   } else {
@@ -171,6 +175,7 @@ void confine(RunPlan& plan, const std::function<void(std::span<const int>)>& ent
   }
   // All privilege is gone from here on; what follows runs on the image's content.
   drop_privileges(ids, plan.identity, plan.capabilities);
+  if (ends_with_parent) keep_ending_with(parent);
   if (filter) filter->install();
   const std::string directory = enter_start_directory(plan.start);
   set_variable(plan.action.environment.host, "PWD", directory);
@@ -224,13 +229,17 @@ void launch(RunPlan plan) {
     } else if (!ends.empty()) {
       enter_child_process(ends);
     }
+    return plan.pid_namespace || !ends.empty();
   });
   run_action(std::move(plan.action));
 }
 
 ActionRequest prepare_instance(
     RunPlan plan, const std::function<void(std::span<const int> ends)>& enter_processes) {
-  confine(plan, enter_processes);
+  confine(plan, [&](std::span<const int> ends) {
+    enter_processes(ends);
+    return false;
+  });
   return std::move(plan.action);
 }
 

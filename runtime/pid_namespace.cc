@@ -150,6 +150,11 @@ void enter_pid_namespace(bool with_init, std::span<const int> ends) {
 
 void enter_child_process(std::span<const int> ends) { become_payload(false, ends); }
 
+void keep_ending_with(pid_t parent) {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(EXIT_FAILURE);
+}
+
 void enter_joined_pid_namespace() { become_payload(false, {}); }
 
 }  // namespace runtime

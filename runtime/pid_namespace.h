@@ -3,6 +3,8 @@
 // started stays outside as its stand-in, and a small init reaps orphans inside.
 #pragma once
 
+#include <sys/types.h>
+
 #include <span>
 
 namespace runtime {
@@ -17,6 +19,10 @@ void enter_pid_namespace(bool with_init, std::span<const int> ends = {});
 
 // The same without a namespace.
 void enter_child_process(std::span<const int> ends);
+
+// Both have the payload's process killed when its parent is, which a change of its credentials
+// makes the kernel forget. `parent` is what getppid(2) said before.
+void keep_ending_with(pid_t parent);
 
 // The same for a PID namespace that the caller has joined (setns(2)), which has its own init.
 void enter_joined_pid_namespace();

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/removed_names.h"
 
-
 namespace runtime {
 namespace {
 

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/range_lock.h"
 #include "base/syscalls.h"
 #include "sif/sif_writer.h"
 
@@ -193,6 +194,11 @@ std::uint32_t SifEditor::add(const NewObject& object, std::uint64_t size,
 
 void SifEditor::remove(std::uint32_t id) {
   const SifDescriptor& object = get_object(file_.container, id);
+  // A run that writes to an overlay in it would write to whatever comes in its place.
+  if (object.type == DataType::partition && object.size > 0 &&
+      !base::try_lock_range(file_.fd.get(), object.offset, object.size, base::RangeLock::exclusive,
+                            file_.name))
+    throw base::error("cannot remove object ", id, " of ", file_.name, ": another process uses it");
   if (&object == find_primary(file_.container))
     put_text(header_, kHeaderArch, sif_arch_code(""), 3);
   std::ranges::fill(slot_bytes(object.slot), std::byte{0});

@@ -130,7 +130,7 @@ void check_squashfs(int fd, std::uint64_t offset, std::uint64_t size, const std:
           base::cat(name, ": partition ", partition.id, " is an ext3 file system, not a squashfs"))
           .with_hint(partition.partition == PartitionType::overlay
                          ? "keep changes in a folder: --overlay FOLDER"
-                         : "convert it once: apptainer build NEW.sif " + name);
+                         : "convert it once: sifrun build NEW.sif " + name);
     default:
       throw format_error(base::cat(name, ": partition ", partition.id, " has file system type ",
                                    static_cast<std::int32_t>(partition.file_system),
@@ -199,7 +199,7 @@ bool has_ext_magic(std::string_view start, std::size_t offset) {
   if (start.empty()) throw format_error(name + " is empty, not a SIF or squashfs image");
   if (has_ext_magic(start, offset))
     throw format_error(name + " is an ext3 image, not a SIF or squashfs image")
-        .with_hint("convert it once: apptainer build NEW.sif " + name);
+        .with_hint("convert it once: sifrun build NEW.sif " + name);
   base::Error error = format_error(name + " is neither a SIF nor a squashfs image");
   const bool tar = start.size() > 262 && start.substr(257, 5) == "ustar";
   if (tar || start.starts_with("\x1F\x8B") || start.starts_with("\x28\xB5\x2F\xFD"))

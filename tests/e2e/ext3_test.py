@@ -68,7 +68,7 @@ def lower_tree(scratch):
     for name in ("lib", "lib64"):
         (tree / name).symlink_to(f"usr/{name}")
     shutil.copy("/bin/busybox", tree / "bin/busybox")
-    for applet in "sh cat ls mkdir rm mv cp touch sleep echo true test sync df dd kill chmod stat readlink".split():
+    for applet in "sh cat ls mkdir rm mv cp touch sleep echo true test sync df dd kill chmod stat readlink wc".split():
         (tree / "bin" / applet).symlink_to("busybox")
     (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (tree / "etc/group").write_text("root:x:0:\n")
@@ -415,6 +415,23 @@ def test_hard_links_outlive_their_first_name(run, make):
       cat b2 a2; mv x b2; cat a2 b2 c2; cat a3 b3; mv a3 d3; rm b3; cat c3 d3; rm d3; cat c3
       echo new > new; sync; ln new other; cat new; rm new; cat other; stat -c %h other c1""", *option)
     assert done.stdout.split() == "1 1 1 1 1 more 2 2 2 x 2 3 3 3 3 3 new new 1 2".split(), done.stderr
+    overlay.check()
+
+
+def test_hard_links_one_after_another(python, make):
+    """What the kernel asks, and in which order it tells what it forgets, changes with what it has asked before."""
+    program = """
+import os
+for number in range(150):
+    os.makedirs("/w/%d" % number); os.chdir("/w/%d" % number)
+    with open("a", "w") as file: file.write("old %d" % number)
+    os.link("a", "b"); os.stat("b"); os.unlink("a")
+    with open("a", "w") as file: file.write("new %d" % number)
+    assert open("b").read() == "old %d" % number and open("a").read() == "new %d" % number
+print("done")
+"""
+    overlay = make()
+    assert python(program, "--overlay", overlay.path).stdout == "done\n"
     overlay.check()
 
 
@@ -1300,3 +1317,57 @@ def test_damage_anywhere(run, make, identity, command, tmp_path):
             assert done.returncode == 0 or (done.returncode == 255 and told), (seed, how, done.returncode, said[-1000:])
             for word in ("not connected", "connection abort", "has died"):
                 assert word not in said, (seed, how, said[-1000:])
+
+
+def test_a_server_that_dies_is_told(identity, command, make):
+    """Whatever the program has said: what it wrote is gone."""
+    overlay = make()
+    with identity.popen(command("echo started; read line; exit 0", "--overlay", overlay.path), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "started\n"
+        os.kill(server_of(overlay), signal.SIGKILL)
+        _, errors = process.communicate("\n", timeout=30)
+    assert process.returncode == 255 and "ERROR: " in errors and "changes are lost: the file server of an ext3 image has died" in errors, errors
+
+
+@pytest.mark.parametrize("options", [(), ("--fakeroot",), ("--pid",)])
+def test_the_program_ends_with_sifrun(options, identity, command, make):
+    overlay = make()
+    with identity.popen(command("echo $$; exec sleep 60", *options, "--overlay", overlay.path), stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.kill()
+    for _ in range(100):
+        if server_of(overlay) is None:
+            break
+        time.sleep(.1)
+    assert server_of(overlay) is None
+    overlay.check()
+
+
+def test_the_stand_in_shows_nothing_of_the_host(run, make):
+    overlay = make()
+    done = run("ls /proc/$PPID/root/; cat /proc/$PPID/fd/0; true", "--fakeroot", "--overlay", overlay.path)
+    assert not done.stdout and done.stderr.count("Permission denied") == 2, (done.stdout, done.stderr)
+
+
+def test_one_image_twice(run, make):
+    overlay = make()
+    run("mkdir /w; echo both > /w/file", "--overlay", overlay.path)
+    run("cat /w/file /mnt/upper/w/file; echo more > /w/more; cat /mnt/upper/w/more", "--overlay", overlay.path, "--bind", f"{overlay.path}:/mnt:image-src=/,ro")
+    refused = run("true", "--bind", f"{overlay.path}:/mnt:image-src=/", "--overlay", f"{overlay.path}:ro", status=255).stderr
+    assert "is used twice here, once to be written to" in refused
+    overlay.check()
+
+
+def test_objects_in_use_are_not_removed(identity, command, run, sifrun, sifconv, image, tmp_path):
+    """Another one would take the place of what a run writes to."""
+    sif = tmp_path / "x.sif"
+    for argv in ([sifconv, "--quiet", image, sif], [sifrun, "--quiet", "overlay", "create", sif]):
+        assert identity.run(argv).returncode == 0
+    overlay = max(int(line.split("|")[0]) for line in identity.run([sifrun, "sif", "list", sif]).stdout.splitlines() if "Overlay" in line)
+    with identity.popen(command("echo started; read line; echo kept > /kept", "--writable", root=sif), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "started\n"
+        refused = identity.run([sifrun, "sif", "del", str(overlay), sif])
+        assert refused.returncode != 0 and "another process uses it" in refused.stderr, refused.stderr
+        process.communicate("\n", timeout=30)
+    assert run("cat /kept", root=sif).stdout == "kept\n"
+    assert identity.run([sifrun, "sif", "del", str(overlay), sif]).returncode == 0

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -31,7 +32,7 @@ using testing::HasSubstr;
 
 constexpr std::uint64_t kImageBytes = 16 << 20;
 
-int run(const std::string& command) {
+int exit_status_of(const std::string& command) {
   const int status = std::system((command + " >/dev/null 2>&1").c_str());
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
@@ -42,7 +43,8 @@ struct Image {
     fd.reset(::mkstemp(name));
     path = name;
     [[maybe_unused]] const int grown = ::ftruncate(fd.get(), kImageBytes);
-    EXPECT_EQ(run("mke2fs -q -F " + options + " " + path), 0) << "mke2fs (e2fsprogs) is needed";
+    EXPECT_EQ(exit_status_of("mke2fs -q -F " + options + " " + path), 0)
+        << "mke2fs (e2fsprogs) is needed";
   }
   ~Image() { ::unlink(path.c_str()); }
   Partition partition() const { return Partition(fd.get(), 0, kImageBytes, path); }
@@ -50,7 +52,8 @@ struct Image {
     return FileSystem(partition(), access);
   }
   void expect_sound() const {
-    EXPECT_EQ(run("e2fsck -fn " + path), 0) << (std::system(("e2fsck -fn " + path).c_str()), path);
+    EXPECT_EQ(exit_status_of("e2fsck -fn " + path), 0)
+        << (std::system(("e2fsck -fn " + path).c_str()), path);
   }
 
   base::UniqueFd fd;
@@ -199,6 +202,54 @@ TEST_P(FileSystemTest, FullImagesStaySound) {
   image.expect_sound();
 }
 
+// What needs several blocks finds only some of them: then nothing of it was done.
+TEST_P(FileSystemTest, OperationsThatFindTooLittleSpaceAreUndone) {
+  const std::string long_name(250, 'n'), block(4096, 'b');
+  const std::vector<std::function<void(FileSystem&, InodeNumber folder, InodeNumber file)>> wants =
+      {[&](FileSystem& fs, InodeNumber, InodeNumber file) {
+         write_text(fs, file, 12 * 1024, block);
+       },
+       [&](FileSystem& fs, InodeNumber, InodeNumber file) {
+         write_text(fs, file, (12 + 256 + 256) * 1024, block);
+       },
+       [&](FileSystem& fs, InodeNumber folder, InodeNumber) {
+         fs.make(folder, long_name + "d", kFolder);
+       },
+       [&](FileSystem& fs, InodeNumber folder, InodeNumber) {
+         fs.make_symlink(folder, long_name + "l", std::string(300, 't'), kFile);
+       },
+       [&](FileSystem& fs, InodeNumber folder, InodeNumber) {
+         fs.rename(kRootInode, "file", folder, long_name + "r", Rename::leave_whiteout,
+                   {S_IFCHR, 0, 0, 0});
+       },
+       [&](FileSystem& fs, InodeNumber, InodeNumber file) {
+         fs.set_xattr(file, "user.x", std::string(700, 'x'));
+       }};
+  for (std::uint64_t left = 0; left < 4; ++left) {
+    const Image image(GetParam());
+    FileSystem fs = image.open();
+    const InodeNumber folder = fs.make(kRootInode, "folder", kFolder);
+    for (int i = 0; i < 16; ++i) fs.make(folder, std::string(240, 'a') + std::to_string(i), kFile);
+    const InodeNumber file = fs.make(kRootInode, "file", kFile);
+    write_text(fs, file, 0, std::string(12 * 1024, 'f'));
+    const InodeNumber filler = fs.make(kRootInode, "filler", kFile);
+    const std::uint64_t block_size = fs.statistics().block_size;
+    for (std::uint64_t i = 0; fs.statistics().free_blocks > left; ++i) {
+      const std::uint64_t at = i * block_size;
+      if (errno_of_failure([&] { write_text(fs, filler, at, "f"); }) != 0) break;
+    }
+    for (const auto& want : wants) {
+      const std::uint64_t free = fs.statistics().free_blocks;
+      const int failure = errno_of_failure([&] { want(fs, folder, file); });
+      if (failure == 0) continue;
+      EXPECT_EQ(failure, ENOSPC);
+      EXPECT_EQ(fs.statistics().free_blocks, free);
+    }
+    fs.close();
+    image.expect_sound();
+  }
+}
+
 TEST_P(FileSystemTest, OrphansOfTheKilledAreFreed) {
   const Image image(GetParam());
   std::uint64_t free_blocks = 0;
@@ -213,7 +264,7 @@ TEST_P(FileSystemTest, OrphansOfTheKilledAreFreed) {
     fs.commit();  // and no close()
   }
   if (std::string(GetParam()).find("ext2") != std::string::npos) {
-    EXPECT_LE(run("e2fsck -fp " + image.path), 1);
+    EXPECT_LE(exit_status_of("e2fsck -fp " + image.path), 1);
   }
   FileSystem fs = image.open();
   EXPECT_EQ(fs.statistics().free_blocks, free_blocks);
@@ -440,7 +491,7 @@ TEST_P(JournaledFileSystemTest, SurvivesKills) {
       FileSystem fs = image.open();
       fs.close();
     } else {
-      EXPECT_LE(run("e2fsck -p " + image.path), 1);
+      EXPECT_LE(exit_status_of("e2fsck -p " + image.path), 1);
     }
     image.expect_sound();
     FileSystem after = image.open(Access::read_only);
@@ -451,7 +502,7 @@ TEST_P(JournaledFileSystemTest, SurvivesKills) {
 
 TEST(FileSystemErrors, NameTheCureOfWhatIsUnsound) {
   const Image image("-t ext3 -b 1024");
-  EXPECT_EQ(run("debugfs -w -R 'set_super_value state 2' " + image.path), 0);
+  EXPECT_EQ(exit_status_of("debugfs -w -R 'set_super_value state 2' " + image.path), 0);
   try {
     image.open();
     FAIL();
@@ -460,6 +511,70 @@ TEST(FileSystemErrors, NameTheCureOfWhatIsUnsound) {
     EXPECT_THAT(error.hint(), HasSubstr("e2fsck -fp " + image.path));
   }
   image.open(Access::read_only);
+}
+
+TEST(FileSystemErrors, WhatTheJournalBringsIsCheckedToo) {
+  const Image image("-t ext3 -b 1024");
+  std::vector<std::byte> block(1024);
+  image.partition().read(1024, block);
+  block[97] |= std::byte{0x80};  // the feature inline_data
+  const std::string changed = image.path + ".block";
+  base::write_all(base::open_file(changed, O_WRONLY | O_CREAT, 0600).get(), block, changed);
+  EXPECT_EQ(
+      exit_status_of("printf 'jo\\njw -b 1 " + changed + "\\njc\\n' | debugfs -w " + image.path),
+      0);
+  ::unlink(changed.c_str());
+  for (const Access access : {Access::read_only, Access::read_write}) {
+    try {
+      image.open(access);
+      ADD_FAILURE();
+    } catch (const base::Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("inline_data"));
+    }
+  }
+}
+
+// Blocks beyond the file system, in a file that is removed: the rest goes on.
+TEST(FileSystemErrors, WhatCannotBeFreedHoldsUpNothing) {
+  const Image image("-t ext3 -b 1024");
+  {
+    FileSystem fs = image.open();
+    write_text(fs, fs.make(kRootInode, "broken", kFile), 0, std::string(30'000, 'b'));
+    fs.close();
+  }
+  EXPECT_EQ(exit_status_of("debugfs -w -R 'sif broken block[IND] 7000000' " + image.path), 0);
+  {
+    FileSystem fs = image.open();
+    const InodeNumber broken = fs.unlink(kRootInode, "broken");
+    EXPECT_NE(errno_of_failure([&] { fs.drop(broken); }), 0);
+    write_text(fs, fs.make(kRootInode, "kept", kFile), 0, "kept");
+    fs.close();
+  }
+  FileSystem fs = image.open(Access::read_only);
+  EXPECT_EQ(read_all(fs, fs.find_entry(kRootInode, "kept").value()), "kept");
+  EXPECT_EQ(fs.find_entry(kRootInode, "broken"), std::nullopt);
+}
+
+TEST(FileSystemErrors, CountsOfNamesDoNotWrap) {
+  const Image image("-t ext4 -b 1024");
+  {
+    FileSystem fs = image.open();
+    for (const char* name : {"many", "folder"}) fs.make(kRootInode, name, kFolder);
+    fs.make(fs.find_entry(kRootInode, "many").value(), "inner", kFolder);
+    fs.close();
+  }
+  EXPECT_EQ(exit_status_of("debugfs -w -R 'sif many links_count 1' " + image.path), 0);
+  FileSystem fs = image.open();
+  const InodeNumber many = fs.find_entry(kRootInode, "many").value();
+  fs.make(many, "another", kFolder);
+  fs.drop(fs.remove_directory(many, "inner"));
+  fs.rename(kRootInode, "folder", many, "moved", Rename::replace, kFile);
+  EXPECT_EQ(fs.attributes(many).link_count, 1U);
+  AttributeChanges too_large;
+  too_large.size = std::uint64_t{1} << 50;
+  const InodeNumber file = fs.make(many, "file", kFile);
+  EXPECT_EQ(errno_of_failure([&] { fs.change(file, too_large); }), EFBIG);
+  fs.close();
 }
 
 TEST(FileSystemErrors, RandomDamageIsNeverFatal) {

@@ -21,10 +21,10 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
 
-constexpr std::uint64_t kBytes = 4 << 20;
-constexpr NewInode kMarker{S_IFREG | 0700, 1000, 1000, 0};
+constexpr std::uint64_t kMarkedImageBytes = 4 << 20;
+constexpr NewInode kMarkerFile{S_IFREG | 0700, 1000, 1000, 0};
 constexpr NewInode kOrdinary{S_IFREG | 0644, 1000, 1000, 0};
-constexpr NewInode kFolder{S_IFDIR | 0755, 1000, 1000, 0};
+constexpr NewInode kMarkedFolder{S_IFDIR | 0755, 1000, 1000, 0};
 
 class OverlayMarksTest : public ::testing::Test {
  protected:
@@ -32,12 +32,12 @@ class OverlayMarksTest : public ::testing::Test {
     char name[] = "/tmp/marks_test_XXXXXX";
     fd_.reset(::mkstemp(name));
     path_ = name;
-    EXPECT_EQ(::ftruncate(fd_.get(), kBytes), 0);
+    EXPECT_EQ(::ftruncate(fd_.get(), kMarkedImageBytes), 0);
     EXPECT_EQ(std::system(("mke2fs -q -F -t ext3 " + path_).c_str()), 0) << "e2fsprogs is needed";
   }
   ~OverlayMarksTest() override { ::unlink(path_.c_str()); }
   FileSystem open(Access access) {
-    return FileSystem(Partition(fd_.get(), 0, kBytes, path_), access);
+    return FileSystem(Partition(fd_.get(), 0, kMarkedImageBytes, path_), access);
   }
 
   static std::vector<std::string> names(FileSystem& fs, InodeNumber directory) {
@@ -54,8 +54,8 @@ class OverlayMarksTest : public ::testing::Test {
   }
   // As fuse-overlayfs leaves it.
   InodeNumber make_marked_folder(FileSystem& fs) {
-    const InodeNumber folder = fs.make(kRootInode, "folder", kFolder);
-    for (const char* name : {".wh.gone", ".wh..wh..opq"}) fs.make(folder, name, kMarker);
+    const InodeNumber folder = fs.make(kRootInode, "folder", kMarkedFolder);
+    for (const char* name : {".wh.gone", ".wh..wh..opq"}) fs.make(folder, name, kMarkerFile);
     fs.make(folder, ".wh..opq", {S_IFCHR, 1000, 1000, 0});
     fs.make(folder, "kept", kOrdinary);
     fs.make(folder, ".wh.of a program", kOrdinary);
@@ -101,7 +101,7 @@ TEST_F(OverlayMarksTest, ChangeNothingInAFileThatIsOnlyRead) {
 
 TEST_F(OverlayMarksTest, OfOtherProgramsAreKeptFromPrograms) {
   FileSystem fs = open(Access::read_write);
-  const InodeNumber folder = fs.make(kRootInode, "folder", kFolder);
+  const InodeNumber folder = fs.make(kRootInode, "folder", kMarkedFolder);
   set_layer_xattr(fs, folder, "user.overlay.opaque", "y");
   set_layer_xattr(fs, folder, "user.own", "value");
   EXPECT_THAT(layer_xattr_names(fs, folder),
@@ -121,7 +121,7 @@ TEST_F(OverlayMarksTest, OfOtherProgramsAreKeptFromPrograms) {
 TEST_F(OverlayMarksTest, AreFoundByAnyOfTheirNames) {
   FileSystem fs = open(Access::read_write);
   for (const char* name : {"trusted.overlay.opaque", "user.fuseoverlayfs.opaque"}) {
-    const InodeNumber folder = fs.make(kRootInode, name, kFolder);
+    const InodeNumber folder = fs.make(kRootInode, name, kMarkedFolder);
     fs.set_xattr(folder, name, "y");
     EXPECT_EQ(find_layer_xattr(fs, folder, "user.overlay.opaque"), "y") << name;
   }
