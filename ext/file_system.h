@@ -67,9 +67,6 @@ enum class Access { read_only, read_write };
 // What renameat2(2) knows.
 enum class Rename { replace, no_replace, exchange, leave_whiteout };
 
-// Whether an ext file system begins there.
-bool is_file_system(const Partition& partition);
-
 // Not thread-safe. All throw Error with an errno value: what system calls say (ENOENT, EEXIST,
 // ENOTDIR, ENOTEMPTY, ENOSPC...), EIO for damage. An inode without names exists until drop().
 class FileSystem {

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ext/partition.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <array>
 #include <cerrno>
 
 #include "base/error.h"
@@ -32,18 +29,6 @@ void Partition::write(std::uint64_t at, std::span<const std::byte> data) const {
 
 void Partition::sync() const {
   if (::fdatasync(fd_) != 0) throw base::errno_error(errno, "cannot write ", name_);
-}
-
-void Partition::clear(std::uint64_t at, std::uint64_t size) const {
-  check_range(at, size);
-  if (::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset_ + at),
-                  static_cast<off_t>(size)) == 0)
-    return;
-  constexpr std::array<std::byte, 64 << 10> kZeros{};
-  for (std::uint64_t done = 0; done < size; done += kZeros.size()) {
-    const std::uint64_t count = std::min<std::uint64_t>(kZeros.size(), size - done);
-    write(at + done, std::span(kZeros).first(static_cast<std::size_t>(count)));
-  }
 }
 
 }  // namespace ext

@@ -22,9 +22,6 @@ class Partition {
   void write(std::uint64_t at, std::span<const std::byte> data) const;
   // Until the disk has it: fdatasync(2).
   void sync() const;
-  // Makes a hole, which reads as zeros; writes zeros where that cannot be.
-  void clear(std::uint64_t at, std::uint64_t size) const;
-
   std::uint64_t size() const { return size_; }
   // It ends there, or where it did if that is sooner.
   void shrink_to(std::uint64_t size) { size_ = std::min(size, size_); }

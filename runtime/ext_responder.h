@@ -11,14 +11,13 @@
 #include <optional>
 #include <span>
 #include <string_view>
-#include <unordered_map>
 #include <unordered_set>
 
 #include "ext/file_system.h"
 #include "runtime/fuse_operation.h"
 #include "runtime/fuse_reply.h"
 #include "runtime/fuse_responder.h"
-#include "runtime/removed_names.h"
+#include "runtime/known_inodes.h"
 
 namespace runtime {
 
@@ -85,18 +84,16 @@ class ExtResponder {
   void forget(std::span<const std::byte> request);
   void forget(std::uint64_t node_id, std::uint64_t count);
   // The kernel was told of it, and will ask by its number.
-  void put_entry(ext::InodeNumber inode, std::uint64_t place, FuseReply& reply);
-  fuse_entry_out entry_of(ext::InodeNumber inode, std::uint64_t place);
+  void put_entry(ext::InodeNumber inode, NamedPlace place, FuseReply& reply);
+  fuse_entry_out entry_of(ext::InodeNumber inode, NamedPlace place);
   fuse_attr attributes_of(ext::InodeNumber inode);
   ext::NewInode new_inode(const Request& request, std::uint32_t mode, std::uint32_t device) const;
   // An inode has lost a name, perhaps its last.
-  void lose_name(ext::InodeNumber inode, ext::InodeNumber directory, std::string_view name);
+  void note_lost_name(ext::InodeNumber inode, NamedPlace place);
   // Nobody uses an inode any more if it has no name and the kernel does not know it.
   void let_go(ext::InodeNumber inode);
   int move(const Request& request, std::uint64_t new_directory, std::span<const std::byte> names,
            ext::Rename how);
-  // The name by which an inode is known may have moved.
-  void follow(ext::InodeNumber inode, std::uint64_t from, std::uint64_t to);
   void log_failure(const base::Error& error);
 
   ext::FileSystem& file_system_;
@@ -104,13 +101,7 @@ class ExtResponder {
   const ExtRole role_;
   const FuseOptions options_;
   std::uint32_t kernel_flags_ = 0;
-  struct Known {
-    std::uint64_t count = 0;  // how often the kernel was told
-    std::uint64_t place =
-        0;  // place_of() the name by which it was told first, wherever that is now
-  };
-  std::unordered_map<ext::InodeNumber, Known> known_;
-  RemovedNames removed_;
+  KnownInodes known_;                          // of file systems that are written to
   std::unordered_set<ext::InodeNumber> seen_;  // directories that were looked into
   unsigned logged_failures_ = 0;
 };

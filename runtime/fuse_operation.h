@@ -19,6 +19,11 @@
 
 namespace runtime {
 
+// Nobody else changes what is served: the kernel may keep what it learned for ten years.
+inline constexpr std::uint64_t kForever = 10ULL * 365 * 24 * 3600;
+// Damage may fail every request: the first lines say what is to be said.
+inline constexpr unsigned kMaxLoggedFailures = 20;
+
 struct FuseRequest {
   fuse_in_header header;
   std::span<const std::byte> body;

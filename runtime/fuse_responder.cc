@@ -20,8 +20,6 @@
 namespace runtime {
 namespace {
 
-// An image never changes: the kernel may keep what it learned for ten years.
-constexpr std::uint64_t kForever = 10ULL * 365 * 24 * 3600;
 // Offsets in directory listings from here on are those of added nodes.
 constexpr std::uint64_t kAddedOffset = std::uint64_t{1} << 62;
 constexpr std::uint32_t kMaxWrite = 4096;
@@ -29,7 +27,6 @@ constexpr std::uint16_t kMaxBackground = 64;
 // Requests that wait for this limit on one transport are not woken by the other.
 constexpr std::uint16_t kMaxBackgroundOfTwo = 4096;
 constexpr std::uint32_t kOverIoUring = 1 << 9;  // FUSE_OVER_IO_URING in flags2, protocol 7.42
-constexpr unsigned kMaxLoggedFailures = 20;
 constexpr std::string_view kTrustedPrefix = "trusted.";
 
 constexpr std::uint32_t kWantedFlags =
