@@ -69,7 +69,7 @@ void FileSystem::Library::for_each_entry(InodeNumber directory, std::uint64_t co
                                " bytes at offset ", at, " of its block ", block));
       const std::uint64_t here = block * block_size + at;
       if (here >= cookie && entry->inode != 0 && name_length > 0 &&
-          !take({physical, bytes, at, here, here + length}))
+          !take({physical, bytes, at, here + length}))
         return;
       at += length;
     }
@@ -272,7 +272,6 @@ void FileSystem::link(InodeNumber number, InodeNumber directory, std::string_vie
   operation.finish();
 }
 
-// An inode has lost a name; a directory its only one, and the one that it gave itself.
 void FileSystem::Library::lose_name(InodeNumber number, InodeNumber directory) {
   const ext2_inode_large inode = read_inode(number);
   if (S_ISDIR(inode.i_mode)) {
@@ -309,7 +308,6 @@ InodeNumber FileSystem::remove_directory(InodeNumber directory, std::string_view
   return number;
 }
 
-// A directory that has moved knows its new parent, and is counted there.
 void FileSystem::Library::change_parent(InodeNumber number, InodeNumber from, InodeNumber to) {
   if (from == to || !S_ISDIR(read_inode(number).i_mode)) return;
   replace_entry(number, "..", to, S_IFDIR);

@@ -54,7 +54,6 @@ std::uint64_t FileSystem::Library::make_block(InodeNumber number, ext2_inode_lar
   return physical;
 }
 
-// All within the file system.
 void FileSystem::Library::check_extents(InodeNumber number, ext2_inode_large& inode) {
   const std::uint64_t count = ext2fs_blocks_count(fs->super);
   ext2_extent_handle_t opened = nullptr;

@@ -109,11 +109,18 @@ void FileSystem::recover(Access access) {
   }
 }
 
+void FileSystem::begin_counting() {
+  ext2_filsys fs = library_->fs;
+  check(ext2fs_read_bitmaps(fs), library_->name(), ": cannot read its bitmaps");
+  ext2fs_set_block_alloc_stats_callback(fs, note_allocation, nullptr);
+  ext2fs_set_block_alloc_stats_range_callback(fs, note_allocations, nullptr);
+}
+
 void FileSystem::begin_private_changes() {
   Library& library = *library_;
   if (library.writable) return;
   if (library.failure) throw *library.failure;
-  check(ext2fs_read_bitmaps(library.fs), library.name(), ": cannot read its bitmaps");
+  begin_counting();
   library.fs->flags |= EXT2_FLAG_RW;
   library.transaction.keep_all();
   library.writable = library.is_private = true;
@@ -123,9 +130,7 @@ void FileSystem::prepare_for_changes() {
   Library& library = *library_;
   refuse_counted_features(library.name(), *library.fs->super);
   refuse_unsound(library.name(), *library.fs->super);
-  check(ext2fs_read_bitmaps(library.fs), library.name(), ": cannot read its bitmaps");
-  ext2fs_set_block_alloc_stats_callback(library.fs, note_allocation, nullptr);
-  ext2fs_set_block_alloc_stats_range_callback(library.fs, note_allocations, nullptr);
+  begin_counting();
   library.writable = true;
   mark(true);
   library.free_orphans_of_the_dead();

@@ -81,7 +81,7 @@ class FileSystem {
 
   Attributes attributes(InodeNumber inode);
   Statistics statistics() const;
-  // Bytes of times are kept below a second.
+  // Whether times are kept to the nanosecond, or to the second.
   bool has_nanoseconds() const;
 
   std::optional<InodeNumber> find_entry(InodeNumber directory, std::string_view name);
@@ -138,6 +138,7 @@ class FileSystem {
   void open(Access access);
   void recover(Access access);
   void prepare_for_changes();
+  void begin_counting();
   void mark(bool in_use);
   void collect();
   void write_changes();

@@ -48,16 +48,17 @@ struct FileSystem::Library {
   std::uint64_t make_block(InodeNumber number, ext2_inode_large& inode, std::uint64_t block,
                            bool& is_new);
   void set_size(InodeNumber number, ext2_inode_large& inode, std::uint64_t size);
+  // Throws unless all are within the file system.
   void check_extents(InodeNumber number, ext2_inode_large& inode);
   void free_blocks_from(InodeNumber number, std::uint64_t block);
 
   // Entries of a directory with their place, until `take` says false. `block_bytes` is the block,
-  // which may be changed and given to write_directory_block().
+  // which may be changed and given to ext2fs_write_dir_block4().
   struct Place {
     std::uint64_t physical;
     std::vector<char>& block_bytes;
     std::size_t offset;
-    std::uint64_t cookie, next_cookie;
+    std::uint64_t next_cookie;
     ext2_dir_entry* entry() const {
       return reinterpret_cast<ext2_dir_entry*>(block_bytes.data() + offset);
     }
@@ -72,7 +73,9 @@ struct FileSystem::Library {
   void remove_entry(InodeNumber directory, std::string_view name, InodeNumber number);
   // Makes an entry that is there lead elsewhere.
   void replace_entry(InodeNumber directory, std::string_view name, InodeNumber number, mode_t mode);
+  // An inode has lost a name in that directory; a directory its only one.
   void lose_name(InodeNumber number, InodeNumber directory);
+  // A directory that has moved knows its new parent, and is counted there.
   void change_parent(InodeNumber number, InodeNumber from, InodeNumber to);
   bool is_empty_directory(InodeNumber directory);
   // What the library does in a directory that may have to grow for it first.
@@ -93,7 +96,8 @@ struct FileSystem::Library {
   void free_orphans_of_the_dead();
   bool is_orphan(InodeNumber number) const;
 
-  // Blocks and inodes that are taken (1) or free (-1) from now on.
+  // Blocks and inodes that are taken (1) or free (-1) from now on: noted for the operation, which
+  // may have to undo it. count_inode() has libext2fs do it, too.
   void note_blocks(std::uint64_t first, std::uint64_t count, int in_use);
   void count_inode(InodeNumber number, int in_use, bool is_directory);
   void note_inode(InodeNumber number, int in_use, bool is_directory);

@@ -4,6 +4,18 @@
 // that name even after it was removed (ovl_dentry_revalidate() in fs/overlayfs/super.c,
 // fuse_dentry_revalidate() in fs/fuse/dir.c): told that it is gone, the overlay answers ESTALE for
 // all names. The request is the same LOOKUP with which a program asks for the name.
+//
+// Who asks is one of three:
+//
+// - A program, for the name: the kernel holds the directory's lock. It is told what there is.
+// - The overlay, for a file that has lost the name: no lock. It must be told the file.
+// - The overlay, for the file that has the name now: no lock, either. It must be told that one. Only
+//   system calls that make a name ask this.
+//
+// The last two get ESTALE if they are told the other's file. Most system calls then follow the path
+// once more; those that make a name do not, and give ESTALE where EEXIST would be right.
+//
+// runtime/directory_probe tells the first from the others, guess() those from each other.
 #pragma once
 
 #include <chrono>
