@@ -9,7 +9,8 @@
 //
 // - A program, for the name: the kernel holds the directory's lock. It is told what there is.
 // - The overlay, for a file that has lost the name: no lock. It must be told the file.
-// - The overlay, for the file that has the name now: no lock, either. It must be told that one. Only
+// - The overlay, for the file that has the name now: no lock, either. It must be told that one.
+// Only
 //   system calls that make a name ask this.
 //
 // The last two get ESTALE if they are told the other's file. Most system calls then follow the path
