@@ -220,29 +220,16 @@ int ExtResponder::get_attributes(const Request& request, FuseReply& reply) {
 }
 
 int ExtResponder::read_link(const Request& request, FuseReply& reply) {
-  const std::string target = file_system_.symlink_target(inode_of(request.header.nodeid));
-  // The kernel hands out at most a page and would cut silently.
-  if (target.size() >= static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) return ENAMETOOLONG;
-  reply.append(std::as_bytes(std::span(target)));
-  return 0;
+  return answer_target(file_system_.symlink_target(inode_of(request.header.nodeid)), reply);
 }
 
-// ENOSYS once means: files need no open and their pages stay cached. Older kernels must be told at
-// each open.
 int ExtResponder::open_file(const Request&, FuseReply& reply) {
-  if ((kernel_flags_ & FUSE_NO_OPEN_SUPPORT) != 0) return ENOSYS;
-  fuse_open_out out{};
-  out.open_flags = FOPEN_KEEP_CACHE;
-  reply.put(out);
-  return 0;
+  return answer_open((kernel_flags_ & FUSE_NO_OPEN_SUPPORT) != 0, FOPEN_KEEP_CACHE, reply);
 }
 
 int ExtResponder::open_directory(const Request&, FuseReply& reply) {
-  if ((kernel_flags_ & FUSE_NO_OPENDIR_SUPPORT) != 0) return ENOSYS;
-  fuse_open_out out{};
-  out.open_flags = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
-  reply.put(out);
-  return 0;
+  return answer_open((kernel_flags_ & FUSE_NO_OPENDIR_SUPPORT) != 0,
+                     FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR, reply);
 }
 
 int ExtResponder::read_data(const Request& request, FuseReply& reply) {

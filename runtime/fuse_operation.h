@@ -3,6 +3,7 @@
 #pragma once
 
 #include <linux/fuse.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -60,6 +61,23 @@ std::span<const std::byte> answer_by_table(Responder& responder,
     errno_value = ENOMEM;
   }
   return reply.finish(parsed.header.unique, errno_value);
+}
+
+// ENOSYS once means: nothing need be opened, and what was read stays cached. Older kernels, which
+// do not offer that, must be told at each open.
+inline int answer_open(bool is_offered, std::uint32_t flags, FuseReply& reply) {
+  if (is_offered) return ENOSYS;
+  fuse_open_out out{};
+  out.open_flags = flags;
+  reply.put(out);
+  return 0;
+}
+
+// A link's target. The kernel hands out at most a page and would cut silently.
+inline int answer_target(std::string_view target, FuseReply& reply) {
+  if (target.size() >= static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) return ENAMETOOLONG;
+  reply.append(std::as_bytes(std::span(target)));
+  return 0;
 }
 
 // Answers both forms of the xattr requests: size 0 asks how much there is.

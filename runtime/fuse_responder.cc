@@ -33,10 +33,6 @@ constexpr std::uint32_t kWantedFlags =
     FUSE_ASYNC_READ | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_PARALLEL_DIROPS |
     FUSE_NO_OPEN_SUPPORT | FUSE_NO_OPENDIR_SUPPORT | FUSE_CACHE_SYMLINKS | FUSE_MAX_PAGES;
 
-std::span<const std::byte> as_bytes(std::string_view text) {
-  return std::as_bytes(std::span(text));
-}
-
 }  // namespace
 
 const FuseOperation<FuseResponder> FuseResponder::kOperations[] = {
@@ -205,29 +201,17 @@ int FuseResponder::get_attributes(const Request& request, FuseReply& reply) {
 
 int FuseResponder::read_link(const Request& request, FuseReply& reply) {
   const std::string target = reader_.symlink_target(ref_of(request.header.nodeid));
-  // The kernel hands out at most a page and would cut silently.
-  if (target.size() >= static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) return ENAMETOOLONG;
   if (recorder_ != nullptr) recorder_->link(request.header.nodeid);
-  reply.append(as_bytes(target));
-  return 0;
+  return answer_target(target, reply);
 }
 
-// ENOSYS once means: files need no open and their pages stay cached. Older kernels must be told at
-// each open.
 int FuseResponder::open_file(const Request&, FuseReply& reply) {
-  if ((kernel_flags_ & FUSE_NO_OPEN_SUPPORT) != 0) return ENOSYS;
-  fuse_open_out out{};
-  out.open_flags = FOPEN_KEEP_CACHE;
-  reply.put(out);
-  return 0;
+  return answer_open((kernel_flags_ & FUSE_NO_OPEN_SUPPORT) != 0, FOPEN_KEEP_CACHE, reply);
 }
 
 int FuseResponder::open_directory(const Request&, FuseReply& reply) {
-  if ((kernel_flags_ & FUSE_NO_OPENDIR_SUPPORT) != 0) return ENOSYS;
-  fuse_open_out out{};
-  out.open_flags = FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR;
-  reply.put(out);
-  return 0;
+  return answer_open((kernel_flags_ & FUSE_NO_OPENDIR_SUPPORT) != 0,
+                     FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR, reply);
 }
 
 int FuseResponder::read_data(const Request& request, FuseReply& reply) {

@@ -39,7 +39,7 @@ def groups(bed):
         apptainer = bed.apptainer_exec(argv)
         apptainer["argv"][3:3] = ["--overlay", f"{image}{mode}"]
         yield Program("sifrun", bed.sifrun_exec(argv, options=["--overlay", f"{image}{mode}"]), home=bed.home, before=copy_of(source, image))
-        yield Program("apptainer", **{**apptainer, "tree": tree}, before=copy_of(source, image), runs=5)
+        yield Program("apptainer", **{**apptainer, "tree": tree}, before=copy_of(source, image), runs=3)
         if source is empty:
             yield Program("sifrun, a folder", bed.sifrun_exec(argv, options=["--overlay", folder]), home=bed.home, before=copy_of(None, folder))
 
