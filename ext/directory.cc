@@ -149,7 +149,7 @@ InodeNumber FileSystem::Library::free_inode(InodeNumber parent, mode_t mode) {
 }
 
 void FileSystem::Library::write_new_inode(InodeNumber number, ext2_inode_large& inode) {
-  if (ext2fs_has_feature_extents(fs->super) && (S_ISREG(inode.i_mode) || S_ISDIR(inode.i_mode))) {
+  if (ext2fs_has_feature_extents(fs->super) && S_ISREG(inode.i_mode)) {
     ext2_extent_handle_t handle = nullptr;
     check(ext2fs_extent_open2(fs, number, generic(inode), &handle), name(), ": cannot make inode ",
           number);
@@ -159,7 +159,7 @@ void FileSystem::Library::write_new_inode(InodeNumber number, ext2_inode_large& 
   check(ext2fs_write_new_inode(fs, number, generic(inode)), name(), ": cannot write inode ",
         number);
   write_inode(number, inode);
-  count_inode(number, 1, S_ISDIR(inode.i_mode));
+  count_inode(number, 1, false);
 }
 
 std::uint8_t FileSystem::Library::entry_type(InodeNumber number) {
@@ -324,7 +324,7 @@ void FileSystem::exchange(InodeNumber directory, std::string_view name, InodeNum
   library.replace_entry(new_directory, new_name, one, library.read_inode(one).i_mode);
   library.change_parent(one, directory, new_directory);
   library.change_parent(other, new_directory, directory);
-  for (const InodeNumber each : {one, other}) library.change_links(each, 0);
+  for (const InodeNumber each : {one, other}) library.mark_changed(each);
 }
 
 std::optional<InodeNumber> FileSystem::rename(InodeNumber directory, std::string_view name,
@@ -360,7 +360,7 @@ std::optional<InodeNumber> FileSystem::rename(InodeNumber directory, std::string
       library.remove_entry(directory, name, number);
     }
     library.change_parent(number, directory, new_directory);
-    library.change_links(number, 0);
+    library.mark_changed(number);
     if (replaced) library.lose_name(*replaced, new_directory);
   }
   library.touch(directory);

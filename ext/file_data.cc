@@ -150,14 +150,11 @@ void FileSystem::write(InodeNumber number, std::uint64_t offset, std::span<const
   if (!S_ISREG(inode.i_mode)) throw base::Error("contents of what is no file", EINVAL);
   write_blocks(number, inode, offset, data);
   inode = library.read_inode(number);
-  if (offset + data.size() > EXT2_I_SIZE(&inode)) {
+  if (offset + data.size() > EXT2_I_SIZE(&inode))
     check(ext2fs_inode_size_set(library.fs, library.generic(inode), offset + data.size()),
           library.name(), ": cannot set the size of inode ", number);
-    library.write_inode(number, inode);
-  }
-  AttributeChanges changes;
-  changes.modified = current_time();
-  change(number, changes);
+  Library::mark_modified(inode);
+  library.write_inode(number, inode);
   operation.finish();
 }
 

@@ -118,11 +118,21 @@ void FileSystem::Library::set_links(InodeNumber number, unsigned count) {
   write_inode(number, inode);
 }
 
-void FileSystem::Library::touch(InodeNumber directory) {
-  ext2_inode_large inode = read_inode(directory);
+void FileSystem::Library::mark_changed(InodeNumber number) {
+  ext2_inode_large inode = read_inode(number);
+  put_changed(inode, current_time());
+  write_inode(number, inode);
+}
+
+void FileSystem::Library::mark_modified(ext2_inode_large& inode) {
   const Time now = current_time();
   put_time(now, inode.i_mtime, inode.i_mtime_extra, has_extra_times(inode));
   put_changed(inode, now);
+}
+
+void FileSystem::Library::touch(InodeNumber directory) {
+  ext2_inode_large inode = read_inode(directory);
+  mark_modified(inode);
   write_inode(directory, inode);
 }
 

@@ -36,6 +36,10 @@ struct FileSystem::Library {
   // is 1 (dir_nlink).
   void change_links(InodeNumber number, int difference);
   void set_links(InodeNumber number, unsigned count);
+  // Its attributes have changed; its content has, which `inode` is told and is still to be written;
+  // that of a directory has.
+  void mark_changed(InodeNumber number);
+  static void mark_modified(ext2_inode_large& inode);
   void touch(InodeNumber directory);
   // Throws EMLINK.
   void require_room_for_link(const ext2_inode_large& inode) const;
@@ -85,6 +89,7 @@ struct FileSystem::Library {
   InodeNumber free_inode(InodeNumber parent, mode_t mode);
   // What a new inode has before it has content; `parent` as in describe().
   ext2_inode_large blank_inode(const NewInode& wanted, const ext2_inode_large* parent) const;
+  // Not for directories, which libext2fs makes.
   void write_new_inode(InodeNumber number, ext2_inode_large& inode);
 
   // Inodes without a name are a chain in the file, so that nobody loses their space: whoever opens

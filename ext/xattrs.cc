@@ -39,11 +39,6 @@ void check_xattr_name(std::string_view name) {
   if (name.size() == prefix->size()) throw base::Error("an attribute without a name", EINVAL);
 }
 
-// An operation on attributes changes the inode's time, too.
-void mark_changed(FileSystem::Library& library, InodeNumber number) {
-  library.change_links(number, 0);
-}
-
 }  // namespace
 
 std::vector<std::string> FileSystem::xattr_names(InodeNumber inode) {
@@ -78,7 +73,7 @@ void FileSystem::set_xattr(InodeNumber inode, const std::string& name, std::stri
   const Xattrs xattrs = open_xattrs(*library_, inode);
   check(ext2fs_xattr_set(xattrs.get(), name.c_str(), value.data(), value.size()), library_->name(),
         ": cannot set an attribute of inode ", inode);
-  mark_changed(*library_, inode);
+  library_->mark_changed(inode);
   operation.finish();
 }
 
@@ -88,7 +83,7 @@ void FileSystem::remove_xattr(InodeNumber inode, const std::string& name) {
   const Xattrs xattrs = open_xattrs(*library_, inode);
   check(ext2fs_xattr_remove(xattrs.get(), name.c_str()), library_->name(),
         ": cannot remove an attribute of inode ", inode);
-  mark_changed(*library_, inode);
+  library_->mark_changed(inode);
   operation.finish();
 }
 

@@ -164,9 +164,11 @@ int ExtResponder::set_xattr(const Request& request, FuseReply&) {
   const std::string name(parse_name(rest));
   const std::span<const std::byte> value = behind_name(rest);
   const ext::InodeNumber inode = inode_of(request.header.nodeid);
-  const bool exists = file_system_.find_xattr(inode, name).has_value();
-  if ((in.flags & XATTR_CREATE) != 0 && exists) return EEXIST;
-  if ((in.flags & XATTR_REPLACE) != 0 && !exists) return ENODATA;
+  if ((in.flags & (XATTR_CREATE | XATTR_REPLACE)) != 0) {
+    const bool exists = file_system_.find_xattr(inode, name).has_value();
+    if ((in.flags & XATTR_CREATE) != 0 && exists) return EEXIST;
+    if ((in.flags & XATTR_REPLACE) != 0 && !exists) return ENODATA;
+  }
   ext::set_layer_xattr(
       file_system_, inode, name,
       {reinterpret_cast<const char*>(value.data()), std::min<std::size_t>(in.size, value.size())});

@@ -152,10 +152,9 @@ int ExtResponder::initialize(const Request& request, FuseReply& reply) {
   return 0;
 }
 
-fuse_attr ExtResponder::attributes_of(ext::InodeNumber inode) {
-  const ext::Attributes found = file_system_.attributes(inode);
+fuse_attr ExtResponder::attributes_of(const ext::Attributes& found) const {
   fuse_attr out{};
-  out.ino = inode;
+  out.ino = found.inode;
   out.size = found.size;
   out.blocks = found.sectors;
   const auto put = [](const ext::Time& time, std::uint64_t& seconds, std::uint32_t& nanoseconds) {
@@ -178,8 +177,9 @@ fuse_entry_out ExtResponder::entry_of(ext::InodeNumber inode, NamedPlace place) 
   if (inode == ext::kRootInode)
     throw base::Error("corrupt ext file system: a directory contains the root directory", EIO);
   fuse_entry_out out{};
-  out.attr = attributes_of(inode);
-  out.generation = file_system_.attributes(inode).generation;
+  const ext::Attributes found = file_system_.attributes(inode);
+  out.attr = attributes_of(found);
+  out.generation = found.generation;
   out.nodeid = inode;
   out.entry_valid = out.attr_valid = kForever;
   if (is_writable_) known_.add(inode, place);
@@ -214,7 +214,7 @@ int ExtResponder::lookup(const Request& request, FuseReply& reply) {
 int ExtResponder::get_attributes(const Request& request, FuseReply& reply) {
   fuse_attr_out out{};
   out.attr_valid = kForever;
-  out.attr = attributes_of(inode_of(request.header.nodeid));
+  out.attr = attributes_of(file_system_.attributes(inode_of(request.header.nodeid)));
   reply.put(out);
   return 0;
 }

@@ -86,7 +86,7 @@ class ExtResponder {
   // The kernel was told of it, and will ask by its number.
   void put_entry(ext::InodeNumber inode, NamedPlace place, FuseReply& reply);
   fuse_entry_out entry_of(ext::InodeNumber inode, NamedPlace place);
-  fuse_attr attributes_of(ext::InodeNumber inode);
+  fuse_attr attributes_of(const ext::Attributes& found) const;
   ext::NewInode new_inode(const Request& request, std::uint32_t mode, std::uint32_t device) const;
   // An inode has lost a name, perhaps its last.
   void note_lost_name(ext::InodeNumber inode, NamedPlace place);

@@ -11,23 +11,14 @@
 #include <cstdint>
 #include <vector>
 
-#include "base/error.h"
 #include "base/syscalls.h"
 #include "ext/journal.h"
+#include "tests/fuzz/attempt.h"
 
 namespace {
 
 constexpr std::size_t kBlock = 1024, kFirst = 8;
 constexpr std::size_t kMaxBlocks = 64;
-
-template <typename Access>
-void attempt(Access access) {
-  try {
-    access();
-  } catch (const base::Error& error) {
-    if (error.errno_value() == 0) __builtin_trap();
-  }
-}
 
 void replay(ext::Journal& journal, int fd) {
   const ext::BlockMap pending = journal.pending();

@@ -11,23 +11,13 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "sif/squashfs_reader.h"
+#include "tests/fuzz/attempt.h"
 
 namespace {
 
 constexpr int kMaxDirectories = 64;
 constexpr int kMaxEntries = 512;
-
-// Runs one access; corruption must carry an errno, since FUSE reports nothing else.
-template <typename Access>
-void attempt(Access access) {
-  try {
-    access();
-  } catch (const base::Error& error) {
-    if (error.errno_value() == 0) __builtin_trap();
-  }
-}
 
 void read_some(const sif::SquashfsReader& reader, const sif::InodeAttributes& inode) {
   std::array<std::byte, 8192> buffer{};
