@@ -54,34 +54,34 @@ ext::NewInode ExtResponder::new_inode(const Request& request, std::uint32_t mode
 int ExtResponder::make_node(const Request& request, FuseReply& reply) {
   const auto [in, rest] = parse_with_rest<fuse_mknod_in>(request.body);
   const std::string_view name = parse_name(rest);
-  put_entry(file_system_.make(inode_of(request.header.nodeid), name,
-                              new_inode(request, in.mode, in.rdev)),
-            place_of(request, name), reply);
+  put_new_entry(file_system_.make(inode_of(request.header.nodeid), name,
+                                  new_inode(request, in.mode, in.rdev)),
+                place_of(request, name), reply);
   return 0;
 }
 
 int ExtResponder::make_directory(const Request& request, FuseReply& reply) {
   const auto [in, rest] = parse_with_rest<fuse_mkdir_in>(request.body);
   const std::string_view name = parse_name(rest);
-  put_entry(file_system_.make(inode_of(request.header.nodeid), name,
-                              new_inode(request, S_IFDIR | (in.mode & 07777), 0)),
-            place_of(request, name), reply);
+  put_new_entry(file_system_.make(inode_of(request.header.nodeid), name,
+                                  new_inode(request, S_IFDIR | (in.mode & 07777), 0)),
+                place_of(request, name), reply);
   return 0;
 }
 
 int ExtResponder::make_symlink(const Request& request, FuseReply& reply) {
   const std::string_view name = parse_name(request.body);
-  put_entry(file_system_.make_symlink(inode_of(request.header.nodeid), name,
-                                      parse_name(behind_name(request.body)),
-                                      new_inode(request, S_IFLNK | 0777, 0)),
-            place_of(request, name), reply);
+  put_new_entry(file_system_.make_symlink(inode_of(request.header.nodeid), name,
+                                          parse_name(behind_name(request.body)),
+                                          new_inode(request, S_IFLNK | 0777, 0)),
+                place_of(request, name), reply);
   return 0;
 }
 
 int ExtResponder::make_unnamed(const Request& request, FuseReply& reply) {
   const auto in = parse<fuse_create_in>(request.body);
-  put_entry(file_system_.make_unnamed(new_inode(request, S_IFREG | (in.mode & 07777), 0)),
-            place_of(request, {}), reply);
+  put_new_entry(file_system_.make_unnamed(new_inode(request, S_IFREG | (in.mode & 07777), 0)),
+                place_of(request, {}), reply);
   fuse_open_out opened{};
   opened.open_flags = FOPEN_KEEP_CACHE;
   reply.put(opened);
@@ -93,7 +93,7 @@ int ExtResponder::link(const Request& request, FuseReply& reply) {
   const ext::InodeNumber inode = inode_of(in.oldnodeid);
   const std::string_view name = parse_name(rest);
   file_system_.link(inode, inode_of(request.header.nodeid), name);
-  put_entry(inode, place_of(request, name), reply);
+  put_new_entry(inode, place_of(request, name), reply);
   return 0;
 }
 

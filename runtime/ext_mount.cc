@@ -97,6 +97,7 @@ class ExtService {
   // A LOOKUP whose kind is being found out.
   struct Postponed {
     std::vector<std::byte> request;
+    std::uint64_t directory;
     std::uint64_t probe;
     Clock::time_point since;
   };
@@ -115,6 +116,7 @@ class ExtService {
     if (request.empty()) return;
     if (const auto ambiguous = responder_.find_ambiguous(request)) {
       postponed_.push_back({{request.begin(), request.end()},
+                            ambiguous->directory,
                             probe_.begin(ambiguous->directory, ambiguous->name),
                             Clock::now()});
       return;
@@ -164,10 +166,10 @@ class ExtService {
       // Whoever holds a directory may wait for the answer to another request, so those come first.
       if (count > 0 && waiting[0].revents != 0) {
         if (!postponed_.empty() && Clock::now() - postponed_.front().since > kLongestProbe)
-          answer_first();
+          answer_holder();
         return true;
       }
-      if (count == 0 && !postponed_.empty()) answer_first();
+      if (count == 0 && !postponed_.empty()) answer_holder();
     }
   }
 
@@ -178,12 +180,27 @@ class ExtService {
       postponed_.pop_front();
     }
   }
-  void answer_first() {
-    reply(responder_.answer(postponed_.front().request, reply_));
-    postponed_.pop_front();
+  // Nothing has come for a while, or other requests have come for long: if somebody holds a
+  // directory, that is a program that waits for its answer. If several ask, one that was not told
+  // before is. Whoever is wrongly taken for it asks again (see runtime/removed_names), and programs
+  // may do so as well, to make the name, but can wait a little longer.
+  void answer_holder() {
+    const auto age = [&](const Postponed& each) { return Clock::now() - each.since; };
+    auto holder = std::ranges::find_if(postponed_, [&](const Postponed& each) {
+      return probe_.is_held(each.directory) &&
+             (age(each) > kPatienceAgain || !responder_.asks_again(each.request));
+    });
+    // Whoever holds one directory may ask for names of another, of which the probe is not begun.
+    if (holder == postponed_.end() && age(postponed_.front()) > kLongestProbe &&
+        probe_.is_any_held())
+      holder = postponed_.begin();
+    if (holder == postponed_.end()) return;
+    reply(responder_.answer_program(holder->request, reply_));
+    postponed_.erase(holder);
   }
 
-  static constexpr int kProbePatience = 3;  // milliseconds without another request
+  static constexpr int kProbePatience = 1;  // milliseconds without another request
+  static constexpr std::chrono::milliseconds kPatienceAgain{10};
   static constexpr std::chrono::milliseconds kLongestProbe{100};
 
   const int device_;

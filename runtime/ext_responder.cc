@@ -25,6 +25,15 @@ constexpr std::uint32_t kReadFlags = FUSE_ASYNC_READ | FUSE_DO_READDIRPLUS | FUS
 // asks for no attribute at each write.
 constexpr std::uint32_t kWriteFlags = FUSE_BIG_WRITES | FUSE_HANDLE_KILLPRIV_V2;
 
+struct Lookup {
+  fuse_in_header header;
+  NamedPlace place;
+};
+Lookup parse_lookup(std::span<const std::byte> request) {
+  const auto header = parse<fuse_in_header>(request);
+  return {header, {inode_of(header.nodeid), parse_name(request.subspan(sizeof header))}};
+}
+
 // What programs ask for and are told without a fault of the file's.
 bool is_ordinary(int errno_value) { return errno_value != EIO; }
 
@@ -81,23 +90,38 @@ std::span<const std::byte> ExtResponder::answer(std::span<const std::byte> reque
 std::optional<ExtResponder::Ambiguous> ExtResponder::find_ambiguous(
     std::span<const std::byte> request) const {
   if (request.size() < sizeof(fuse_in_header)) return std::nullopt;
-  const auto header = parse<fuse_in_header>(request);
-  if (header.opcode != FUSE_LOOKUP) return std::nullopt;
-  const std::string_view name = parse_name(request.subspan(sizeof header));
-  if (!known_.may_confirm({inode_of(header.nodeid), name})) return std::nullopt;
-  return Ambiguous{header.nodeid, name};
+  if (parse<fuse_in_header>(request).opcode != FUSE_LOOKUP) return std::nullopt;
+  const auto [header, place] = parse_lookup(request);
+  if (!known_.may_confirm(place)) return std::nullopt;
+  return Ambiguous{header.nodeid, place.name};
+}
+
+bool ExtResponder::asks_again(std::span<const std::byte> request) const {
+  const auto [header, place] = parse_lookup(request);
+  return known_.was_told_wrongly(place, header.pid);
+}
+
+std::span<const std::byte> ExtResponder::answer_program(std::span<const std::byte> request,
+                                                        FuseReply& reply) {
+  const std::span<const std::byte> bytes = answer(request, reply);
+  const auto [header, place] = parse_lookup(request);
+  ext::InodeNumber found = 0;
+  if (parse<fuse_out_header>(bytes).error == 0)
+    found = inode_of(parse<fuse_entry_out>(bytes.subspan(sizeof(fuse_out_header))).nodeid);
+  known_.note_answer(place, found, header.pid);
+  return bytes;
 }
 
 std::span<const std::byte> ExtResponder::confirm(std::span<const std::byte> request,
                                                  FuseReply& reply) {
-  const auto header = parse<fuse_in_header>(request);
-  const NamedPlace place{inode_of(header.nodeid), parse_name(request.subspan(sizeof header))};
+  const auto [header, place] = parse_lookup(request);
   reply.clear();
   int errno_value = 0;
   try {
-    const auto inode = known_.guess(place, file_system_.find_entry(place.directory, place.name));
+    const auto present = file_system_.find_entry(place.directory, place.name);
+    const auto inode = known_.guess(place, present, header.pid);
     if (!inode) return answer(request, reply);
-    put_entry(*inode, place, reply);
+    reply.put(entry_of(*inode, place));
   } catch (const base::Error& error) {
     errno_value = EIO;
     log_failure(error);
@@ -186,7 +210,8 @@ fuse_entry_out ExtResponder::entry_of(ext::InodeNumber inode, NamedPlace place) 
   return out;
 }
 
-void ExtResponder::put_entry(ext::InodeNumber inode, NamedPlace place, FuseReply& reply) {
+void ExtResponder::put_new_entry(ext::InodeNumber inode, NamedPlace place, FuseReply& reply) {
+  known_.note_change(place);
   reply.put(entry_of(inode, place));
 }
 

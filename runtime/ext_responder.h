@@ -39,13 +39,16 @@ class ExtResponder {
   // Gives the bytes to write back; empty for requests that want no answer. Never throws.
   std::span<const std::byte> answer(std::span<const std::byte> request, FuseReply& reply);
 
-  // A LOOKUP whose answer depends on why the kernel asks, see runtime/removed_names.
+  // A LOOKUP whose answer depends on who asks, see runtime/removed_names.
   struct Ambiguous {
     std::uint64_t directory;
     std::string_view name;
   };
   std::optional<Ambiguous> find_ambiguous(std::span<const std::byte> request) const;
-  // The answer to one that confirms a name the kernel knows; answer() is for the others.
+  // The answer if that is a program, as it is likely unless it asks the same again.
+  std::span<const std::byte> answer_program(std::span<const std::byte> request, FuseReply& reply);
+  bool asks_again(std::span<const std::byte> request) const;
+  // The answer if the kernel confirms a name that it knows.
   std::span<const std::byte> confirm(std::span<const std::byte> request, FuseReply& reply);
 
  private:
@@ -83,8 +86,9 @@ class ExtResponder {
   void look_into(ext::InodeNumber directory);
   void forget(std::span<const std::byte> request);
   void forget(std::uint64_t node_id, std::uint64_t count);
-  // The kernel was told of it, and will ask by its number.
-  void put_entry(ext::InodeNumber inode, NamedPlace place, FuseReply& reply);
+  // A name was made.
+  void put_new_entry(ext::InodeNumber inode, NamedPlace place, FuseReply& reply);
+  // The kernel is told of the inode, and will ask by its number.
   fuse_entry_out entry_of(ext::InodeNumber inode, NamedPlace place);
   fuse_attr attributes_of(const ext::Attributes& found) const;
   ext::NewInode new_inode(const Request& request, std::uint32_t mode, std::uint32_t device) const;

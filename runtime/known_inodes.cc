@@ -30,6 +30,7 @@ bool KnownInodes::forget(ext::InodeNumber inode, std::uint64_t times) {
 }
 
 void KnownInodes::lose_name(ext::InodeNumber inode, NamedPlace place, bool has_overlay_inode) {
+  note_change(place);
   const auto found = known_.find(inode);
   if (has_overlay_inode && found != known_.end()) {
     removed_.add(place.directory, place.name, inode, found->second.first_place == hash_of(place));
@@ -39,6 +40,8 @@ void KnownInodes::lose_name(ext::InodeNumber inode, NamedPlace place, bool has_o
 }
 
 void KnownInodes::move(ext::InodeNumber inode, NamedPlace from, NamedPlace to) {
+  note_change(from);
+  note_change(to);
   const auto found = known_.find(inode);
   if (found != known_.end() && found->second.first_place == hash_of(from))
     found->second.first_place = hash_of(to);

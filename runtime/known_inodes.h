@@ -31,14 +31,23 @@ class KnownInodes {
   // that, see runtime/removed_names.
   void lose_name(ext::InodeNumber inode, NamedPlace place, bool has_overlay_inode);
   void move(ext::InodeNumber inode, NamedPlace from, NamedPlace to);
+  // Something has that name from now on.
+  void note_change(NamedPlace place) { removed_.note_change(place.directory, place.name); }
   // It is gone; its number will be another's.
   void drop(ext::InodeNumber inode);
 
   bool may_confirm(NamedPlace place) const {
     return !removed_.empty() && removed_.contains(place.directory, place.name);
   }
-  std::optional<ext::InodeNumber> guess(NamedPlace place, std::optional<ext::InodeNumber> present) {
-    return removed_.guess(place.directory, place.name, present);
+  std::optional<ext::InodeNumber> guess(NamedPlace place, std::optional<ext::InodeNumber> present,
+                                        std::uint32_t asker) {
+    return removed_.guess(place.directory, place.name, present, asker);
+  }
+  void note_answer(NamedPlace place, ext::InodeNumber told, std::uint32_t asker) {
+    removed_.note_answer(place.directory, place.name, told, asker);
+  }
+  bool was_told_wrongly(NamedPlace place, std::uint32_t asker) const {
+    return removed_.was_told_wrongly(place.directory, place.name, asker);
   }
 
  private:

@@ -418,8 +418,21 @@ def test_hard_links_outlive_their_first_name(run, make):
     overlay.check()
 
 
-def test_hard_links_one_after_another(python, make):
+@pytest.fixture
+def busy_node():
+    """Programs and file servers wait for their turn."""
+    spinning = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(4 * os.cpu_count())]
+    yield
+    for each in spinning:
+        each.kill()
+        each.wait()
+
+
+@pytest.mark.parametrize("node", ["idle", "busy"])
+def test_hard_links_one_after_another(node, request, python, make):
     """What the kernel asks, and in which order it tells what it forgets, changes with what it has asked before."""
+    if node == "busy":
+        request.getfixturevalue("busy_node")
     program = """
 import os
 for number in range(150):
