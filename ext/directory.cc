@@ -4,142 +4,24 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
 
+#include "ext/entry_types.h"
 #include "ext/library.h"
 #include "ext/operation.h"
 
 namespace ext {
 namespace {
 
-constexpr std::uint64_t kMaxDirectoryBytes = 1 << 30;
-constexpr std::size_t kEntryHeader = 8;        // of struct ext2_dir_entry
 constexpr std::size_t kMaxTargetBytes = 4096;  // PATH_MAX, which the kernel hands out
-constexpr std::array<std::uint8_t, 8> kEntryTypes = {DT_UNKNOWN, DT_REG,  DT_DIR,  DT_CHR,
-                                                     DT_BLK,     DT_FIFO, DT_SOCK, DT_LNK};
-
-// The number that an entry tells a type by; 0 where the file system keeps none.
-int file_type(const ext2_super_block& super, mode_t mode) {
-  if (!ext2fs_has_feature_filetype(const_cast<ext2_super_block*>(&super))) return EXT2_FT_UNKNOWN;
-  const auto type = static_cast<std::uint8_t>((mode & S_IFMT) >> 12);  // IFTODT of <dirent.h>
-  return static_cast<int>(std::ranges::find(kEntryTypes, type) - kEntryTypes.begin()) % 8;
-}
-
 void check_name(std::string_view name) {
   if (name.empty() || name == "." || name == "..")
     throw base::Error("no name for an entry", EINVAL);
   if (name.size() > EXT2_NAME_LEN) throw base::Error("the name is too long", ENAMETOOLONG);
 }
 
-bool is_self_or_parent(std::string_view name) { return name == "." || name == ".."; }
-
 }  // namespace
-
-std::string_view FileSystem::Library::Place::entry_name() const {
-  return {entry()->name, static_cast<std::size_t>(ext2fs_dirent_name_len(entry()))};
-}
-
-void FileSystem::Library::for_each_entry(InodeNumber directory, std::uint64_t cookie,
-                                         const std::function<bool(const Place&)>& take) {
-  ext2_inode_large inode = read_inode(directory);
-  if (!S_ISDIR(inode.i_mode))
-    throw base::Error(base::cat(name(), ": inode ", directory, " is no directory"), ENOTDIR);
-  const std::uint64_t size = EXT2_I_SIZE(&inode);
-  if (size > kMaxDirectoryBytes)
-    throw damage(base::cat("a directory of ", size, " bytes, allowed are ", kMaxDirectoryBytes));
-  const std::size_t block_size = fs->blocksize;
-  std::vector<char> bytes(block_size);
-  for (std::uint64_t block = cookie / block_size; block < size / block_size; ++block) {
-    const std::uint64_t physical = find_block(directory, inode, block);
-    if (physical == 0) continue;
-    check(ext2fs_read_dir_block4(fs, physical, bytes.data(), 0, directory), name(),
-          ": cannot read block ", block, " of directory ", directory);
-    for (std::size_t at = 0; at < block_size;) {
-      auto* const entry = reinterpret_cast<ext2_dir_entry*>(bytes.data() + at);
-      unsigned length = 0;
-      const bool has_header =
-          block_size - at >= kEntryHeader && ext2fs_get_rec_len(fs, entry, &length) == 0;
-      const auto name_length =
-          static_cast<std::size_t>(has_header ? ext2fs_dirent_name_len(entry) : 0);
-      if (!has_header || length < kEntryHeader || length % 4 != 0 || length > block_size - at ||
-          name_length > length - kEntryHeader)
-        throw damage(base::cat("directory ", directory, " has an entry of ", length,
-                               " bytes at offset ", at, " of its block ", block));
-      const std::uint64_t here = block * block_size + at;
-      if (here >= cookie && entry->inode != 0 && name_length > 0 &&
-          !take({physical, bytes, at, here + length}))
-        return;
-      at += length;
-    }
-  }
-}
-
-std::optional<InodeNumber> FileSystem::Library::find(InodeNumber directory,
-                                                     std::string_view wanted) {
-  std::optional<InodeNumber> found;
-  for_each_entry(directory, 0, [&](const Place& place) {
-    if (place.entry_name() == wanted) found = place.entry()->inode;
-    return !found;
-  });
-  return found;
-}
-
-InodeNumber FileSystem::Library::get(InodeNumber directory, std::string_view wanted) {
-  const auto found = find(directory, wanted);
-  if (!found) throw base::Error("no such entry", ENOENT);
-  return *found;
-}
-
-void FileSystem::Library::with_room(InodeNumber directory, const std::function<errcode_t()>& action,
-                                    std::string_view entry) {
-  errcode_t code = action();
-  if (code == EXT2_ET_DIR_NO_SPACE) {
-    code = ext2fs_expand_dir(fs, directory);
-    if (code == 0) code = action();
-  }
-  check(code, name(), ": cannot make ", base::printable(std::string(entry)));
-}
-
-void FileSystem::Library::add_entry(InodeNumber directory, std::string_view entry,
-                                    InodeNumber number, mode_t mode) {
-  const std::string text(entry);
-  with_room(
-      directory,
-      [&] { return ext2fs_link(fs, directory, text.c_str(), number, file_type(*fs->super, mode)); },
-      entry);
-}
-
-void FileSystem::Library::remove_entry(InodeNumber directory, std::string_view entry,
-                                       InodeNumber number) {
-  check(ext2fs_unlink(fs, directory, std::string(entry).c_str(), number, 0), name(),
-        ": cannot remove ", base::printable(std::string(entry)));
-}
-
-void FileSystem::Library::replace_entry(InodeNumber directory, std::string_view entry,
-                                        InodeNumber number, mode_t mode) {
-  bool replaced = false;
-  for_each_entry(directory, 0, [&](const Place& place) {
-    if (place.entry_name() != entry) return true;
-    place.entry()->inode = number;
-    ext2fs_dirent_set_file_type(place.entry(), file_type(*fs->super, mode));
-    check(ext2fs_write_dir_block4(fs, place.physical, place.block_bytes.data(), 0, directory),
-          name(), ": cannot write directory ", directory);
-    replaced = true;
-    return false;
-  });
-  if (!replaced) throw damage(base::cat("directory ", directory, " lacks an entry"));
-}
-
-bool FileSystem::Library::is_empty_directory(InodeNumber directory) {
-  bool empty = true;
-  for_each_entry(directory, 0, [&](const Place& place) {
-    empty = is_self_or_parent(place.entry_name());
-    return empty;
-  });
-  return empty;
-}
 
 InodeNumber FileSystem::Library::free_inode(InodeNumber parent, mode_t mode) {
   ext2_ino_t number = 0;
@@ -185,7 +67,7 @@ void FileSystem::list(InodeNumber directory, std::uint64_t cookie,
     std::uint8_t type = kEntryTypes[told % kEntryTypes.size()];
     // Without the feature filetype only the inode tells, and overlays want to know.
     if (type == DT_UNKNOWN) type = library_->entry_type(number);
-    return take({name, number, type, place.next_cookie});
+    return take({name, number, type, place.cookie() + place.length});
   });
 }
 
@@ -195,14 +77,13 @@ InodeNumber FileSystem::make(InodeNumber directory, std::string_view name, const
   check_name(name);
   if (library.find(directory, name)) throw base::Error("the name exists", EEXIST);
   const ext2_inode_large parent = library.read_inode(directory);
-  InodeNumber number = 0;
+  const InodeNumber number = library.free_inode(directory, wanted.mode);
   if (S_ISDIR(wanted.mode)) {
     library.require_room_for_link(parent);
-    const std::string text(name);
-    library.with_room(
-        directory, [&] { return ext2fs_mkdir(library.fs, directory, 0, text.c_str()); }, name);
-    number = library.get(directory, name);
+    check(ext2fs_mkdir(library.fs, directory, number, nullptr), library.name(),
+          ": cannot make a directory");
     library.note_inode(number, 1, true);
+    library.add_entry(directory, name, number, wanted.mode);
     ext2_inode_large inode = library.read_inode(number);
     library.describe(inode, wanted, &parent);
     library.write_inode(number, inode);
@@ -210,7 +91,6 @@ InodeNumber FileSystem::make(InodeNumber directory, std::string_view name, const
     library.set_links(directory, parent.i_links_count);
     library.change_links(directory, 1);
   } else {
-    number = library.free_inode(directory, wanted.mode);
     library.add_entry(directory, name, number, wanted.mode);
     ext2_inode_large inode = library.blank_inode(wanted, &parent);
     inode.i_links_count = 1;
@@ -230,12 +110,11 @@ InodeNumber FileSystem::make_symlink(InodeNumber directory, std::string_view nam
   const ext2_inode_large parent = library.read_inode(directory);
   if (target.size() >= library.fs->blocksize)
     throw base::Error("a symbolic link cannot lead that far", ENAMETOOLONG);
-  const std::string entry(name), text(target);
-  library.with_room(
-      directory,
-      [&] { return ext2fs_symlink(library.fs, directory, 0, entry.c_str(), text.c_str()); }, name);
-  const InodeNumber number = library.get(directory, name);
+  const InodeNumber number = library.free_inode(directory, S_IFLNK);
+  check(ext2fs_symlink(library.fs, directory, number, nullptr, std::string(target).c_str()),
+        library.name(), ": cannot make a symbolic link");
   library.note_inode(number, 1, false);
+  library.add_entry(directory, name, number, S_IFLNK);
   ext2_inode_large inode = library.read_inode(number);
   NewInode described = wanted;
   described.mode = S_IFLNK | 0777;
@@ -288,7 +167,7 @@ InodeNumber FileSystem::unlink(InodeNumber directory, std::string_view name) {
   Operation operation(library);
   const InodeNumber number = library.get(directory, name);
   if (S_ISDIR(library.read_inode(number).i_mode)) throw base::Error("a directory", EISDIR);
-  library.remove_entry(directory, name, number);
+  library.remove_entry(directory, name);
   library.touch(directory);
   library.lose_name(number, directory);
   operation.finish();
@@ -301,7 +180,7 @@ InodeNumber FileSystem::remove_directory(InodeNumber directory, std::string_view
   check_name(name);
   const InodeNumber number = library.get(directory, name);
   if (!library.is_empty_directory(number)) throw base::Error("not empty", ENOTEMPTY);
-  library.remove_entry(directory, name, number);
+  library.remove_entry(directory, name);
   library.touch(directory);
   library.lose_name(number, directory);
   operation.finish();
@@ -357,7 +236,7 @@ std::optional<InodeNumber> FileSystem::rename(InodeNumber directory, std::string
       library.change_links(*left, 1);
       library.remove_orphan(*left);
     } else {
-      library.remove_entry(directory, name, number);
+      library.remove_entry(directory, name);
     }
     library.change_parent(number, directory, new_directory);
     library.mark_changed(number);

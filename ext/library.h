@@ -11,6 +11,7 @@
 #include "ext/ext2fs_adapter.h"
 #include "ext/file_system.h"
 #include "ext/journal.h"
+#include "ext/name_index.h"
 #include "ext/transaction.h"
 
 namespace ext {
@@ -56,25 +57,50 @@ struct FileSystem::Library {
   void check_extents(InodeNumber number, ext2_inode_large& inode);
   void free_blocks_from(InodeNumber number, std::uint64_t block);
 
-  // Entries of a directory with their place, until `take` says false. `block_bytes` is the block,
-  // which may be changed and given to ext2fs_write_dir_block4().
-  struct Place {
-    std::uint64_t physical;
-    std::vector<char>& block_bytes;
-    std::size_t offset;
-    std::uint64_t next_cookie;
-    ext2_dir_entry* entry() const {
-      return reinterpret_cast<ext2_dir_entry*>(block_bytes.data() + offset);
-    }
-    std::string_view entry_name() const;
+  // A block of a directory.
+  struct DirectoryBlock {
+    InodeNumber directory;
+    std::uint64_t logical = 0, physical = 0;  // its number in the directory, and in the file system
+    std::vector<char> bytes{};
   };
-  void for_each_entry(InodeNumber directory, std::uint64_t cookie,
-                      const std::function<bool(const Place&)>& take);
+  void read_directory_block(DirectoryBlock& block);
+  void write_directory_block(DirectoryBlock& block);
+  // An entry in it.
+  struct Place {
+    DirectoryBlock& block;
+    std::size_t offset, length, previous;  // `previous`: the offset of the one before, or its own
+    ext2_dir_entry* entry() const { return at(offset); }
+    ext2_dir_entry* at(std::size_t where) const {
+      return reinterpret_cast<ext2_dir_entry*>(block.bytes.data() + where);
+    }
+    bool is_used() const;
+    std::string_view entry_name() const;
+    NameIndex::Position position() const { return {block.physical, block.logical, offset}; }
+    // For list().
+    std::uint64_t cookie() const { return block.logical * block.bytes.size() + offset; }
+  };
+  using TakePlace = std::function<bool(const Place&)>;
+  // Until `take` says false; gives what it has said last. Unused ones, too.
+  bool walk_block(DirectoryBlock& block, const TakePlace& take);
+  // The used ones of all blocks from a cookie on.
+  void for_each_entry(InodeNumber directory, std::uint64_t cookie, const TakePlace& take);
+  // The one of that name; false if there is none.
+  bool with_entry(InodeNumber directory, std::string_view name,
+                  const std::function<void(const Place&)>& take);
+  // Null for a directory that is searched from the start.
+  NameIndex::Directory* index_of(InodeNumber directory, const ext2_inode_large& inode);
+  std::uint64_t directory_blocks(InodeNumber directory, const ext2_inode_large& inode) const;
+  std::size_t end_of_entries(const DirectoryBlock& block) const;
+  // Both do nothing where there is no room.
+  std::optional<NameIndex::Position> insert(DirectoryBlock& block, std::string_view name,
+                                            InodeNumber number, mode_t mode);
+  bool insert_into_blocks(InodeNumber directory, std::string_view name, InodeNumber number,
+                          mode_t mode);
   std::uint8_t entry_type(InodeNumber number);
   std::optional<InodeNumber> find(InodeNumber directory, std::string_view name);
   InodeNumber get(InodeNumber directory, std::string_view name);  // throws ENOENT
   void add_entry(InodeNumber directory, std::string_view name, InodeNumber number, mode_t mode);
-  void remove_entry(InodeNumber directory, std::string_view name, InodeNumber number);
+  void remove_entry(InodeNumber directory, std::string_view name);
   // Makes an entry that is there lead elsewhere.
   void replace_entry(InodeNumber directory, std::string_view name, InodeNumber number, mode_t mode);
   // An inode has lost a name in that directory; a directory its only one.
@@ -82,9 +108,6 @@ struct FileSystem::Library {
   // A directory that has moved knows its new parent, and is counted there.
   void change_parent(InodeNumber number, InodeNumber from, InodeNumber to);
   bool is_empty_directory(InodeNumber directory);
-  // What the library does in a directory that may have to grow for it first.
-  void with_room(InodeNumber directory, const std::function<errcode_t()>& action,
-                 std::string_view name);
   // The number of an inode that is still free.
   InodeNumber free_inode(InodeNumber parent, mode_t mode);
   // What a new inode has before it has content; `parent` as in describe().
@@ -109,6 +132,7 @@ struct FileSystem::Library {
 
   Transaction transaction;
   ext2_filsys fs = nullptr;
+  NameIndex names;
   std::optional<Journal> journal;
   bool writable = false;
   bool is_private = false;             // nothing is ever written

@@ -41,6 +41,7 @@ Operation::~Operation() {
   fs->super->s_last_orphan = last_orphan_;
   library_.orphans = orphans_;
   library_.transaction.undo();
+  library_.names.clear();
   ext2fs_flush_icache(fs);
 }
 

@@ -47,6 +47,7 @@ void FileSystem::Library::free_inode_and_blocks(InodeNumber number) {
   const bool has_blocks = ext2fs_inode_has_valid_blocks2(fs, generic(inode)) != 0;
   check(ext2fs_free_ext_attr(fs, number, nullptr), name(), ": cannot free inode ", number);
   if (has_blocks) free_blocks_from(number, 0);
+  names.remove(number);
   remove_orphan(number);
   check(ext2fs_read_inode_full(fs, number, generic(inode), inode_bytes()), name(),
         ": cannot read inode ", number);
