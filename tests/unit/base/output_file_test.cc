@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/syscalls.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace base {
 namespace {
@@ -22,19 +23,13 @@ using ::testing::IsEmpty;
 
 class AtomicOutputFileTest : public ::testing::Test {
  protected:
-  AtomicOutputFileTest() {
-    std::string pattern = fs::temp_directory_path() / "output_file_test-XXXXXX";
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~AtomicOutputFileTest() override { fs::remove_all(folder_); }
-
-  std::string path(const std::string& name) const { return folder_ + "/" + name; }
+  std::string path(const std::string& name) const { return folder_ / name; }
   void make(const std::string& name, const std::string& text) const {
     write_all(open_file(path(name), O_WRONLY | O_CREAT, 0644).get(), text, name);
   }
   std::vector<std::string> names() const {
     std::vector<std::string> found;
-    for (const auto& entry : fs::directory_iterator(folder_))
+    for (const auto& entry : fs::directory_iterator(folder_.path()))
       found.push_back(entry.path().filename());
     return found;
   }
@@ -47,7 +42,7 @@ class AtomicOutputFileTest : public ::testing::Test {
     return "no error";
   }
 
-  std::string folder_;
+  const unit::TemporaryFolder folder_;
 };
 
 TEST_F(AtomicOutputFileTest, AppearsOnlyWhenCommitted) {
@@ -98,7 +93,7 @@ TEST_F(AtomicOutputFileTest, CommitAfterDiscardFails) {
 }
 
 TEST_F(AtomicOutputFileTest, UnnamedFilesHaveNoName) {
-  const UniqueFd file = make_unnamed_file(folder_);
+  const UniqueFd file = make_unnamed_file(folder_.path());
   write_all(file.get(), "text", "temporary");
   EXPECT_THAT(names(), IsEmpty());
 }

@@ -13,6 +13,7 @@
 #include <iterator>
 
 #include "base/error.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace definition {
 namespace {
@@ -24,7 +25,6 @@ using ::testing::HasSubstr;
 class FileCopyTest : public ::testing::Test {
  protected:
   FileCopyTest() {
-    EXPECT_NE(::mkdtemp(place_.data()), nullptr);
     for (const char* folder : {"source/deep/er", "stage/data", "image/etc"})
       fs::create_directories(path(folder));
     write("source/deep/er/file", "deep");
@@ -32,12 +32,11 @@ class FileCopyTest : public ::testing::Test {
     write("source/two.txt", "two");
     fs::create_symlink("one.txt", path("source/link"));
     fs::create_symlink("/data", path("stage/absolute"));
-    fs::create_symlink(place_ + "/source", path("stage/outside"));
+    fs::create_symlink(place_ / "source", path("stage/outside"));
     write("stage/data/in", "of the stage");
   }
-  ~FileCopyTest() override { fs::remove_all(place_); }
 
-  std::string path(const std::string& name) const { return place_ + "/" + name; }
+  std::string path(const std::string& name) const { return place_ / name; }
   void write(const std::string& name, const std::string& text) const {
     std::ofstream(path(name)) << text;
   }
@@ -61,7 +60,7 @@ class FileCopyTest : public ::testing::Test {
     return "";
   }
 
-  std::string place_ = ::testing::TempDir() + "file_copy-XXXXXX";
+  const unit::TemporaryFolder place_;
 };
 
 TEST_F(FileCopyTest, NamesOfWhatIsCopied) {

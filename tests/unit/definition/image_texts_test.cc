@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "tests/unit/temporary_folder.h"
+
 namespace definition {
 namespace {
 
@@ -16,8 +18,6 @@ using ::testing::Not;
 
 class ImageTextsTest : public ::testing::Test {
  protected:
-  ~ImageTextsTest() override { fs::remove_all(place_); }
-
   static Stage stage(const std::string& sections,
                      const std::string& header = "Bootstrap: scratch\n") {
     return parse_definition(header + sections, "x.def").front();
@@ -29,14 +29,8 @@ class ImageTextsTest : public ::testing::Test {
     return root_.find_text("/.singularity.d/" + file).value_or("(none)");
   }
 
-  static std::string make_place() {
-    std::string place = ::testing::TempDir() + "image_texts-XXXXXX";
-    EXPECT_NE(::mkdtemp(place.data()), nullptr);
-    return place;
-  }
-
-  const std::string place_ = make_place();
-  RootFolder root_{place_};
+  const unit::TemporaryFolder place_;
+  RootFolder root_{place_.path()};
 };
 
 TEST_F(ImageTextsTest, Scripts) {
@@ -45,7 +39,7 @@ TEST_F(ImageTextsTest, Scripts) {
   EXPECT_EQ(text("runscript"), "#!/bin/sh\n\n  echo 1\n\n");
   EXPECT_EQ(text("startscript"), "#!/bin/bash -e\n\n  echo 2\n\n");
   EXPECT_EQ(text("test"), "#!/bin/cat -n\n\n  3\n\n");
-  EXPECT_EQ(fs::status(place_ + "/.singularity.d/test").permissions(), fs::perms(0755));
+  EXPECT_EQ(fs::status(place_ / ".singularity.d/test").permissions(), fs::perms(0755));
   EXPECT_EQ(text("runscript.help"), "(none)");
 }
 
@@ -102,7 +96,7 @@ TEST_F(ImageTextsTest, Apps) {
   EXPECT_THAT(text("env/94-appsbase.sh"),
               HasSubstr("export SCIF_APPRUN_a_b=\"/scif/apps/a-b/scif/runscript\"\n"));
   EXPECT_THAT(text("env/94-appsbase.sh"), Not(HasSubstr("SCIF_APPSTART_a_b")));
-  EXPECT_TRUE(fs::is_directory(place_ + "/scif/data/a-b/output"));
+  EXPECT_TRUE(fs::is_directory(place_ / "scif/data/a-b/output"));
   EXPECT_EQ(post_script(apps),
             "true\ncd /\n. /scif/apps/a-b/scif/env/01-base.sh\ncd /scif/apps/a-b\nmake\ncd /\n");
 }

@@ -22,27 +22,11 @@
 #include "base/syscalls.h"
 #include "ext/ext2fs_adapter.h"
 #include "ext/journal.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace ext {
 
 using Bytes = std::vector<std::byte>;
-
-class ScratchFolder {
- public:
-  ScratchFolder() : path_(::testing::TempDir() + "journal-XXXXXX") {
-    if (::mkdtemp(path_.data()) == nullptr) throw base::errno_error(errno, "mkdtemp ", path_);
-  }
-  ~ScratchFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  ScratchFolder(const ScratchFolder&) = delete;
-  ScratchFolder& operator=(const ScratchFolder&) = delete;
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-
- private:
-  std::string path_;
-};
 
 inline void write_bytes(const std::string& path, std::span<const std::byte> bytes) {
   std::ofstream(path, std::ios::binary)
@@ -59,8 +43,8 @@ inline Bytes read_bytes(const std::string& path) {
 
 // Runs a shell command in the folder; false, with what it said in `said`, if its exit status is
 // above `highest`.
-inline ::testing::AssertionResult runs(const ScratchFolder& folder, const std::string& command,
-                                       int highest = 0) {
+inline ::testing::AssertionResult runs(const unit::TemporaryFolder& folder,
+                                       const std::string& command, int highest = 0) {
   const std::string line = "cd '" + (folder / "") +
                            "' && export PATH=\"$PATH:/usr/sbin:/sbin\" && { " + command +
                            "; } >said 2>&1";
@@ -171,7 +155,7 @@ struct JournaledImage {
     return read_bytes(folder / "checked");
   }
 
-  ScratchFolder folder;
+  unit::TemporaryFolder folder;
   std::size_t block_size;
   std::vector<std::uint64_t> journal_blocks, data_blocks;
   Bytes bytes;

@@ -16,6 +16,7 @@
 
 #include "base/error.h"
 #include "base/syscalls.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace ext {
 namespace {
@@ -43,12 +44,6 @@ Outcome run(const std::string& command) {
 
 class MakeFileSystemTest : public testing::Test {
  protected:
-  MakeFileSystemTest() {
-    std::string name = std::filesystem::temp_directory_path() / "make_file_system_XXXXXX";
-    folder_ = ::mkdtemp(name.data());
-  }
-  ~MakeFileSystemTest() override { std::filesystem::remove_all(folder_); }
-
   std::string image() const { return folder_ / "image"; }
   std::string debugfs(const std::string& request) const {
     return run("debugfs -R '" + request + "' " + image()).output;
@@ -72,7 +67,7 @@ class MakeFileSystemTest : public testing::Test {
     EXPECT_EQ(done.status, 0) << done.output;
   }
 
-  std::filesystem::path folder_;
+  const unit::TemporaryFolder folder_;
 };
 
 const NewFileSystem kOverlay{.folders = {"upper", "upper/data", "upper/a/b", "work"},
@@ -125,7 +120,7 @@ TEST_F(MakeFileSystemTest, SameWishesSameBytes) {
   make(64 * kMebibyte, kOverlay);
   std::filesystem::rename(image(), folder_ / "first");
   make(64 * kMebibyte, kOverlay);
-  EXPECT_EQ(run("cmp " + image() + " " + (folder_ / "first").string()).output, "");
+  EXPECT_EQ(run("cmp " + image() + " " + (folder_ / "first")).output, "");
 }
 
 TEST_F(MakeFileSystemTest, ManyFolders) {

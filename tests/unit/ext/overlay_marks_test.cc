@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ext/overlay_marks.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -13,7 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/unique_fd.h"
+#include "tests/unit/ext/ext_image.h"
 
 namespace ext {
 namespace {
@@ -21,24 +19,11 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
 
-constexpr std::uint64_t kMarkedImageBytes = 4 << 20;
 constexpr NewInode kMarkerFile{S_IFREG | 0700, 1000, 1000, 0};
-constexpr NewInode kOrdinary{S_IFREG | 0644, 1000, 1000, 0};
-constexpr NewInode kMarkedFolder{S_IFDIR | 0755, 1000, 1000, 0};
 
 class OverlayMarksTest : public ::testing::Test {
  protected:
-  OverlayMarksTest() {
-    char name[] = "/tmp/marks_test_XXXXXX";
-    fd_.reset(::mkstemp(name));
-    path_ = name;
-    EXPECT_EQ(::ftruncate(fd_.get(), kMarkedImageBytes), 0);
-    EXPECT_EQ(std::system(("mke2fs -q -F -t ext3 " + path_).c_str()), 0) << "e2fsprogs is needed";
-  }
-  ~OverlayMarksTest() override { ::unlink(path_.c_str()); }
-  FileSystem open(Access access) {
-    return FileSystem(Partition(fd_.get(), 0, kMarkedImageBytes, path_), access);
-  }
+  FileSystem open(Access access) { return image_.open(access); }
 
   static std::vector<std::string> names(FileSystem& fs, InodeNumber directory) {
     std::vector<std::string> found;
@@ -54,16 +39,15 @@ class OverlayMarksTest : public ::testing::Test {
   }
   // As fuse-overlayfs leaves it.
   InodeNumber make_marked_folder(FileSystem& fs) {
-    const InodeNumber folder = fs.make(kRootInode, "folder", kMarkedFolder);
+    const InodeNumber folder = fs.make(kRootInode, "folder", kFolder);
     for (const char* name : {".wh.gone", ".wh..wh..opq"}) fs.make(folder, name, kMarkerFile);
     fs.make(folder, ".wh..opq", {S_IFCHR, 1000, 1000, 0});
-    fs.make(folder, "kept", kOrdinary);
-    fs.make(folder, ".wh.of a program", kOrdinary);
+    fs.make(folder, "kept", kFile);
+    fs.make(folder, ".wh.of a program", kFile);
     return folder;
   }
 
-  base::UniqueFd fd_;
-  std::string path_;
+  const ExtImage image_{"-t ext3", 4 << 20};
 };
 
 TEST_F(OverlayMarksTest, BecomeTheKernels) {
@@ -101,7 +85,7 @@ TEST_F(OverlayMarksTest, ChangeNothingInAFileThatIsOnlyRead) {
 
 TEST_F(OverlayMarksTest, OfOtherProgramsAreKeptFromPrograms) {
   FileSystem fs = open(Access::read_write);
-  const InodeNumber folder = fs.make(kRootInode, "folder", kMarkedFolder);
+  const InodeNumber folder = fs.make(kRootInode, "folder", kFolder);
   set_layer_xattr(fs, folder, "user.overlay.opaque", "y");
   set_layer_xattr(fs, folder, "user.own", "value");
   EXPECT_THAT(layer_xattr_names(fs, folder),
@@ -121,7 +105,7 @@ TEST_F(OverlayMarksTest, OfOtherProgramsAreKeptFromPrograms) {
 TEST_F(OverlayMarksTest, AreFoundByAnyOfTheirNames) {
   FileSystem fs = open(Access::read_write);
   for (const char* name : {"trusted.overlay.opaque", "user.fuseoverlayfs.opaque"}) {
-    const InodeNumber folder = fs.make(kRootInode, name, kMarkedFolder);
+    const InodeNumber folder = fs.make(kRootInode, name, kFolder);
     fs.set_xattr(folder, name, "y");
     EXPECT_EQ(find_layer_xattr(fs, folder, "user.overlay.opaque"), "y") << name;
   }

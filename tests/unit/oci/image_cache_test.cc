@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace oci {
 namespace {
@@ -49,14 +50,11 @@ TEST(CachedImagePath, DependsOnTheIdentityAlone) {
 
 class MakeOnceTest : public ::testing::Test {
  protected:
-  MakeOnceTest() { EXPECT_NE(::mkdtemp(folder_.data()), nullptr); }
-  ~MakeOnceTest() override { std::filesystem::remove_all(folder_); }
-
-  std::string folder_ = "/tmp/image-cache-XXXXXX";
+  const unit::TemporaryFolder folder_;
 };
 
 TEST_F(MakeOnceTest, IsCalledByOneOfManyAtATime) {
-  const std::string path = folder_ + "/new/cache/oci-tmp/file";
+  const std::string path = folder_ / "new/cache/oci-tmp/file";
   std::atomic<int> calls{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 8; ++i) {
@@ -71,18 +69,18 @@ TEST_F(MakeOnceTest, IsCalledByOneOfManyAtATime) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(calls, 1);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ + "/new/cache/oci-tmp"), {}),
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "new/cache/oci-tmp"), {}),
             1);
 }
 
 TEST_F(MakeOnceTest, IsTriedAgainAfterAFailure) {
-  const std::string path = folder_ + "/c/file";
+  const std::string path = folder_ / "c/file";
   const auto fail = [](const std::string&, const std::string& lock) {
     EXPECT_TRUE(std::filesystem::exists(lock));
     throw base::error("no");
   };
   EXPECT_THROW(make_once(path, fail), base::Error);
-  EXPECT_TRUE(std::filesystem::is_empty(folder_ + "/c"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder_ / "c"));
   make_once(path, [](const std::string& target, const std::string&) {
     std::ofstream(target) << "content";
   });
@@ -90,10 +88,10 @@ TEST_F(MakeOnceTest, IsTriedAgainAfterAFailure) {
 }
 
 TEST_F(MakeOnceTest, RefusesAFolderThatOthersMayWrite) {
-  std::filesystem::create_directory(folder_ + "/c");
-  ASSERT_EQ(::chmod((folder_ + "/c").c_str(), 0777), 0);
+  std::filesystem::create_directory(folder_ / "c");
+  ASSERT_EQ(::chmod((folder_ / "c").c_str(), 0777), 0);
   try {
-    make_once(folder_ + "/c/file", [](const std::string&, const std::string&) { ADD_FAILURE(); });
+    make_once(folder_ / "c/file", [](const std::string&, const std::string&) { ADD_FAILURE(); });
     ADD_FAILURE() << "no error";
   } catch (const base::Error& error) {
     EXPECT_THAT(error.what(), EndsWith("belongs to or is writable for other users"));

@@ -89,7 +89,7 @@ class ResponderTest : public ::testing::Test {
     return found;
   }
 
-  sif::TemporaryFolder tree_, output_;
+  unit::TemporaryFolder tree_, output_;
   sif::OpenImage image_;
   std::unique_ptr<FuseResponder> responder_;
   FuseReply reply_;

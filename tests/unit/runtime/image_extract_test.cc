@@ -39,7 +39,7 @@ class ExtractTest : public ::testing::Test {
     ASSERT_TRUE(sif::make_image(tree_.path(), output_ / "i", "-comp gzip"));
     ASSERT_EQ(::chmod((tree_ / "closed").c_str(), 0755), 0);
   }
-  sif::TemporaryFolder tree_, output_;
+  unit::TemporaryFolder tree_, output_;
 };
 
 TEST_F(ExtractTest, MakesATreeThatItsOwnerCanRead) {

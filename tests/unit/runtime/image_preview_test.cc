@@ -30,7 +30,7 @@ class PreviewTest : public ::testing::Test {
   }
   ImagePreview preview() const { return {*image_, plan_}; }
 
-  sif::TemporaryFolder tree_, output_;
+  unit::TemporaryFolder tree_, output_;
   sif::OpenImage image_;
   RunPlan plan_;
 };

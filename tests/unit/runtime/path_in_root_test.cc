@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/syscalls.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace runtime {
 namespace {
@@ -22,8 +23,6 @@ using testing::IsEmpty;
 class PathInRootTest : public testing::Test {
  protected:
   void SetUp() override {
-    std::string name = "/tmp/path_in_root.XXXXXX";
-    root_path_ = ::mkdtemp(name.data());
     std::filesystem::create_directories(root_path_ / "etc/deep");
     std::filesystem::create_directories(root_path_ / "real/dir");
     link("up", "../../../../../../etc");
@@ -35,7 +34,6 @@ class PathInRootTest : public testing::Test {
     ::close(::open((root_path_ / "file").c_str(), O_CREAT | O_WRONLY, 0644));
     root_ = base::open_file(root_path_.string(), O_PATH | O_DIRECTORY);
   }
-  void TearDown() override { std::filesystem::remove_all(root_path_); }
   void link(const std::string& name, const std::string& target) {
     std::filesystem::create_symlink(target, root_path_ / name);
   }
@@ -46,7 +44,8 @@ class PathInRootTest : public testing::Test {
            a.st_ino == b.st_ino && a.st_dev == b.st_dev;
   }
 
-  std::filesystem::path root_path_;
+  const unit::TemporaryFolder folder_;
+  const std::filesystem::path root_path_ = folder_.path();
   base::UniqueFd root_;
 };
 

@@ -59,7 +59,7 @@ class PreloadTest : public ::testing::Test {
     }
     return names;
   }
-  sif::TemporaryFolder tree_;
+  unit::TemporaryFolder tree_;
   base::UniqueFd root_;
   base::UniqueFd events_{::inotify_init1(IN_NONBLOCK | IN_CLOEXEC)};
   base::UniqueFd self_ = open_process(::getpid());
@@ -105,7 +105,7 @@ TEST_F(PreloadTest, LaterReadsAreLeftToOthers) {
 class PreloadedDataTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    const sif::TemporaryFolder tree;
+    const unit::TemporaryFolder tree;
     sif::write_text(tree / "file", "some text");
     ASSERT_TRUE(sif::make_image(tree.path(), output_ / "i", "-comp gzip"));
     image_ = sif::open_made_image(output_ / "i");
@@ -124,7 +124,7 @@ class PreloadedDataTest : public ::testing::Test {
     pipe.write_end.reset();
     const PreloadedData data(trace_, std::move(pipe.read_end), device, *image_, recorder);
   }
-  sif::TemporaryFolder output_;
+  unit::TemporaryFolder output_;
   sif::OpenImage image_;
   std::uint64_t id_ = 0;
   AccessTrace trace_;

@@ -32,7 +32,7 @@ std::string text(int i) { return std::string(kFileBytes, static_cast<char>('A' +
 class ReadAheadTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    const sif::TemporaryFolder tree;
+    const unit::TemporaryFolder tree;
     for (int i = 0; i < kFiles; ++i) sif::write_text(tree / name(i), text(i));
     ASSERT_TRUE(sif::make_image(tree.path(), output_ / "i", "-comp gzip"));
     image_ = sif::open_made_image(output_ / "i");
@@ -73,7 +73,7 @@ class ReadAheadTest : public ::testing::Test {
     }
   }
 
-  sif::TemporaryFolder output_;
+  unit::TemporaryFolder output_;
   sif::OpenImage image_;
   base::UniqueFd device_, kernel_;
   std::optional<ReadAhead> read_ahead_;

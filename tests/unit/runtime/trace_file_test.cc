@@ -25,7 +25,7 @@ class TraceFileTest : public ::testing::Test {
     image.offset = offset;
     return trace_path(folder_ / "cache", image, command);
   }
-  sif::TemporaryFolder folder_;
+  unit::TemporaryFolder folder_;
   const AccessTrace trace_{{TraceEntry::Kind::lookup, kTraceRoot, 0, 0, "usr"}};
 };
 

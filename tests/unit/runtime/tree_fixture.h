@@ -9,19 +9,12 @@
 #include <string_view>
 
 #include "runtime/root_tree.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace runtime {
 
 class TreeFixture {
  public:
-  TreeFixture() {
-    std::string name = std::filesystem::temp_directory_path() / "tree-XXXXXX";
-    top_ = ::mkdtemp(name.data());
-  }
-  ~TreeFixture() { std::filesystem::remove_all(top_); }
-  TreeFixture(const TreeFixture&) = delete;
-  TreeFixture& operator=(const TreeFixture&) = delete;
-
   const std::string& top() const { return top_; }
   RootTree tree() const { return RootTree(top_); }
   std::string directory(const std::string& path) const {
@@ -40,7 +33,8 @@ class TreeFixture {
   }
 
  private:
-  std::string top_;
+  const unit::TemporaryFolder folder_;
+  const std::string& top_ = folder_.path();
 };
 
 }  // namespace runtime

@@ -17,26 +17,9 @@
 
 #include "base/syscalls.h"
 #include "sif/squashfs_reader.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace sif {
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() : path_(::testing::TempDir() + "squashfs-XXXXXX") {
-    if (::mkdtemp(path_.data()) == nullptr) throw base::errno_error(errno, "mkdtemp ", path_);
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  std::string operator/(const std::string& name) const { return path_ + "/" + name; }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
 
 inline void write_text(const std::string& path, const std::string& text) {
   std::ofstream(path, std::ios::binary) << text;

@@ -9,7 +9,7 @@ namespace sif {
 namespace {
 
 TEST(PathLookup, LinksStayInTheImage) {
-  const TemporaryFolder folder;
+  const unit::TemporaryFolder folder;
   ASSERT_TRUE(run_command("cd '" + folder.path() +
                           "' && mkdir -p t/a/b && echo inside > t/a/file && cd t && "
                           "ln -s /a/file absolute && ln -s ../../../../a up && ln -s loop loop && "

@@ -20,6 +20,7 @@
 #include "sif/sif_writer.h"
 #include "sif/squashfs_writer.h"
 #include "tests/unit/sif/memory_tree.h"
+#include "tests/unit/temporary_folder.h"
 
 namespace sif {
 namespace {
@@ -38,16 +39,9 @@ SifLayout example_layout() {
 
 class SifTest : public testing::Test {
  protected:
-  SifTest() : path_(std::filesystem::temp_directory_path() / "sif_container_XXXXXX") {
-    std::string name = path_;
-    const base::UniqueFd fd(::mkstemp(name.data()));
-    path_ = name;
-  }
-  ~SifTest() override { std::filesystem::remove_all(path_); }
-
   void write_example() {
     const SifLayout layout = example_layout();
-    const base::UniqueFd fd = base::open_file(path_, O_RDWR | O_TRUNC);
+    const base::UniqueFd fd = base::open_file(path_, O_RDWR | O_CREAT | O_TRUNC);
     test::MemoryTree t;
     t.file(t.root(), "hello", "world");
     WriteProgress progress;
@@ -78,7 +72,8 @@ class SifTest : public testing::Test {
   SifContainer read() const { return read_sif(base::open_file(path_, O_RDONLY).get(), path_); }
   static constexpr std::size_t kPartitionDescriptor = 4096 + 2 * 585;
 
-  std::filesystem::path path_;
+  const unit::TemporaryFolder folder_;
+  const std::filesystem::path path_ = folder_ / "image.sif";
 };
 
 TEST_F(SifTest, WhatIsWrittenIsReadBack) {

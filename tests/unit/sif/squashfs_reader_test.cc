@@ -62,8 +62,8 @@ class ReaderTest : public ::testing::TestWithParam<std::string> {
 
   InodeRef at(const std::string& path) const { return find_path(*image_, path).value(); }
 
-  TemporaryFolder tree_;
-  TemporaryFolder output_;
+  unit::TemporaryFolder tree_;
+  unit::TemporaryFolder output_;
   std::string image_path_ = output_ / "image.sqfs";
   bool has_xattrs_ = false;
   OpenImage image_;
@@ -126,8 +126,8 @@ INSTANTIATE_TEST_SUITE_P(Writers, ReaderTest,
 
 TEST(Reader, KnowsDevicesAndForeignOwners) {
   if (::geteuid() != 0) GTEST_SKIP() << "SKIPPED: only root can make devices";
-  const TemporaryFolder tree;
-  const TemporaryFolder output;
+  const unit::TemporaryFolder tree;
+  const unit::TemporaryFolder output;
   if (::mknod((tree / "device").c_str(), S_IFCHR | 0620, makedev(259, 70000)) != 0)
     GTEST_SKIP() << "SKIPPED: mknod is not allowed here";
   ASSERT_EQ(::lchown((tree / "device").c_str(), 100000, 4294967), 0);
@@ -145,7 +145,7 @@ class HugeDirectoryTest : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(HugeDirectoryTest, ListsOnceAndFindsEveryName) {
   constexpr int kFiles = 8000;
-  const TemporaryFolder output;
+  const unit::TemporaryFolder output;
   // A tar made in memory is quicker than so many files.
   ASSERT_TRUE(run_command(
       base::cat("python3 -c \"import tarfile\nt=tarfile.open('", output / "t",
@@ -181,8 +181,8 @@ INSTANTIATE_TEST_SUITE_P(Writers, HugeDirectoryTest,
                                            "sqfstar -comp zstd -no-progress"));
 
 TEST(Reader, FindsBlocksOfBigSparseFilesWithoutReadingAll) {
-  const TemporaryFolder tree;
-  const TemporaryFolder output;
+  const unit::TemporaryFolder tree;
+  const unit::TemporaryFolder output;
   write_text(tree / "big", "begin");
   constexpr std::uint64_t kSize = 100ULL << 20;
   std::filesystem::resize_file(tree / "big", kSize);
@@ -236,8 +236,8 @@ TEST_P(ReaderTest, FindsWhatIsPackedIntoFragments) {
 }
 
 TEST(Reader, ServesManyThreadsAtOnce) {
-  const TemporaryFolder tree;
-  const TemporaryFolder output;
+  const unit::TemporaryFolder tree;
+  const unit::TemporaryFolder output;
   std::vector<std::string> contents;
   for (unsigned i = 0; i < 100; ++i) {
     contents.push_back(random_letters(i * 1500, i));
@@ -260,8 +260,8 @@ TEST(Reader, ServesManyThreadsAtOnce) {
 }
 
 TEST(Reader, RefusesWhatIsNoSoundSuperblock) {
-  const TemporaryFolder tree;
-  const TemporaryFolder output;
+  const unit::TemporaryFolder tree;
+  const unit::TemporaryFolder output;
   write_text(tree / "file", "text");
   ASSERT_TRUE(make_image(tree.path(), output / "i", ""));
   const auto message = [&](std::uint64_t position, const std::string& bytes) {

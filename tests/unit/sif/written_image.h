@@ -88,7 +88,7 @@ class SquashfsWriterTest : public testing::Test {
     std::ofstream(dir_ / "image", std::ios::binary) << image.bytes;
     return output_of(base::cat("TZ=UTC /usr/bin/unsquashfs -lln ", dir_ / "image"));
   }
-  TemporaryFolder dir_;
+  unit::TemporaryFolder dir_;
 };
 
 }  // namespace sif
