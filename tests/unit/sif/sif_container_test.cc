@@ -121,7 +121,7 @@ TEST_F(SifTest, WhatWasInTheFileBeforeIsOverwritten) {
 TEST_F(SifTest, TooManyTextsAndTooLongNamesAreRefused) {
   SifLayout layout = example_layout();
   layout.texts[1].name = std::string(kMaxObjectName + 1, 'n');
-  const base::UniqueFd fd = base::open_file(path_, O_RDWR);
+  const base::UniqueFd fd = base::open_file(path_, O_RDWR | O_CREAT);
   EXPECT_THROW(write_sif_around_partition(fd.get(), layout, 4096), base::Error);
   layout.texts.assign(48, {});
   EXPECT_THROW(write_sif_around_partition(fd.get(), layout, 4096), base::Error);
