@@ -11,6 +11,12 @@
 #include "ext/operation.h"
 
 namespace ext {
+namespace {
+
+// Files that are open while they have no name; each is looked for among all.
+constexpr std::size_t kMaxOrphans = 1 << 16;
+
+}  // namespace
 
 bool FileSystem::Library::is_orphan(InodeNumber number) const {
   return std::ranges::find(orphans, number) != orphans.end();
@@ -63,6 +69,7 @@ void FileSystem::Library::free_orphans_of_the_dead() {
   InodeNumber next = fs->super->s_last_orphan;
   while (next != 0) {
     if (is_orphan(next)) throw damage("its chain of orphans is a loop");
+    if (orphans.size() == kMaxOrphans) throw damage("its chain of orphans has no end");
     orphans.insert(orphans.begin(), next);
     next = read_inode(next).i_dtime;
   }

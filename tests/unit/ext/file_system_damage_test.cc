@@ -32,6 +32,26 @@ TEST(FileSystemErrors, NameTheCureOfWhatIsUnsound) {
   image.open(Access::read_only);
 }
 
+TEST(FileSystemErrors, AChainOfOrphansEnds) {
+  const ExtImage image("-t ext3 -b 1024");
+  InodeNumber file = 0;
+  {
+    FileSystem fs = image.open();
+    file = fs.make(kRootInode, "file", kFile);
+    fs.close();
+  }
+  const std::string number = std::to_string(file);
+  EXPECT_EQ(exit_status_of("printf 'ssv last_orphan " + number + "\\nsif file dtime " + number +
+                           "\\n' | debugfs -w " + image.path),
+            0);
+  try {
+    image.open();
+    FAIL();
+  } catch (const base::Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("its chain of orphans is a loop"));
+  }
+}
+
 TEST(FileSystemErrors, WhatTheJournalBringsIsCheckedToo) {
   const ExtImage image("-t ext3 -b 1024");
   std::vector<std::byte> block(1024);
