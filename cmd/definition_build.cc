@@ -168,7 +168,9 @@ std::string DefinitionBuild::find_base_file(std::size_t stage) {
   }
   std::string file = work_path(base::cat("base-", stage, ".sif"));
   Command arguments = conversion_of_base();
-  arguments.insert(arguments.end(), {"--compression=fast", "--", base, file});
+  // What the result begins with is not compressed anew for it.
+  if (!is_result(stage)) arguments.emplace_back("--compression=fast");
+  arguments.insert(arguments.end(), {"--", base, file});
   convert(std::move(arguments));
   return file;
 }

@@ -140,6 +140,7 @@ void BlockPipeline::work_until_closed(std::unique_lock<std::mutex>& lock) {
 }
 
 void BlockPipeline::fill_and_compress(Slot& slot, Buffer& scratch, Compressor& compressor) {
+  if (slot.request.image != nullptr) return take_stored(slot, scratch);
   const std::size_t size = total_length(slot.request);
   const std::span data(slot.buffer.get(), size);
   std::size_t filled = 0;
@@ -159,6 +160,16 @@ void BlockPipeline::fill_and_compress(Slot& slot, Buffer& scratch, Compressor& c
     slot.size_word = static_cast<std::uint32_t>(size) | kBlockStoredBit;
   }
   progress_.bytes_done.fetch_add(size, std::memory_order_relaxed);
+}
+
+void BlockPipeline::take_stored(Slot& slot, Buffer& scratch) {
+  const BlockRequest& request = slot.request;
+  request.image->copy_block(request.stored, request.is_of_tails,
+                            std::span(slot.buffer.get(), options_.block_size),
+                            std::span(scratch.get(), options_.block_size));
+  slot.size_word = request.stored.size_word;
+  if (!request.is_of_tails)
+    progress_.bytes_done.fetch_add(request.stored.length, std::memory_order_relaxed);
 }
 
 // Whoever completes the head of the order places all that is finished behind it.

@@ -16,6 +16,7 @@
 #include <thread>
 #include <vector>
 
+#include "sif/squashfs_reader.h"
 #include "sif/squashfs_writer.h"
 #include "sif/tree.h"
 
@@ -32,6 +33,10 @@ struct BlockRequest {
   std::uint64_t tag = 0;          // the caller's own
   bool zeros_are_hole = false;    // data blocks: all zeros is stored as size 0
   bool plain = false;             // not to be compressed
+  // Instead of ranges: a block of an image, taken as it is.
+  const SquashfsReader* image = nullptr;
+  StoredBlock stored{};
+  bool is_of_tails = false;
 };
 
 class BlockPipeline {
@@ -67,6 +72,7 @@ class BlockPipeline {
   void work();
   void work_until_closed(std::unique_lock<std::mutex>& lock);
   void fill_and_compress(Slot& slot, Buffer& scratch, class Compressor& compressor);
+  void take_stored(Slot& slot, Buffer& scratch);
   std::vector<Slot> place_finished(std::unique_lock<std::mutex>& lock);
   void write(const std::vector<Slot>& batch);
   void start_writeback(std::uint64_t written_end);

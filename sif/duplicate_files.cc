@@ -19,13 +19,22 @@ constexpr std::size_t kChunk = 256 << 10;  // stays in the second-level cache wh
 
 }  // namespace
 
-DuplicateFiles::DuplicateFiles(const TreePlan& plan, std::function<void()> keep_going)
+DuplicateFiles::DuplicateFiles(const TreePlan& plan,
+                               const std::function<bool(const TreePlan::File&)>& is_stored,
+                               std::function<void()> keep_going)
     : keep_going_(std::move(keep_going)), buffer_(kChunk), other_buffer_(kChunk) {
-  std::unordered_set<std::uint64_t> sizes;
+  std::unordered_set<std::uint64_t> sizes, stored_sizes;
   for (const TreePlan::File& file : plan.files()) {
     const std::uint64_t size = file.inode->size;
-    if (size != 0 && !sizes.insert(size).second) shared_sizes_.insert(size);
+    if (size == 0) continue;
+    if (is_stored(file)) {
+      stored_sizes.insert(size);
+    } else if (!sizes.insert(size).second) {
+      shared_sizes_.insert(size);
+    }
   }
+  for (const std::uint64_t size : stored_sizes)
+    if (sizes.contains(size)) shared_sizes_.insert(size);
 }
 
 std::optional<std::uint32_t> DuplicateFiles::find_or_add(const Inode& file, std::uint32_t label) {

@@ -19,8 +19,10 @@ namespace sif {
 
 class DuplicateFiles {
  public:
-  // `keep_going` is called between reads and may throw. Not thread-safe.
-  DuplicateFiles(const TreePlan& plan, std::function<void()> keep_going);
+  // `is_stored` tells files that need not be found equal to one another. `keep_going` is called
+  // between reads and may throw. Not thread-safe.
+  DuplicateFiles(const TreePlan& plan, const std::function<bool(const TreePlan::File&)>& is_stored,
+                 std::function<void()> keep_going);
 
   // The label of an earlier file with the same content; nullopt otherwise, and `file` is remembered
   // under `label`. Reads at most three times the file's size.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "sif/block_pipeline.h"
 #include "sif/duplicate_files.h"
 #include "sif/file_content.h"
+#include "sif/stored_files.h"
 
 namespace sif {
 namespace {
@@ -18,7 +20,8 @@ namespace {
 // Size words are 4 bytes a block, also of holes: a few bytes of archive can declare a sparse file
 // of exabytes. This allows 32 TiB of files at the default block size.
 constexpr std::uint64_t kMaxSizeWords = 1 << 28;
-constexpr std::uint64_t kFragmentTag = 1ULL << 63;  // tags of data blocks: layout << 32 | block
+// Tags of fragment blocks: this and their number; of data blocks: layout << 32 | block.
+constexpr std::uint64_t kFragmentTag = 1ULL << 63;
 
 constexpr std::uint64_t kMaxStartFile = 4 << 20;
 
@@ -72,7 +75,14 @@ class FilePacker {
         block_size_(options.block_size),
         stores_start_files_(options.favours_starts()),
         progress_(progress),
-        duplicates_(plan, [&progress] { throw_if_cancelled(progress); }),
+        start_files_(plan),
+        stored_(plan, options,
+                [this](const TreePlan::File& file) {
+                  return !stores_start_files_ || !start_files_.has(file);
+                }),
+        duplicates_(
+            plan, [this](const TreePlan::File& file) { return stored_.find(file) != nullptr; },
+            [&progress] { throw_if_cancelled(progress); }),
         pipeline_(fd, offset, position, options, progress,
                   [this](std::uint64_t tag, std::uint64_t at, std::uint32_t word) {
                     note_placed(tag, at, word);
@@ -80,14 +90,13 @@ class FilePacker {
 
   PackedFiles run() {
     reserve_size_words();
-    const StartFiles start_files(plan_);
     plain_ = stores_start_files_;
     for (const TreePlan::File& file : plan_.files())
-      if (start_files.has(file)) add(file);
+      if (start_files_.has(file)) add(file);
     flush_fragment();
     plain_ = false;
     for (const TreePlan::File& file : plan_.files())
-      if (!start_files.has(file)) add(file);
+      if (!start_files_.has(file)) add(file);
     flush_fragment();
     packed_.end = pipeline_.finish();
     return std::move(packed_);
@@ -100,19 +109,28 @@ class FilePacker {
   void submit_blocks(const Inode& file, std::uint32_t label);
   void add_tail(const Inode& file, FileLayout& layout);
   void flush_fragment();
+  // All three: of a file that is taken as it is stored. find_taken() gives the label of the one
+  // whose content is the same for its image.
+  std::optional<std::uint32_t> find_taken(const StoredFile& file, std::uint32_t label);
+  void submit_stored_blocks(const StoredFile& file, FileLayout& layout, std::uint32_t label);
+  void take_tail(const StoredFile& file, const StoredTail& tail, FileLayout& layout);
   void note_placed(std::uint64_t tag, std::uint64_t position, std::uint32_t size_word);
 
   const TreePlan& plan_;
   const std::uint32_t block_size_;
   const bool stores_start_files_;
   WriteProgress& progress_;
+  const StartFiles start_files_;
+  const StoredFiles stored_;
   DuplicateFiles duplicates_;
   PackedFiles packed_;
   bool plain_ = false;  // what is added now is not to be compressed
   std::uint64_t next_word_ = 0;
   BlockRequest fragment_;  // being filled
-  std::uint32_t fragment_fill_ = 0;
+  std::uint32_t fragment_fill_ = 0, fragment_number_ = 0;
   std::uint32_t fragment_count_ = 0;
+  std::map<std::pair<const SquashfsReader*, std::uint32_t>, std::uint32_t> taken_fragments_;
+  std::map<std::pair<const SquashfsReader*, StoredPlace>, std::uint32_t> taken_files_;
   BlockPipeline pipeline_;  // last: its workers use all of the above
 };
 
@@ -123,6 +141,8 @@ void FilePacker::reserve_size_words() {
   for (const TreePlan::File& file : plan_.files()) {
     bytes += file.inode->size;
     words += file.inode->size / block_size_;
+    // Other writers give large files no tails.
+    if (stored_.find(file) != nullptr && file.inode->size % block_size_ != 0) ++words;
     if (words > kMaxSizeWords) {
       throw base::error(plan_.path_of(plan_.directories()[file.directory], file.name),
                         ": the files together, this one of ", file.inode->size,
@@ -140,7 +160,10 @@ void FilePacker::add(const TreePlan::File& entry) {
   std::uint32_t& label = packed_.layout_of[entry.number - 1];
   packed_.input_bytes += file.size;
   const auto fresh = static_cast<std::uint32_t>(packed_.layouts.size());
-  if (const std::optional<std::uint32_t> same = duplicates_.find_or_add(file, fresh)) {
+  const StoredFile* const stored = plain_ ? nullptr : stored_.find(entry);
+  std::optional<std::uint32_t> same = duplicates_.find_or_add(file, fresh);
+  if (stored && !same) same = find_taken(*stored, fresh);
+  if (same) {
     label = *same;
     packed_.duplicate_bytes += file.size;
     progress_.bytes_done.fetch_add(file.size, std::memory_order_relaxed);
@@ -149,10 +172,54 @@ void FilePacker::add(const TreePlan::File& entry) {
   label = fresh;
   FileLayout& layout = packed_.layouts.emplace_back();
   layout.first_word = next_word_;
-  layout.word_count = file.size / block_size_;
+  if (stored != nullptr) {
+    submit_stored_blocks(*stored, layout, label);
+  } else {
+    layout.word_count = file.size / block_size_;
+    submit_blocks(file, label);
+  }
   next_word_ += layout.word_count;
-  submit_blocks(file, label);
-  if (file.size % block_size_ != 0) add_tail(file, layout);
+  if (layout.word_count * block_size_ >= file.size) return;
+  const auto tail = stored ? stored_.find_tail(*stored) : std::nullopt;
+  tail ? take_tail(*stored, *tail, layout) : add_tail(file, layout);
+}
+
+std::optional<std::uint32_t> FilePacker::find_taken(const StoredFile& file, std::uint32_t label) {
+  const auto [known, is_new] =
+      taken_files_.try_emplace({&file.image, file.image.stored_place(file.inode)}, label);
+  return is_new ? std::nullopt : std::optional(known->second);
+}
+
+void FilePacker::submit_stored_blocks(const StoredFile& file, FileLayout& layout,
+                                      std::uint32_t label) {
+  file.image.visit_blocks(file.inode, [&](const StoredBlock& block) {
+    const std::uint64_t number = layout.word_count++;
+    if (block.size_word == 0) {
+      progress_.bytes_done.fetch_add(block.length, std::memory_order_relaxed);
+      if (number % 4096 == 0) throw_if_cancelled(progress_);
+      return;
+    }
+    BlockRequest request;
+    request.tag = static_cast<std::uint64_t>(label) << 32 | number;
+    request.image = &file.image;
+    request.stored = block;
+    pipeline_.submit(std::move(request));
+  });
+}
+
+void FilePacker::take_tail(const StoredFile& file, const StoredTail& tail, FileLayout& layout) {
+  const auto [known, is_new] =
+      taken_fragments_.try_emplace({&file.image, tail.fragment}, fragment_count_);
+  layout.fragment = known->second;
+  layout.fragment_offset = tail.offset;
+  progress_.bytes_done.fetch_add(tail.size, std::memory_order_relaxed);
+  if (!is_new) return;
+  BlockRequest request;
+  request.tag = kFragmentTag | fragment_count_++;
+  request.image = &file.image;
+  request.stored = tail.block;
+  request.is_of_tails = true;
+  pipeline_.submit(std::move(request));
 }
 
 void FilePacker::submit_blocks(const Inode& file, std::uint32_t label) {
@@ -174,7 +241,8 @@ void FilePacker::submit_blocks(const Inode& file, std::uint32_t label) {
 void FilePacker::add_tail(const Inode& file, FileLayout& layout) {
   const auto length = static_cast<std::uint32_t>(file.size % block_size_);
   if (fragment_fill_ + length > block_size_) flush_fragment();
-  layout.fragment = fragment_count_;
+  if (fragment_fill_ == 0) fragment_number_ = fragment_count_++;
+  layout.fragment = fragment_number_;
   layout.fragment_offset = fragment_fill_;
   fragment_.ranges.push_back({&file, file.size - length, length});
   fragment_fill_ += length;
@@ -182,16 +250,17 @@ void FilePacker::add_tail(const Inode& file, FileLayout& layout) {
 
 void FilePacker::flush_fragment() {
   if (fragment_fill_ == 0) return;
-  fragment_.tag = kFragmentTag;
+  fragment_.tag = kFragmentTag | fragment_number_;
   fragment_.plain = plain_;
   pipeline_.submit(std::exchange(fragment_, {}));
-  ++fragment_count_;
   fragment_fill_ = 0;
 }
 
 void FilePacker::note_placed(std::uint64_t tag, std::uint64_t position, std::uint32_t size_word) {
-  if (tag == kFragmentTag) {
-    packed_.fragments.push_back({position, size_word});
+  if ((tag & kFragmentTag) != 0) {
+    const std::size_t number = tag & ~kFragmentTag;
+    packed_.fragments.resize(std::max(packed_.fragments.size(), number + 1));
+    packed_.fragments[number] = {position, size_word};
     return;
   }
   if (size_word == 0) return;

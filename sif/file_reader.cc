@@ -96,9 +96,7 @@ void FileReader::read_block(std::uint64_t position, std::uint32_t size_word,
   std::memcpy(out.data(), block->bytes().data() + skip, out.size());
 }
 
-// Bytes [skip, skip + out.size()) of a file's tail end of `tail_bytes`.
-void FileReader::read_tail(const InodeRecord& file, std::size_t tail_bytes, std::size_t skip,
-                           std::span<std::byte> out) const {
+StoredBlock FileReader::fragment_block(const InodeRecord& file) const {
   if (file.fragment >= tables_.super.fragment_count) {
     throw tables_.image.corrupt("inode ", file.attributes.inode_number, " wants fragment ",
                                 file.fragment, " of ", tables_.super.fragment_count);
@@ -107,10 +105,18 @@ void FileReader::read_tail(const InodeRecord& file, std::size_t tail_bytes, std:
                        {fragment_index_[file.fragment / kFragmentsPerBlock],
                         file.fragment % kFragmentsPerBlock * kFragmentEntryBytes},
                        tables_.super.fragment_table, "fragment table");
-  const auto position = entry.read<std::uint64_t>();
-  const auto size_word = entry.read<std::uint32_t>();
+  StoredBlock block;
+  block.position = entry.read<std::uint64_t>();
+  block.size_word = entry.read<std::uint32_t>();
+  return block;
+}
+
+// Bytes [skip, skip + out.size()) of a file's tail end of `tail_bytes`.
+void FileReader::read_tail(const InodeRecord& file, std::size_t tail_bytes, std::size_t skip,
+                           std::span<std::byte> out) const {
+  const StoredBlock stored = fragment_block(file);
   const BlockCache::BlockPointer block =
-      cached_block(position, size_word, tables_.super.block_size);
+      cached_block(stored.position, stored.size_word, tables_.super.block_size);
   const std::size_t available = block->bytes().size();
   if (file.fragment_offset > available || tail_bytes > available - file.fragment_offset) {
     throw tables_.image.corrupt("inode ", file.attributes.inode_number, " wants ", tail_bytes,
@@ -163,15 +169,9 @@ FileReader::ListPosition FileReader::find_block(const InodeRecord& file, std::ui
   return advance(from, block % known->stride);
 }
 
-std::size_t FileReader::read(const InodeRecord& file, std::uint64_t offset,
-                             std::span<std::byte> out) const {
-  const std::uint64_t size = file.attributes.size;
+std::uint64_t FileReader::checked_block_count(const InodeRecord& file) const {
   if (file.attributes.type != FileType::regular)
     throw base::errno_error(EINVAL, "inode ", file.attributes.ref);
-  if (offset >= size) return 0;
-  out = out.first(std::min<std::uint64_t>(out.size(), size - offset));
-
-  const std::uint64_t block_size = tables_.super.block_size;
   const std::uint64_t blocks = block_count(tables_, file);
   if (blocks > kMaxBlocksPerFile) {
     throw tables_.image.corrupt("inode ", file.attributes.inode_number, " has ", blocks,
@@ -179,7 +179,17 @@ std::size_t FileReader::read(const InodeRecord& file, std::uint64_t offset,
   }
   if (file.data_position > tables_.image.size() && blocks > 0)
     throw tables_.image.corrupt("file data at offset ", file.data_position);
+  return blocks;
+}
 
+std::size_t FileReader::read(const InodeRecord& file, std::uint64_t offset,
+                             std::span<std::byte> out) const {
+  const std::uint64_t size = file.attributes.size;
+  const std::uint64_t blocks = checked_block_count(file);
+  if (offset >= size) return 0;
+  out = out.first(std::min<std::uint64_t>(out.size(), size - offset));
+
+  const std::uint64_t block_size = tables_.super.block_size;
   std::size_t done = 0;
   std::uint64_t block = offset / block_size;
   std::optional<MetadataCursor> sizes;
@@ -206,6 +216,47 @@ std::size_t FileReader::read(const InodeRecord& file, std::uint64_t offset,
     ++block;
   }
   return done;
+}
+
+void FileReader::visit_blocks(const InodeRecord& file,
+                              const std::function<void(const StoredBlock&)>& visit) const {
+  const std::uint64_t blocks = checked_block_count(file), block_size = tables_.super.block_size;
+  MetadataCursor sizes = inode_table_cursor(tables_, file.tail);
+  StoredBlock block{file.data_position};
+  for (std::uint64_t i = 0; i < blocks; ++i) {
+    block.size_word = sizes.read<std::uint32_t>();
+    block.length =
+        static_cast<std::uint32_t>(std::min(block_size, file.attributes.size - i * block_size));
+    const std::uint32_t stored = stored_size(block.size_word);
+    visit(block);
+    block.position += stored;
+  }
+}
+
+std::optional<StoredTail> FileReader::stored_tail(const InodeRecord& file) const {
+  const auto size = static_cast<std::uint32_t>(file.attributes.size % tables_.super.block_size);
+  checked_block_count(file);
+  if (file.fragment == kNoFragment || size == 0) return std::nullopt;
+  StoredTail tail{file.fragment, file.fragment_offset, size, fragment_block(file)};
+  if (tail.offset > tables_.super.block_size || size > tables_.super.block_size - tail.offset)
+    throw tables_.image.corrupt("inode ", file.attributes.inode_number, " wants ", size,
+                                " bytes at ", tail.offset, " of a fragment");
+  tail.block.length = tail.offset + size;
+  return tail;
+}
+
+std::size_t FileReader::copy_block(const StoredBlock& block, bool is_of_tails,
+                                   std::span<std::byte> out, std::span<std::byte> scratch) const {
+  const std::span<std::byte> stored = out.first(stored_size(block.size_word));
+  tables_.image.read(block.position, stored, "data block");
+  const bool is_plain = (block.size_word & kBlockStoredBit) != 0;
+  const std::size_t found =
+      is_plain ? stored.size()
+               : inflate_block(tables_.image, tables_.super.codec, block.position, stored, scratch);
+  if (is_of_tails ? found < block.length : found != block.length)
+    throw tables_.image.corrupt("block at offset ", block.position, " inflates to ", found, " of ",
+                                block.length, " bytes");
+  return stored.size();
 }
 
 }  // namespace sif

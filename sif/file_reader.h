@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -26,6 +27,13 @@ class FileReader {
 
   std::size_t read(const InodeRecord& file, std::uint64_t offset, std::span<std::byte> out) const;
 
+  // As those of SquashfsReader.
+  void visit_blocks(const InodeRecord& file,
+                    const std::function<void(const StoredBlock&)>& visit) const;
+  std::optional<StoredTail> stored_tail(const InodeRecord& file) const;
+  std::size_t copy_block(const StoredBlock& block, bool is_of_tails, std::span<std::byte> out,
+                         std::span<std::byte> scratch) const;
+
  private:
   // A place in a file's block list: sizes are stored, positions are their running sum.
   struct ListPosition {
@@ -40,6 +48,9 @@ class FileReader {
   };
   class BlockList;
 
+  // Throws for what is no regular file, or has more blocks than make sense.
+  std::uint64_t checked_block_count(const InodeRecord& file) const;
+  StoredBlock fragment_block(const InodeRecord& file) const;
   ListPosition find_block(const InodeRecord& file, std::uint64_t block_count,
                           std::uint64_t block) const;
   ListPosition advance(ListPosition from, std::uint64_t blocks) const;

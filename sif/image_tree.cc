@@ -9,7 +9,7 @@
 namespace sif {
 
 void ImageTree::FileData::read_at(std::uint64_t offset, std::span<std::byte> out) const {
-  if (reader_.read_file(ref_, offset, out) != out.size())
+  if (file_.image.read_file(file_.inode, offset, out) != out.size())
     throw base::Error("corrupt squashfs: a file ends before its size", EIO);
 }
 

@@ -24,12 +24,12 @@ class ImageTree {
  private:
   class FileData : public DataSource {
    public:
-    FileData(const SquashfsReader& reader, InodeRef ref) : reader_(reader), ref_(ref) {}
+    FileData(const SquashfsReader& reader, InodeRef ref) : file_{reader, ref} {}
+    const StoredFile* stored_file() const override { return &file_; }
     void read_at(std::uint64_t offset, std::span<std::byte> out) const override;
 
    private:
-    const SquashfsReader& reader_;
-    InodeRef ref_;
+    StoredFile file_;
   };
 
   void fill(InodeRef ref, Inode& directory);

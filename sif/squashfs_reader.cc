@@ -118,6 +118,26 @@ std::size_t SquashfsReader::read_file(InodeRef ref, std::uint64_t offset,
   return state_->files.read(read_inode(state_->tables, ref), offset, out);
 }
 
+StoredPlace SquashfsReader::stored_place(InodeRef file) const {
+  const InodeRecord inode = read_inode(state_->tables, file);
+  return {inode.attributes.size, inode.data_position, inode.fragment, inode.fragment_offset};
+}
+
+void SquashfsReader::visit_blocks(InodeRef file,
+                                  const std::function<void(const StoredBlock&)>& visit) const {
+  state_->files.visit_blocks(read_inode(state_->tables, file), visit);
+}
+
+std::optional<StoredTail> SquashfsReader::stored_tail(InodeRef file) const {
+  return state_->files.stored_tail(read_inode(state_->tables, file));
+}
+
+std::size_t SquashfsReader::copy_block(const StoredBlock& block, bool is_of_tails,
+                                       std::span<std::byte> out,
+                                       std::span<std::byte> scratch) const {
+  return state_->files.copy_block(block, is_of_tails, out, scratch);
+}
+
 std::optional<PackedFile> SquashfsReader::packed_file(InodeRef ref) const {
   return packed_in_fragment(state_->tables, read_inode(state_->tables, ref));
 }

@@ -7,6 +7,7 @@
 
 #include <sys/stat.h>
 
+#include <compare>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -41,6 +42,26 @@ struct InodeAttributes {
 struct PackedFile {
   InodeRef ref = 0;
   std::uint32_t fragment = 0, offset = 0, size = 0;
+};
+
+// A block as it is stored: of a file's own, or of many tails.
+struct StoredBlock {
+  std::uint64_t position = 0;   // in the file system
+  std::uint32_t size_word = 0;  // as the format has it; 0: a hole
+  std::uint32_t length = 0;     // inflated; of tails, what is needed of it at least
+};
+
+// Where a file's content lies: files with the same are equal.
+struct StoredPlace {
+  std::uint64_t size = 0, position = 0;
+  std::uint32_t fragment = 0, fragment_offset = 0;
+  auto operator<=>(const StoredPlace&) const = default;
+};
+
+// The end of a file that lies in a block with others.
+struct StoredTail {
+  std::uint32_t fragment = 0, offset = 0, size = 0;
+  StoredBlock block;
 };
 
 inline constexpr std::uint32_t kMaxSymlinkTarget = 65535;  // as mksquashfs; Linux follows 4,095
@@ -79,6 +100,16 @@ class SquashfsReader {
   // Reads up to out.size() bytes at `offset` of a regular file; gives the count (short only at end
   // of file).
   std::size_t read_file(InodeRef ref, std::uint64_t offset, std::span<std::byte> out) const;
+
+  // For whoever takes blocks as they are: a file's own, from the first on, and its tail if it has
+  // one. copy_block() gives the bytes that are stored in one of them, no hole, in the beginning of
+  // `out`, of block_size() bytes like `scratch`; it throws unless they inflate to what belongs
+  // there.
+  StoredPlace stored_place(InodeRef file) const;
+  void visit_blocks(InodeRef file, const std::function<void(const StoredBlock&)>& visit) const;
+  std::optional<StoredTail> stored_tail(InodeRef file) const;
+  std::size_t copy_block(const StoredBlock& block, bool is_of_tails, std::span<std::byte> out,
+                         std::span<std::byte> scratch) const;
 
   // nullopt for other files.
   std::optional<PackedFile> packed_file(InodeRef ref) const;

@@ -24,6 +24,10 @@ struct SquashfsOptions {
   bool favours_starts() const {
     return codec == Codec::lz4 || (codec == Codec::zstd && level <= 3);
   }
+  // Files of images with the same codec and block size are not compressed anew.
+  bool takes_stored_blocks() const {
+    return favours_starts() || (codec == Codec::gzip && level <= 6);
+  }
 };
 
 struct SquashfsStats {

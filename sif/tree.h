@@ -27,10 +27,20 @@ enum class FileType : std::uint8_t {
   socket
 };
 
+class SquashfsReader;
+
+// A file of an image, whose blocks can be taken as they are stored.
+struct StoredFile {
+  const SquashfsReader& image;
+  std::uint64_t inode;  // InodeRef
+};
+
 // Random access to the bytes behind file contents (a layer in an archive, a spool file, memory).
 class DataSource {
  public:
   virtual ~DataSource() = default;
+  // Null unless the bytes are those of such a file.
+  virtual const StoredFile* stored_file() const { return nullptr; }
   // Fills `out` completely or throws. Thread-safe.
   virtual void read_at(std::uint64_t offset, std::span<std::byte> out) const = 0;
 };
