@@ -179,9 +179,21 @@ bool convert_to(const ParsedOptions& parsed, const std::string& source,
   return run_sifconv(arguments) == EXIT_SUCCESS;
 }
 
+// As Apptainer's build takes both: "docker:NAME" without slashes, and "out/" for a file that is not
+// there.
+std::string build_source(const std::string& word) {
+  constexpr std::string_view kDocker = "docker:";
+  if (!word.starts_with(kDocker) || word.starts_with("docker://") || exists(word)) return word;
+  return "docker://" + word.substr(kDocker.size());
+}
+std::string build_target(std::string word) {
+  while (word.size() > 1 && word.ends_with('/') && !exists(word)) word.pop_back();
+  return word;
+}
+
 int build(const ParsedOptions& parsed) {
-  const std::string& destination = parsed.positionals()[0];
-  const std::string& source = parsed.positionals()[1];
+  const std::string destination = build_target(parsed.positionals()[0]);
+  const std::string source = build_source(parsed.positionals()[1]);
   parsed.throw_if_refused();
   if (destination.empty()) throw base::error("the build target's name is empty");
   const bool update = is_update(parsed, destination);

@@ -23,7 +23,8 @@ OutputFolder::OutputFolder(const std::string& path, base::Existing existing)
   const std::size_t slash = path_.rfind('/');
   parent_ = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
   part_ = parent_ + "/.sandbox-XXXXXX";
-  if (::mkdtemp(part_.data()) == nullptr)
+  if (::mkdtemp(part_.data()) == nullptr ||
+      ::chmod(part_.c_str(), 0700) != 0)  // whatever the umask
     throw base::errno_error(errno, "cannot write into the folder ", base::printable(parent_));
   fd_ = base::open_file(part_, O_RDONLY | O_DIRECTORY);
 }

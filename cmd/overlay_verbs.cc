@@ -249,6 +249,7 @@ constexpr auto kOverlayVerbs = std::to_array<VerbRow>({
 }  // namespace
 
 int run_overlay_verb(const Invocation& invocation) {
+  survive_file_size_limit();
   return run_second_word(invocation, kOverlayVerbs);
 }
 

@@ -135,6 +135,10 @@ void set_security(const ParsedOptions& parsed, const std::string& directory,
     options.seccomp_profile = runtime::absolute_path(security.seccomp_profile, directory);
   options.capabilities = options.identity.fake_root ? runtime::kAllCapabilities
                                                     : parse_capability_option(parsed, "add-caps");
+  // Root who changes a root wants to install programs there and give files to others.
+  if (::geteuid() == 0 && !parsed.flag("no-privs") &&
+      (parsed.flag("fakeroot") || parsed.flag("writable") || parsed.flag("writable-tmpfs")))
+    options.capabilities = runtime::kAllCapabilities;
   const runtime::Capabilities dropped = parse_capability_option(parsed, "drop-caps");
   if (!options.identity.fake_root) options.capabilities &= ~dropped;
 }

@@ -257,6 +257,7 @@ int print_sif_help(const Invocation& invocation) {
 }  // namespace
 
 int run_sif_verb(const Invocation& invocation) {
+  survive_file_size_limit();
   const auto words = invocation.arguments();
   const auto* row = words.empty() ? kRows.end() : std::ranges::find(kRows, words[0], &SifRow::name);
   if (row == kRows.end()) {

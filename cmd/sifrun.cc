@@ -44,22 +44,6 @@ constexpr auto kGlobalTable = std::to_array<OptionRow>({
     {.name = "build-config"},
 });
 
-// What tools parse to learn which options they may use: under the names of the programs that this
-// one stands in for it answers with the version whose command line it follows.
-struct NameRow {
-  std::string_view called, printed, version;
-};
-constexpr auto kNames = std::to_array<NameRow>({
-    {"apptainer", "apptainer", "1.4.5"},
-    {"singularity", "apptainer", "1.4.5"},
-    {"sifrun", "sifrun", SIFCONV_VERSION},
-});
-
-const NameRow& name_row(std::string_view program) {
-  const auto* found = std::ranges::find(kNames, program, &NameRow::called);
-  return found == kNames.end() ? kNames.back() : *found;
-}
-
 ParsedOptions parse_global(std::span<const char* const> arguments, const std::string& hint) {
   try {
     return parse_options(kGlobalTable, arguments, {{"APPTAINER_", "SINGULARITY_"}, environ});
@@ -94,7 +78,8 @@ void set_messages(const ParsedOptions& global) {
 void print_help(const std::string& program) {
   base::print("Usage: ", program,
               " [options] VERB [options] IMAGE [ARGUMENT...]\n\n"
-              "Runs programs from a container image (SIF, squashfs or directory) as yourself.\n\n"
+              "Runs programs from a container image (SIF, squashfs or directory) as yourself,\n"
+              "with the command line of Apptainer and Singularity (apptainer, singularity).\n\n"
               "Verbs:\n");
   print_verbs(verb_table());
   base::print("\n", options_help(kGlobalTable), "\nSee `", program,
@@ -110,7 +95,7 @@ int run_program(const std::string& program, std::vector<const char*> arguments, 
   if (global.text("config")) base::log_warning("--config: there is no configuration file to read");
   const std::vector<std::string>& words = global.positionals();
   if (global.flag("version")) {
-    const NameRow& name = name_row(program);
+    const ProgramName& name = program_name(program);
     base::print(name.printed, " version ", name.version, "\n");
     return EXIT_SUCCESS;
   }
@@ -139,7 +124,7 @@ int run_usage_verb(const Invocation& invocation) {
 }
 
 int run_version_verb(const Invocation& invocation) {
-  base::print(name_row(invocation.program()).version, "\n");
+  base::print(program_name(invocation.program()).version, "\n");
   return EXIT_SUCCESS;
 }
 

@@ -150,6 +150,7 @@ void print_text(const sif::SifContainer& container, const sif::Verification& ver
 }  // namespace
 
 int run_sign_verb(const Invocation& invocation) {
+  survive_file_size_limit();
   const auto parsed = invocation.parse("IMAGE", kSignTable);
   if (!parsed) return EXIT_SUCCESS;
   const std::string& path = invocation.only_argument(*parsed);

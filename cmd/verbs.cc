@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 #include <cstdlib>
 #include <utility>
 
@@ -16,8 +17,13 @@
 namespace cmd {
 namespace {
 
-int refuse_verb(const Invocation& invocation);
-int run_remote_verb(const Invocation& invocation);
+// What tools parse to learn which options they may use: under the names of the programs that this
+// one stands in for it answers with the version whose command line it follows.
+constexpr auto kNames = std::to_array<ProgramName>({
+    {"apptainer", "apptainer", "1.4.5"},
+    {"singularity", "apptainer", "1.4.5"},
+    {"sifrun", "sifrun", SIFCONV_VERSION},
+});
 
 constexpr std::string_view kPemKeys = "sign and verify take PEM keys: `openssl genpkey`, --key";
 constexpr std::string_view kRemotes =
@@ -62,9 +68,9 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
     {"help", run_usage_verb, "show the options of a verb"},
     {"completion", run_completion_verb, "print a script with which a shell completes lines"},
     {"version", run_version_verb, "print the version"},
-    {.name = "key", .run = refuse_verb, .refused = kPemKeys},
-    {.name = "keys", .run = refuse_verb, .refused = kPemKeys},
-    {.name = "keyserver", .run = refuse_verb, .refused = kPemKeys},
+    {.name = "key", .run = run_empty_verb, .refused = kPemKeys},
+    {.name = "keys", .run = run_empty_verb, .refused = kPemKeys},
+    {.name = "keyserver", .run = run_empty_verb, .refused = kPemKeys},
     {.name = "remote", .run = run_remote_verb, .refused = kRemotes},
     {.name = "search", .run = refuse_verb, .refused = kLibraries},
     {.name = "delete", .run = refuse_verb, .refused = kLibraries},
@@ -72,18 +78,25 @@ constexpr auto kVerbs = std::to_array<VerbRow>({
     {.name = "caps", .run = refuse_verb, .refused = kNoSetuid},
     {.name = "config", .run = refuse_verb, .refused = kNoSetuid},
     {.name = "oci", .run = refuse_verb, .refused = kNoSetuid},
-    {.name = "plugin", .run = refuse_verb, .refused = "there are no plugins"},
+    {.name = "plugin", .run = run_empty_verb, .refused = "there are no plugins"},
     {.name = "checkpoint",
      .run = refuse_verb,
      .refused = "start DMTCP in the container: `exec IMAGE dmtcp_launch COMMAND`"},
-    {.name = "buildcfg",
-     .run = refuse_verb,
-     .refused = "no folder is fixed when this program is built"},
+    {.name = "buildcfg", .run = run_buildcfg_verb},
     {.name = "confgen", .run = refuse_verb, .refused = "there is no configuration file"},
 });
 
 std::string command_of(const Invocation& invocation) {
   return base::cat(invocation.program(), " ", invocation.verb());
+}
+
+}  // namespace
+
+std::span<const VerbRow> verb_table() { return kVerbs; }
+
+const ProgramName& program_name(std::string_view program) {
+  const auto* found = std::ranges::find(kNames, program, &ProgramName::called);
+  return found == kNames.end() ? kNames.back() : *found;
 }
 
 int refuse_verb(const Invocation& invocation) {
@@ -96,24 +109,6 @@ int refuse_verb(const Invocation& invocation) {
   base::log_fatal(base::error(command_of(invocation), " is not supported: ", why));
   return kExitFatal;
 }
-
-// Its words for registries, as older scripts have them.
-int run_remote_verb(const Invocation& invocation) {
-  const std::span<const char* const> words = invocation.arguments();
-  const std::string_view command = words.empty() ? "" : words.front();
-  const auto is_registry = [](std::string_view word) {
-    return word.starts_with("docker://") || word.starts_with("oras://");
-  };
-  if ((command != "login" && command != "logout") || std::ranges::none_of(words, is_registry))
-    return refuse_verb(invocation);
-  base::log_warning("'remote ", command, "' is deprecated for registries; running 'registry ",
-                    command, "'");
-  return run_registry_verb(invocation.as("registry", words));
-}
-
-}  // namespace
-
-std::span<const VerbRow> verb_table() { return kVerbs; }
 
 const VerbRow& verb_row(const std::string& program, std::string_view verb) {
   const auto* row = std::ranges::find(kVerbs, verb, &VerbRow::name);
@@ -184,6 +179,8 @@ void print_verbs(std::span<const VerbRow> table) {
     if (!row.help.empty()) base::print("  ", base::padded(row.name, 12), row.help, "\n");
   }
 }
+
+void survive_file_size_limit() { ::signal(SIGXFSZ, SIG_IGN); }
 
 int run_second_word(const Invocation& invocation, std::span<const VerbRow> table) {
   const std::span<const char* const> words = invocation.arguments();

@@ -58,6 +58,12 @@ class Invocation {
   int& failure_code_;
 };
 
+// What --version says under the name by which the program was called.
+struct ProgramName {
+  std::string_view called, printed, version;
+};
+const ProgramName& program_name(std::string_view program);
+
 struct VerbRow {
   std::string_view name;
   int (*run)(
@@ -73,9 +79,19 @@ void print_verbs(std::span<const VerbRow> table);
 // Throws a usage error if there is no such verb.
 const VerbRow& verb_row(const std::string& program, std::string_view verb);
 
+// From here on a limit of the caller's (`ulimit -f`) makes writes fail, which have messages,
+// instead of killing us without one. Not for verbs that become the payload.
+void survive_file_size_limit();
+
 // Runs the row that the first argument names, for verbs that consist of others.
 int run_second_word(const Invocation& invocation, std::span<const VerbRow> table);
 
+// Says why it is not supported.
+int refuse_verb(const Invocation& invocation);
+// buildcfg; key, keyserver, plugin; remote: cmd/query_verbs.cc
+int run_buildcfg_verb(const Invocation& invocation);
+int run_empty_verb(const Invocation& invocation);
+int run_remote_verb(const Invocation& invocation);
 // The usage of the program or, as --help of a verb, of that: cmd/sifrun.cc
 int run_usage_verb(const Invocation& invocation);
 int run_version_verb(const Invocation& invocation);

@@ -15,7 +15,11 @@
 namespace net {
 
 inline constexpr std::chrono::seconds kConnectLimit{30};  // for each address of a host
-inline constexpr std::chrono::seconds kSilenceLimit{60};  // without a byte in either direction
+// Without a byte in either direction. Servers may work for minutes before they answer: an engine
+// that gathers an image, a registry that stores a large blob.
+inline constexpr std::chrono::seconds kSilenceLimit = std::chrono::minutes(30);
+// Without a sign of life from the other machine.
+inline constexpr std::chrono::seconds kDeadLimit{60};
 
 class Channel {
  public:

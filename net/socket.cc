@@ -29,6 +29,18 @@ void limit_silence(int fd) {
   ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
+// A machine that is gone, or the way to it, makes recv and send fail long before that.
+void notice_death(int fd) {
+  constexpr int kProbes = 3;
+  const int yes = 1, seconds = static_cast<int>(kDeadLimit.count()) / (kProbes + 1);
+  const int patience = static_cast<int>(std::chrono::milliseconds(kDeadLimit).count());
+  ::setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof yes);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof seconds);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof seconds);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &kProbes, sizeof kProbes);
+  ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
+}
+
 // 0 or the errno of the failure.
 int connect_within_limit(int fd, const sockaddr* address, socklen_t size) {
   if (::connect(fd, address, size) == 0) return 0;
@@ -91,6 +103,7 @@ base::UniqueFd connect_tcp_socket(const std::string& host, std::uint16_t port) {
     const int yes = 1;
     ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
     limit_silence(fd.get());
+    notice_death(fd.get());
     return fd;
   }
   throw base::errno_error(problem, "cannot connect to ", base::printable(host), " port ", port);

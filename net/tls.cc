@@ -99,6 +99,9 @@ class TlsChannel : public Channel {
                         " is not trusted: ", ::X509_verify_cert_error_string(verdict))
           .with_hint("SSL_CERT_FILE names a file of the authorities to trust");
     }
+    if (ERR_GET_REASON(::ERR_peek_error()) == SSL_R_WRONG_VERSION_NUMBER)
+      throw base::Error(base::cat(name_, " does not speak TLS"), EPROTO)
+          .with_hint("--no-https (or APPTAINER_NOHTTPS=1) for servers without it");
     fail("cannot speak TLS with ");
   }
 

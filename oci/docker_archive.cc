@@ -156,6 +156,11 @@ std::vector<ArchivedImage> list_images(const ImageMembers& members, const std::s
   return unite_same_images(std::move(images));
 }
 
+bool has_image(const std::vector<ArchivedImage>& images, const std::string& reference) {
+  return std::ranges::any_of(
+      images, [&](const ArchivedImage& image) { return is_called(image, reference); });
+}
+
 const ArchivedImage& select_image(const std::vector<ArchivedImage>& images,
                                   const std::string& reference, const std::string& archive_name) {
   const std::string name = base::printable(archive_name);

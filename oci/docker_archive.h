@@ -29,6 +29,8 @@ struct ArchivedImage {
 std::vector<ArchivedImage> list_images(
     const ImageMembers& members, const std::string& go_arch = std::string(sif::host_go_arch()));
 
+// Whether select_image() finds it.
+bool has_image(const std::vector<ArchivedImage>& images, const std::string& reference);
 // The image called `reference`: NAME[:TAG], with or without registry, or the beginning of its ID
 // (12 digits at least). With an empty reference the only image there is. Else throws Error listing
 // what there is.

@@ -9,6 +9,7 @@
 #include "oci/flat_image.h"
 #include "oci/layer_data.h"
 #include "oci/merged_tree.h"
+#include "oci/oci_layout.h"
 #include "oci/singularity_d.h"
 #include "sif/sif_format.h"
 
@@ -19,7 +20,13 @@ LoadedImage load(const ImageMembers& members, const FlattenOptions& options) {
   const std::string go_arch =
       options.go_arch.empty() ? std::string(sif::host_go_arch()) : options.go_arch;
   const std::string& reference = options.source.reference;
-  const std::vector<ArchivedImage> images = list_images(members, go_arch);
+  std::vector<ArchivedImage> images = list_images(members, go_arch);
+  // Where Docker has written both, tools for OCI layouts know images by the names in the other.
+  if (!reference.empty() && members.contains("manifest.json") && members.contains("index.json") &&
+      !has_image(images, reference)) {
+    std::vector<ArchivedImage> others = list_oci_images(members, go_arch);
+    if (has_image(others, reference)) images = std::move(others);
+  }
   LoadedImage image =
       load_image(members, select_image(images, reference, members.name()), reference);
   // Images of Docker's early days do not tell; there was only one architecture then.

@@ -209,6 +209,9 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
 }  // namespace
 
 void run_action(ActionRequest request) {
+  // As Apptainer: launchers written in Python ignore it, and what they exec would write to closed
+  // pipes for ever.
+  ::signal(SIGPIPE, SIG_DFL);
   std::vector<std::string> environment;
   {
     const ScriptTimeout timeout(request.script_timeout);

@@ -216,6 +216,7 @@ HostFacts gather_host_facts(const char* pwd_variable) {
   facts.directory = find_host_directory(pwd_variable);
   struct stat status {};
   facts.home_exists = ::stat(facts.caller.home.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+  facts.is_missing = [](const std::string& path) { return !base::find_status(path); };
   struct stat other {};
   facts.one_temporary = ::stat("/tmp", &status) == 0 && ::stat("/var/tmp", &other) == 0 &&
                         status.st_dev == other.st_dev && status.st_ino == other.st_ino;

@@ -21,10 +21,8 @@
 namespace runtime {
 namespace {
 
-// Left to their default in the stand-in: faults are its own, and job control must stop it together
-// with the payload for the shell to notice.
-constexpr std::array kNotPassedOn = {SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,
-                                     SIGTRAP, SIGTSTP, SIGTTIN, SIGTTOU};
+// Left to their default in the stand-in: faults are its own.
+constexpr std::array kNotPassedOn = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGTTIN, SIGTTOU};
 
 constexpr int kFatal = 255;  // exit status of what the runtime could not do
 
@@ -87,6 +85,15 @@ void reap(pid_t payload) {
   ::_exit(128 + number);
 }
 
+void stop_as_asked() {
+  sigset_t original, stop;
+  ::sigemptyset(&stop);
+  ::sigaddset(&stop, SIGTSTP);
+  ::raise(SIGTSTP);  // pending until it may be taken
+  ::sigprocmask(SIG_UNBLOCK, &stop, &original);
+  ::sigprocmask(SIG_SETMASK, &original, nullptr);
+}
+
 // `first` is the payload, or the init that tells through `report` how the payload ended.
 [[noreturn]] void stand_in_for(pid_t first, int report, const sigset_t& waited,
                                std::span<const int> ends) {
@@ -107,9 +114,11 @@ void reap(pid_t payload) {
       for (const int end : ends) is_complete = wait_for_ext_server(end) && is_complete;
       if (!is_complete && status == 0) ::_exit(kFatal);
       end_like(status);
-    } else if (info.si_code <= 0) {
-      // Sent by a process. What the terminal sends reaches the payload by itself.
-      ::kill(first, info.si_signo);
+    } else {
+      // What the terminal sends reaches the payload by itself.
+      if (info.si_code <= 0) ::kill(first, info.si_signo);
+      // Job control stops it together with the payload, for the shell to notice.
+      if (info.si_signo == SIGTSTP) stop_as_asked();
     }
   }
 }

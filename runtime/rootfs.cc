@@ -181,6 +181,11 @@ void Rootfs::note_host_target(int target, int source, const MountEntry& entry) {
 void Rootfs::mount_bind(const MountEntry& entry, MountSource source) {
   const base::UniqueFd target = open_target(entry, source.is_directory());
   if (entry.unless_visible && shows_same(source.fd(), target.get(), entry.target)) return;
+  if (S_ISDIR(base::file_status(target.get(), entry.target).st_mode) != source.is_directory())
+    throw base::error("cannot mount ", base::printable(entry.source), " on ",
+                      base::printable(entry.target),
+                      " of the container: one is a folder, the "
+                      "other is not");
   note_host_target(target.get(), source.fd(), entry);
   std::move(source).attach(target.get(), entry.flags, entry.target);
   if (entry.make_source) throwaway_.push_back(entry.target);

@@ -152,7 +152,18 @@ void PlanBuilder::add_home(const HomeChoice& home) {
   if (options_.no_home || switched_off("home") || home.destination == "/" ||
       home.destination.empty() || switched_off(home.destination))
     return;
-  if (home.chosen) {
+  if (home.chosen && facts_.is_missing && facts_.is_missing(home.source)) {
+    // Many a command line names a home of the container's only, and binds something there.
+    const bool is_bound = std::ranges::any_of(options_.binds, [&](const BindSpec& bind) {
+      return is_within(home.destination, bind.destination);
+    });
+    if (!is_bound)
+      plan_.warnings.push_back(base::cat("the home ", base::printable(home.source),
+                                         " is not there: the container has an empty one, which is "
+                                         "gone when it ends"));
+    add({MountStage::home, MountKind::directory, "", home.destination, kPlain, Importance::required,
+         0755});
+  } else if (home.chosen) {
     add({MountStage::home, MountKind::bind, home.source, home.destination, kPlain,
          Importance::required});
   } else if (options_.contain) {

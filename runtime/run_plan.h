@@ -3,6 +3,7 @@
 // effect, checked, printable (--dry-run), and only then acted upon by runtime/launch.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -63,6 +64,8 @@ struct HostFacts {
   std::vector<Group> groups;
   std::optional<HostDirectory> directory;
   bool home_exists = true;
+  // Whether nothing is at a path of the host; empty: everything is there.
+  std::function<bool(const std::string&)> is_missing{};
   bool one_temporary = false;  // /tmp and /var/tmp are the same directory
 };
 

@@ -55,7 +55,7 @@ BlockPipeline::BlockPipeline(int fd, std::uint64_t offset, std::uint64_t positio
   try {
     for (unsigned i = 0; i < options.threads; ++i) threads_.emplace_back([this] { work(); });
   } catch (const std::system_error& error) {
-    stop_and_join();
+    if (!threads_.empty()) return;  // limits of the caller's: fewer do as well
     throw base::Error(base::cat("cannot start a thread: ", error.code().message()),
                       error.code().value());
   }

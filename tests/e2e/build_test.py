@@ -48,6 +48,16 @@ def test_build(call, busybox_tar, tmp_path):
     assert call("exec", "again.sif", "cat", "/srv/replaced").stdout == "new\n"
 
 
+def test_words_as_apptainer_takes_them(call, busybox_tar, tmp_path):
+    """docker:NAME without slashes; a slash behind the name of a file to be."""
+    done = call("build", "x.sif", "docker:localhost:1/some/image:1")
+    assert done.returncode == 255 and "cannot connect to localhost port 1" in done.stderr, done.stderr
+    assert call("build", "new/", f"docker-archive:{busybox_tar}").returncode == 0
+    assert (tmp_path / "new").is_file()
+    (tmp_path / "folder").mkdir()
+    assert "it is a folder" in call("build", "--force", "folder/", f"docker-archive:{busybox_tar}").stderr
+
+
 def test_build_errors(call, busybox_tar, tmp_path):
     (tmp_path / "recipe").write_text("# a comment\nBootStrap: docker-archive\nFrom: absent\n\n%post\n  true\n")
     for arguments, code, said in (

@@ -23,6 +23,12 @@ def create(user, sifrun, tmp_path):
     return run
 
 
+def test_file_size_limit(create, tmp_path):
+    done = create("x.img", under=["sh", "-c", 'ulimit -f 10; exec "$@"', "sh"])
+    assert done.returncode == 255 and "File too large" in done.stderr, done
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture
 def container(busybox_sif, tmp_path, user):
     copy = tmp_path / "x.sif"

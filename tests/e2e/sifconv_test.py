@@ -472,6 +472,12 @@ def test_file_size_limit(user, sifconv, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in.tar"]
 
 
+def test_fewer_threads_do(user, sifconv, busybox_tar, tmp_path):
+    """Where limits of the caller's allow some of them only."""
+    done = user.run(["sh", "-c", f"ulimit -v 1000000; {sifconv} --threads 256 -q {busybox_tar} x.sif"], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_full_disk(root, sifconv, tmp_path, packed):
     source = big_archive(tmp_path / "in.tar", 4)

@@ -121,6 +121,17 @@ def test_user_without_passwd_entry(sifrun, image, tmp_path, root):
     assert done.stdout.split() == ["4321", "ghost", str(tmp_path)], done.stderr
 
 
+def test_home_that_is_not_there(sh, tmp_path):
+    """Images have homes of their own: -B DATA:/home/jovyan --home /home/jovyan."""
+    for options in (["--home", "/no/such"], ["-C", "-H", "/no/such/source:/no/such"]):
+        done = sh("echo $HOME; touch ~/x && ls -A ~", *options, check=False)
+        assert done.stdout == "/no/such\nx\n" and "is not there: the container has an empty one" in done.stderr, done.stderr
+    (tmp_path / "data").mkdir(mode=0o777)
+    (tmp_path / "data/file").touch()
+    done = sh("cd; pwd; ls", "--home", "/no/such", "-B", f"{tmp_path}/data:/no/such", check=False)
+    assert (done.stdout, done.stderr) == ("/no/such\nfile\n", "")
+
+
 def test_image_without_etc(identity, sifrun, scratch, tmp_path, fuse_device):
     tree = scratch / f"bare-{identity.name}"
     tree.mkdir()
@@ -199,6 +210,7 @@ def test_bind_over_tmp_overrides_contain(sh, tmp_path):
     (["-B", "/nosuchpath"], "cannot open the mount source /nosuchpath"),
     (["-B", "/etc:relative"], "the destination relative must be an absolute path"),
     (["-B", "/etc:/"], "the container's root cannot be bound over"),
+    (["-B", "/etc/passwd:/tmp"], "cannot mount /etc/passwd on /tmp of the container: one is a folder, the other is not"),
     (["--cwd", "/nosuchpath"], "cannot set the working directory /nosuchpath"),
     (["--home", "/etc:rel"], "must be an absolute path"),
     (["--memory", "1G"], "--memory is not supported"),
@@ -310,6 +322,15 @@ def test_no_privileges(sh):
         assert sh(command, check=False).returncode != 0, command
 
 
+@pytest.mark.parametrize("identity", ["root"], indirect=True)
+def test_root_who_changes_the_root_has_capabilities(sh):
+    for options in (["--writable-tmpfs"], ["--writable-tmpfs", "--fakeroot"]):
+        assert sh("chown 33:44 /bin/busybox && stat -c %u:%g /bin/busybox", *options) == "33:44\n"
+    for options in ([], ["--writable-tmpfs", "--no-privs"], ["--writable-tmpfs", "--drop-caps", "all"]):
+        assert sh("grep CapEff /proc/self/status", *options) == "CapEff:\t0000000000000000\n"
+    assert sh("mount -t tmpfs x /tmp", "--writable-tmpfs", check=False, cwd="/").returncode == 0, "its own namespace only"
+
+
 def test_setuid_is_inert(sh, identity):
     assert sh("test -u /setuid/busybox && /setuid/busybox id -u") == f"{identity.uid}\n"
 
@@ -324,6 +345,27 @@ def test_exit_status(sh, options):
         return
     for number in (signal.SIGKILL, signal.SIGABRT, signal.SIGTERM):
         assert sh(f"kill -{int(number)} $$", *options, check=False).returncode == -number
+
+
+@pytest.mark.parametrize("options", [[], ["-p"], ["-C"], ["-p", "--no-init"]], ids=str)
+def test_a_signal_to_stop_reaches_the_program(identity, sifrun, image, options):
+    script = "trap 'echo stopping' TSTP; echo ready; while :; do sleep 0.05; done"
+    process = identity.popen([sifrun, "exec", *options, image, "sh", "-c", script], stdout=subprocess.PIPE, process_group=0)
+    assert process.stdout.readline() == "ready\n"
+    for _ in range(2):
+        process.send_signal(signal.SIGTSTP)
+        assert process.stdout.readline() == "stopping\n"
+        if options:  # without, it is the program
+            wait_until(lambda: pathlib.Path(f"/proc/{process.pid}/stat").read_text().split()[2] == "T")
+        process.send_signal(signal.SIGCONT)
+        time.sleep(0.2)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_closed_pipes_end_the_program(identity, sifrun, image):
+    done = identity.run(["bash", "-c", 'trap "" PIPE; "$0" exec "$1" busybox yes | head -n 1; echo ${PIPESTATUS[0]}', sifrun, image])
+    assert done.stdout == f"y\n{128 + signal.SIGPIPE}\n"
 
 
 def test_payload_is_the_process_that_was_started(identity, sifrun, image):

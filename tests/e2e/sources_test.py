@@ -69,6 +69,21 @@ def test_layout_folder(convert, tmp_path, layers, user, sifconv):
         assert done.returncode == 255 and said in done.stderr
 
 
+def test_layouts_as_docker_writes_them(convert, tmp_path):
+    """manifest.json has names of images, index.json tags."""
+    one, two = OciArchive([one_file_layer("srv/one")]), OciArchive([one_file_layer("srv/two")])
+    folder = write_layout(tmp_path / "lay", ("1", one), ("2", two))
+    entries = []
+    for name, archive in (("aa:1", one), ("aa:2", two)):
+        manifest = json.loads(archive.blobs["blobs/sha256/" + archive.entry["digest"].split(":")[1]])
+        path = {key: f"blobs/sha256/{value['digest'].split(':')[1]}" for key, value in (("config", manifest["config"]), ("layer", manifest["layers"][0]))}
+        entries.append({"Config": path["config"], "RepoTags": [name], "Layers": [path["layer"]]})
+    (folder / "manifest.json").write_text(json.dumps(entries))
+    subprocess.run(["tar", "cf", "lay.tar", "-C", "lay", "."], cwd=tmp_path, check=True)
+    for number, source in enumerate(["oci:lay:2", "oci:lay:aa:2", "oci-archive:lay.tar:2", "docker-archive:lay.tar:aa:2"]):
+        assert "srv/two" in "".join(listing(convert(source, name=f"{number}.sif"))), source
+
+
 def test_same_layer_twice_in_a_layout_folder(convert, tmp_path):
     convert(f"oci:{write_layout(tmp_path / 'lay', ('t', OciArchive([one_file_layer(), one_file_layer()])))}")
 

@@ -6,7 +6,6 @@ listed one that is none."""
 EXEC = {
     "bind on nothing within a read-only bind": "Apptainer makes a folder in what is bound read-only; sifrun says that it is missing",
     "bind over the root": "Apptainer ignores it without a word; sifrun says that it cannot be",
-    "home that is not there": "Apptainer starts without it; sifrun says what is missing",
     "scratch, relative": "taken as below / instead of a failure",
     "killed in an own PID namespace": "the same to a shell: Apptainer exits with 137, sifrun is killed by the signal too",
 }

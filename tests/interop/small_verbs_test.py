@@ -22,8 +22,8 @@ HELP = ["", "help", "help exec", "help run no-such-image", "help instance start"
         "instance --bogus", "instance", "sif", "registry", "registry --help", "registry bogus", "registry --bogus", "registry login --help", "registry list --help",
         "registry login", "registry logout", "registry list x", "registry logout x", "registry logout docker://x", "registry login -u a -p b x", "registry login -p b docker://localhost:1",
         "registry login -u a -p b docker://localhost:1", "registry login --bogus docker://x", "remote logout docker://x", "help registry login", "push", "push x", "push x y z", "push --help", "push x docker://y", "push /etc/passwd oras://localhost:1/x", "push none oras://localhost:1/x"]
-REFUSED = ["key list", "keys newpair", "keyserver list", "remote login", "remote list", "search x", "delete x", "capability list", "caps avail",
-           "config global", "oci run x", "plugin list", "checkpoint list", "buildcfg", "confgen x"]
+REFUSED = ["key import x", "keys newpair", "keyserver add x", "remote login", "remote status", "search x", "delete x", "capability list", "caps avail",
+           "config global", "oci run x", "plugin install x", "checkpoint list", "confgen x"]
 
 
 @pytest.fixture
@@ -72,6 +72,18 @@ def test_help(line, both):
 def test_help_of_a_verb(verb, apptainer, sifrun):
     asked = [apptainer.command([sifrun, *words]).stdout for words in (["help", verb], [verb, "--help"], ["help", verb, "no-such-image"])]
     assert asked[0].startswith(f"Usage: sifrun {verb} [options]") and len(set(asked)) == 1
+
+
+@pytest.mark.parametrize("line", ["buildcfg", "buildcfg APPTAINER_SUID_INSTALL", "buildcfg NONE", "buildcfg A B", "key list", "key list --secret", "keyserver list",
+                                  "plugin list", "remote list", "remote add --no-login SylabsCloud cloud.sycloud.io; $P remote use SylabsCloud"])
+def test_queries(line, both):
+    """Scripts ask before they start anything: there is nothing, which is no mistake."""
+    reference, done = both(f"$P {line}; echo $?")
+    assert done.stdout.split()[-1] == reference.stdout.split()[-1], (done.stdout, done.stderr)
+    names = [{word.split("=")[0] for word in each.stdout.split() if "=" in word} for each in (reference, done)]
+    assert names[1] <= names[0] and ("APPTAINER_SUID_INSTALL" in names[1]) == (line == "buildcfg")
+    if "SUID" in line or "plugin" in line:
+        assert done.stdout == reference.stdout
 
 
 @pytest.mark.parametrize("line", REFUSED)
