@@ -187,6 +187,8 @@ runtime::RunOptions make_run_options(const ParsedOptions& parsed,
     for (runtime::BindSpec& bind : runtime::parse_mounts(text, working_directory))
       options.binds.push_back(std::move(bind));
   }
+  for (const std::string& text : parsed.values("fusemount"))
+    options.fuse_programs.push_back(runtime::parse_fuse_mount(text));
   for (const std::string& library : parsed.values("containlibs")) {
     const std::string path = runtime::absolute_path(library, working_directory);
     options.binds.push_back(

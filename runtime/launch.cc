@@ -74,7 +74,7 @@ void name_host(const std::string& hostname) {
     throw base::errno_error(errno, "cannot set the host name ", base::printable(hostname));
 }
 
-void assemble(RunPlan& plan, ImageSource& image, ExtraImages& extra) {
+void assemble(RunPlan& plan, ImageSource& image, ExtraImages& extra, FusePrograms& programs) {
   const Umask exact(0);
   // Opened first: the session directory may cover host paths.
   MountSources sources = open_mount_sources(plan.mounts);
@@ -97,6 +97,7 @@ void assemble(RunPlan& plan, ImageSource& image, ExtraImages& extra) {
   plan.action.times.end_phase("mount points found or made");
   root.mount_all(plan, std::move(sources));
   plan.action.times.end_phase("mounts attached");
+  programs.start_on_host(root.take_fuse_devices());
   root.seal();
   root.switch_root();
   if (root.suits_others()) image.offer_root(root.take_account_files());
@@ -107,8 +108,8 @@ void assemble(RunPlan& plan, ImageSource& image, ExtraImages& extra) {
 // filter forbids could be done by another's process. A root that is shared relies on it as well.
 bool may_share(const RunPlan& plan, const ExtraImages& extra) {
   const IdentityRequest& identity = plan.identity;
-  return extra.empty() && plan.capabilities == 0 && plan.seccomp_profile.empty() &&
-         !identity.fake_root && !identity.uid && !identity.gid;
+  return extra.empty() && plan.fuse_programs.empty() && plan.capabilities == 0 &&
+         plan.seccomp_profile.empty() && !identity.fake_root && !identity.uid && !identity.gid;
 }
 
 std::optional<SeccompFilter> find_filter(const RunPlan& plan) {
@@ -144,6 +145,7 @@ void confine(RunPlan& plan, const EnterProcesses& enter_processes) {
   if (may_share(plan, extra)) image.find_share(plan);
   times.end_phase("image opened, or found to be mounted");
   // Outside of the namespaces: out of the payload's reach, and no user of its own mount.
+  FusePrograms programs(plan.fuse_programs);
   image.start_server(find_trace_path(plan, image));
   extra.start_servers();
   times.end_phase("file server forked");
@@ -171,12 +173,13 @@ void confine(RunPlan& plan, const EnterProcesses& enter_processes) {
     name_host(plan.hostname);
     if (plan.empty_network) raise_loopback();
     // Every path of the container is resolved by descriptors; ends with the host's tree detached.
-    assemble(plan, image, extra);
+    assemble(plan, image, extra, programs);
   }
   // All privilege is gone from here on; what follows runs on the image's content.
   drop_privileges(ids, plan.identity, plan.capabilities);
   if (ends_with_parent) keep_ending_with(parent);
   if (filter) filter->install();
+  programs.start_in_container();
   const std::string directory = enter_start_directory(plan.start);
   set_variable(plan.action.environment.host, "PWD", directory);
   withhold_lost_places(plan.action.environment);

@@ -52,6 +52,7 @@ constexpr auto kKindNames = std::to_array<KindName>({
     {Kind::device_files, "device-files"},
     {Kind::host_libraries, "host-libraries"},
     {Kind::text_file, "text"},
+    {Kind::fuse_program, "fuse"},
     {Kind::message_queues, "mqueue"},
     {Kind::passwd_file, "passwd"},
     {Kind::group_file, "group"},

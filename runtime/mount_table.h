@@ -27,6 +27,7 @@ enum class MountKind {
   device_files,    // the few device files of a contained run
   host_libraries,  // a directory of links to driver libraries of the host
   text_file,       // one with the source as its text
+  fuse_program,    // see runtime/fuse_programs
   message_queues,
   passwd_file,  // the image's file with the caller's entry, if the image has one
   group_file,

@@ -255,6 +255,10 @@ void Rootfs::mount(const RunPlan& plan, const MountEntry& entry,
     case MountKind::text_file:
       return mount_bind(entry, MountSource::open_at(session_.make_file("text", entry.source).get(),
                                                     entry.target));
+    case MountKind::fuse_program:
+      fuse_devices_.push_back(mount_for_program(descriptor_path(open_target(entry, true).get())));
+      suits_others_ = false;
+      return;
     case MountKind::message_queues:
       return mount_new("mqueue", open_target(entry, true).get(), MS_NOSUID | MS_NODEV | MS_NOEXEC,
                        "", entry.target);

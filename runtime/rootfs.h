@@ -44,6 +44,8 @@ class Rootfs {
   void switch_root();
   // The files with the caller's entries; whoever is inside may write to them.
   std::vector<base::UniqueFd> take_account_files() { return std::move(account_files_); }
+  // Of the plan's FUSE programs, in their order.
+  std::vector<base::UniqueFd> take_fuse_devices() { return std::move(fuse_devices_); }
   // False if something is missing that each run must tell by itself, or if a mount point lies in a
   // directory of the host, which can take it away together with the mount.
   bool suits_others() const { return suits_others_; }
@@ -70,6 +72,7 @@ class Rootfs {
   bool covered_ = false;  // the entry being mounted lies below an earlier one
   bool suits_others_ = true;
   std::vector<base::UniqueFd> account_files_;
+  std::vector<base::UniqueFd> fuse_devices_;
   std::vector<base::UniqueFd> covers_;
   std::vector<std::string> throwaway_;  // targets whose host directory was made for this run
 };

@@ -39,6 +39,7 @@ class PlanBuilder {
   void add_table_rows();
   void add_home(const HomeChoice& home);
   void add_scratch();
+  void add_fuse_programs();
   void add_user_binds();
   void keep_home(const HomeChoice& home);
   void add_working_directory(const HomeChoice& home);
@@ -221,6 +222,17 @@ void PlanBuilder::add_user_binds() {
   for (MountEntry& entry : binds) add(std::move(entry));
 }
 
+// Behind all binds, as Apptainer mounts them.
+void PlanBuilder::add_fuse_programs() {
+  for (const FuseProgram& program : options_.fuse_programs) {
+    add({MountStage::user, MountKind::fuse_program, "", program.target, MountFlags::none,
+         Importance::required});
+    plan_.fuse_programs.push_back(program);
+    // Out of reach of what ends a program with its parent.
+    if (program.in_container && program.detaches) plan_.pid_namespace = true;
+  }
+}
+
 const MountEntry* PlanBuilder::shown_at(std::string_view path) const {
   const auto last =
       std::find_if(plan_.mounts.rbegin(), plan_.mounts.rend(),
@@ -330,6 +342,7 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   builder.add_home(home);
   builder.add_scratch();
   builder.add_user_binds();
+  builder.add_fuse_programs();
   std::ranges::stable_sort(plan.mounts, {}, &MountEntry::stage);
   builder.add_working_directory(home);
   builder.keep_home(home);

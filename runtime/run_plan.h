@@ -11,6 +11,7 @@
 
 #include "runtime/actions.h"
 #include "runtime/bind_spec.h"
+#include "runtime/fuse_programs.h"
 #include "runtime/host_features.h"
 #include "runtime/identity.h"
 #include "runtime/mount_table.h"
@@ -35,6 +36,7 @@ struct RunOptions {
   std::vector<BindSpec> binds;
   std::optional<std::string> home;  // SRC[:DST]
   bool no_home = false;
+  std::vector<FuseProgram> fuse_programs;
   std::optional<std::string> start_directory;
   bool contain = false;
   std::optional<std::string> workdir;
@@ -92,9 +94,10 @@ struct RunPlan {
   bool init = true;
   std::string hostname;
   bool reset_umask = false;
-  std::vector<MountEntry> mounts;  // in the order to be made
-  Account caller;                  // home is the container's
-  std::string cache_folder;        // of the caller's, on the host
+  std::vector<MountEntry> mounts;          // in the order to be made
+  std::vector<FuseProgram> fuse_programs;  // in the order of their entries in `mounts`
+  Account caller;                          // home is the container's
+  std::string cache_folder;                // of the caller's, on the host
   std::vector<Group> groups;
   StartRequest start;
   ActionRequest action;

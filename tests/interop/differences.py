@@ -6,6 +6,7 @@ listed one that is none."""
 EXEC = {
     "bind on nothing within a read-only bind": "Apptainer makes a folder in what is bound read-only; sifrun says that it is missing",
     "bind over the root": "Apptainer ignores it without a word; sifrun says that it cannot be",
+    "fuse program with blanks": "blanks mean nothing; Apptainer takes an empty word for the program",
     "scratch, relative": "taken as below / instead of a failure",
     "killed in an own PID namespace": "the same to a shell: Apptainer exits with 137, sifrun is killed by the signal too",
 }

@@ -3,8 +3,11 @@
 
 Exit status and standard output are the same, but for DIFFERENT, which names every intended difference and its reason.
 """
+import pathlib
+
 import pytest
 
+from beds.servers import wait_until
 from differences import EXEC as DIFFERENT
 
 PREPARE = """rm -rf "$HOME/w" "$HOME/made" /tmp/cw && mkdir -p "$HOME/w/one/nest" "$HOME/w/two" "$HOME/w/sp ace" /tmp/cw && cd "$HOME/w" && echo host > file
@@ -131,6 +134,57 @@ def test_exec(name, both, busybox_sif):
     reference, done = both(["exec", *options, str(busybox_sif), *words], env=dict(*environment))
     same = outcome(done) == outcome(reference)
     assert same == (name not in DIFFERENT), (outcome(done), done.stderr, outcome(reference), reference.stderr)
+
+
+# TYPE and command of --fusemount, and other options.
+FUSE_PROGRAMS = {
+    "of the host": ("host:squashfuse_ll FILE /mnt", []),
+    "told to stay": ("host:squashfuse_ll -f FILE /mnt", []),
+    "with blanks": ("host:  squashfuse_ll   FILE  /mnt ", []),
+    "own processes": ("host:squashfuse_ll FILE /mnt", ["-p"]),
+    "contained": ("host:squashfuse_ll FILE /mnt", ["-C"]),
+    "by environment": ("", []),
+    "on nothing": ("host:squashfuse_ll FILE /no/such", []),
+    "in a bind": ("host:squashfuse_ll FILE /srv/nest", ["-B", "one:/srv"]),
+    "in the background": ("host-daemon:squashfuse_ll FILE /mnt", []),
+    "of the image": ("container:squashfuse_ll FILE /mnt", []),
+    "of the image, own processes": ("container:squashfuse_ll FILE /mnt", ["-p"]),
+    "of the image, in the background": ("container-daemon:squashfuse_ll FILE /mnt", []),
+    "that is not there": ("host:/no/such /mnt", []),
+    "that the image lacks": ("container:no-such /mnt", []),
+    "that fails": ("host:false /mnt", []),
+    "that fails in the background": ("host-daemon:false /mnt", []),
+    "of an unknown type": ("guest:true /mnt", []),
+    "without a path": ("host:true", []),
+    "on the root": ("host:squashfuse_ll FILE /", []),
+    "on a relative path": ("host:squashfuse_ll FILE mnt", []),
+}
+
+
+@pytest.mark.parametrize("name", FUSE_PROGRAMS)
+def test_fuse_programs(name, both, apptainer, busybox_sif, fuse_device):
+    """Programs that serve a folder inside, of the host or of the image, which has the host's here."""
+    assert apptainer.command(["sh", "-c", "mkdir -p ~/q && echo served > ~/q/file && mksquashfs ~/q ~/q.sqf -noappend -quiet"]).returncode == 0
+    spec, options = FUSE_PROGRAMS[name]
+    spec = spec.replace("FILE", "/home/user/q.sqf")
+    environment = {} if spec else {"APPTAINER_FUSESPEC": "host:squashfuse_ll /home/user/q.sqf /mnt"}
+    options = [*options, "-B", "/usr,/lib,/lib64,/home/user", *(["--fusemount", spec] if spec else [])]
+    where = (spec or "/mnt").split()[-1]
+    script = f"for i in 1 2 3 4 5 6 7 8 9; do cat {where}/file 2>/dev/null && break; sleep 0.1; done; sed -n 's/.* - fuse fuse/fuse/p' /proc/self/mountinfo"
+    reference, done = both(["exec", *options, str(busybox_sif), "sh", "-c", script], env=environment)
+    same = outcome(done) == outcome(reference)
+    assert same == (f"fuse program {name}" not in DIFFERENT), (outcome(done), done.stderr, outcome(reference), reference.stderr)
+    wait_until(lambda: not programs_of("/home/user/q.sqf"), 10)  # they end with the container
+
+
+def programs_of(file):
+    found = []
+    for line in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += [line] if file.encode() in line.read_bytes() else []
+        except OSError:
+            pass  # it has ended
+    return found
 
 
 @pytest.mark.parametrize("options", [[], ["--contain"], ["--no-home"]], ids=["plain", "contained", "no home"])
