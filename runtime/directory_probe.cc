@@ -2,20 +2,32 @@
 #include "runtime/directory_probe.h"
 
 #include <linux/fuse.h>
-#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
-#include <system_error>
+#include <string>
 #include <utility>
+#include <vector>
 
-#include "base/error.h"
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "runtime/fd_message.h"
 
 namespace runtime {
 namespace {
+
+constexpr std::uint64_t kNever = UINT64_MAX;
+constexpr std::size_t kMaxName = 1024;  // FUSE_NAME_MAX of fs/fuse/fuse_i.h
+constexpr std::size_t kMaxMessage =
+    sizeof(fuse_out_header) + sizeof(fuse_notify_inval_entry_out) + kMaxName + 1;
 
 std::vector<std::byte> notification(std::uint64_t directory, std::string_view name) {
   fuse_notify_inval_entry_out body{};
@@ -34,75 +46,77 @@ std::vector<std::byte> notification(std::uint64_t directory, std::string_view na
 
 }  // namespace
 
-DirectoryProbe::DirectoryProbe(int device)
-    : device_(device), event_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (!event_) throw base::errno_error(errno, "cannot make an eventfd");
-}
+DirectoryProbe::DirectoryProbe(base::UniqueFd device) : device_(std::move(device)) {}
 
 // The mount is gone: nobody holds a directory any more.
 DirectoryProbe::~DirectoryProbe() {
-  {
-    const std::lock_guard lock(mutex_);
-    stops_ = true;
+  control_.reset();
+  while (process_ > 0 && ::waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
   }
-  wake_.notify_one();
-  if (thread_.joinable()) thread_.join();
+}
+
+void DirectoryProbe::start() {
+  SocketPair pair = make_socket_pair();
+  const pid_t server = ::getpid();
+  process_ = ::fork();
+  if (process_ == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != server) ::_exit(0);
+    work(pair.second.get());
+  }
+  control_ = std::move(pair.first);  // without a process nothing ever comes
+}
+
+void DirectoryProbe::work(int control) const {
+  ::prctl(PR_SET_NAME, "sifrun-probe", 0, 0, 0);
+  // Neither the server's device nor the image, of which it has the lock.
+  base::close_descriptors_but({device_.get(), control});
+  std::array<std::byte, kMaxMessage> message{};
+  for (;;) {
+    const ssize_t size = ::recv(control, message.data(), message.size(), 0);
+    if (size <= 0) ::_exit(0);
+    // ENOENT mostly: the name is gone.
+    [[maybe_unused]] const ssize_t written =
+        ::write(device_.get(), message.data(), static_cast<std::size_t>(size));
+    ::send(control, "", 1, MSG_NOSIGNAL);
+  }
 }
 
 std::uint64_t DirectoryProbe::begin(std::uint64_t directory, std::string_view name) {
-  const std::lock_guard lock(mutex_);
-  messages_.push_back({directory, notification(directory, name)});
-  try {
-    if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
-  } catch (const std::system_error&) {
-    messages_.clear();  // no thread to spare
-  }
-  wake_.notify_one();
-  return ++begun_;
+  if (!control_) start();
+  const std::vector<std::byte> message = notification(directory, name);
+  const auto sent =
+      ::send(control_.get(), message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0) return kNever;
+  begun_.push_back(directory);
+  return finished_ + begun_.size();
 }
 
-bool DirectoryProbe::is_held(std::uint64_t directory) {
-  const std::lock_guard lock(mutex_);
-  return !messages_.empty() && messages_.front().directory == directory && is_waiting();
+bool DirectoryProbe::is_held(std::uint64_t directory) const {
+  return !begun_.empty() && begun_.front() == directory && is_waiting();
 }
 
-bool DirectoryProbe::is_any_held() {
-  const std::lock_guard lock(mutex_);
-  return is_waiting();
-}
+bool DirectoryProbe::is_any_held() const { return is_waiting(); }
 
-// While write(2) waits for the lock, the thread's sleep is uninterruptible (proc_pid_stat(5)).
+// While write(2) waits for the lock, the process' sleep is uninterruptible (proc_pid_stat(5)).
+// /proc may be that of other processes' numbers: ours is the parent.
 bool DirectoryProbe::is_waiting() const {
-  if (!thread_.joinable()) return true;
-  if (thread_id_ == 0) return false;
-  const auto status = base::find_small_file(base::cat("/proc/self/task/", thread_id_, "/stat"));
+  if (process_ < 0) return true;
+  const auto status = base::find_small_file(base::cat("/proc/", process_, "/stat"));
   const std::size_t name_end = status ? status->rfind(") ") : std::string::npos;
-  return name_end == std::string::npos || status->compare(name_end + 2, 1, "D") == 0;
+  if (name_end == std::string::npos) return true;
+  const std::string rest = status->substr(name_end + 2);
+  return rest.starts_with("D ") ||
+         rest.compare(1, rest.find(' ', 2) - 1, base::cat(" ", ::getpid())) != 0;
 }
 
 std::uint64_t DirectoryProbe::finished() {
-  std::uint64_t count = 0;
-  [[maybe_unused]] const ssize_t size = ::read(event_.get(), &count, sizeof count);
-  const std::lock_guard lock(mutex_);
-  return finished_;
-}
-
-void DirectoryProbe::work() {
-  std::unique_lock lock(mutex_);
-  thread_id_ = ::gettid();
-  for (;;) {
-    wake_.wait(lock, [&] { return stops_ || !messages_.empty(); });
-    if (stops_) return;
-    const std::vector<std::byte>& message = messages_.front().bytes;  // stays where it is
-    lock.unlock();
-    // ENOENT mostly: the name is gone.
-    [[maybe_unused]] const ssize_t written = ::write(device_, message.data(), message.size());
-    lock.lock();
-    messages_.pop_front();
+  std::byte told{};
+  while (!begun_.empty() && ::recv(control_.get(), &told, 1, MSG_DONTWAIT) == 1) {
+    begun_.pop_front();
     ++finished_;
-    const std::uint64_t one = 1;
-    [[maybe_unused]] const ssize_t told = ::write(event_.get(), &one, sizeof one);
   }
+  return finished_;
 }
 
 }  // namespace runtime

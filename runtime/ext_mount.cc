@@ -2,7 +2,9 @@
 #include "runtime/ext_mount.h"
 
 #include <fcntl.h>
+#include <linux/fuse.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -74,12 +76,13 @@ class Committer {
 // Answers the device's requests until the mount is gone.
 class ExtService {
  public:
-  ExtService(int device, ext::FileSystem& file_system, ext::Access access, ExtRole role,
-             FuseOptions options)
+  // `probing`: a clone of the device.
+  ExtService(int device, base::UniqueFd probing, ext::FileSystem& file_system, ext::Access access,
+             ExtRole role, FuseOptions options)
       : device_(device),
         responder_(file_system, access, role, options),
         committer_(file_system),
-        probe_(device),
+        probe_(std::move(probing)),
         buffer_(std::make_unique_for_overwrite<std::byte[]>(kLongestExtRequest)) {
     // A request that poll(2) has seen may be gone, with the process that waited for it.
     ::fcntl(device, F_SETFL, O_NONBLOCK);
@@ -192,7 +195,7 @@ class ExtService {
     });
     // Whoever holds one directory may ask for names of another, of which the probe is not begun.
     if (holder == postponed_.end() && age(postponed_.front()) > kLongestProbe &&
-        probe_.is_any_held())
+        (probe_.is_any_held() || age(postponed_.front()) > kLongestWait))
       holder = postponed_.begin();
     if (holder == postponed_.end()) return;
     reply(responder_.answer_program(holder->request, reply_));
@@ -202,6 +205,7 @@ class ExtService {
   static constexpr int kProbePatience = 1;  // milliseconds without another request
   static constexpr std::chrono::milliseconds kPatienceAgain{10};
   static constexpr std::chrono::milliseconds kLongestProbe{100};
+  static constexpr std::chrono::seconds kLongestWait{2};  // should there be no probes
 
   const int device_;
   ExtResponder responder_;
@@ -239,11 +243,12 @@ void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control, ext
     return;
   }
   send_message(control.get(), std::string(1, kGood), {});
-  const std::optional<FdMessage> start = receive_message(control.get(), sizeof(FuseOptions));
-  if (start && start->text.size() == sizeof(FuseOptions) && start->fds.size() == 1) {
+  std::optional<FdMessage> start = receive_message(control.get(), sizeof(FuseOptions));
+  if (start && start->text.size() == sizeof(FuseOptions) && start->fds.size() == 2) {
     FuseOptions options;
     std::memcpy(&options, start->text.data(), sizeof options);
-    ExtService(start->fds[0].get(), *file_system, access, role, options).serve();
+    ExtService(start->fds[0].get(), std::move(start->fds[1]), *file_system, access, role, options)
+        .serve();
   }
   send_message(control.get(), std::string(1, kEnding), {});
   try {
@@ -263,7 +268,10 @@ ExtServer ExtServer::start(const sif::ImageFile& image, ext::Access access, ExtR
   return ExtServer(std::move(control.first), access);
 }
 
-void ExtServer::open_device() { device_ = open_fuse_device(); }
+void ExtServer::open_device() {
+  device_ = open_fuse_device();
+  probing_ = open_fuse_device();
+}
 
 void ExtServer::mount_at(const std::string& target, FuseOptions options) {
   const std::optional<FdMessage> report = receive_message(control_.get(), kMaxReport);
@@ -272,9 +280,13 @@ void ExtServer::mount_at(const std::string& target, FuseOptions options) {
   if (report->text.front() != kGood) throw problem_of(report->text);
   mount_fuse(device_.get(), target, access_ == ext::Access::read_write ? 0 : MS_RDONLY);
   const std::string_view text(reinterpret_cast<const char*>(&options), sizeof options);
-  if (!send_message(control_.get(), text, {device_.get()}))
+  const int device = device_.get();
+  if (::ioctl(probing_.get(), FUSE_DEV_IOC_CLONE, &device) != 0)
+    throw base::errno_error(errno, "cannot clone the FUSE device");
+  if (!send_message(control_.get(), text, {device_.get(), probing_.get()}))
     throw base::error("the file server of an ext image has died");
   device_.reset();
+  probing_.reset();
 }
 
 bool wait_for_ext_server(int end) {

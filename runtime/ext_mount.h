@@ -29,7 +29,7 @@ class ExtServer {
   ExtServer(base::UniqueFd control, ext::Access access)
       : control_(std::move(control)), access_(access) {}
 
-  base::UniqueFd device_;
+  base::UniqueFd device_, probing_;
   base::UniqueFd control_;
   ext::Access access_;
 };

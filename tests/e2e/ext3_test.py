@@ -448,6 +448,26 @@ print("done")
     overlay.check()
 
 
+def test_a_killed_server_leaves_nothing_that_cannot_be_killed(identity, command, make):
+    """Not even while the kernel has it wait for a directory that is held by who waits for it."""
+    program = """
+import os, itertools
+os.makedirs("/w"); os.chdir("/w"); print("ready", flush=True)
+for number in itertools.count():
+    with open("a", "w") as file: file.write("old")
+    os.link("a", "b%d" % number); os.unlink("a")
+"""
+    overlay = make()
+    for delay in range(8):
+        process = identity.popen(command([PYTHON, "-c", program.replace("/w", f"/w{delay}")], *HOST_USR, "--overlay", overlay.path),
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.3 + delay / 1000)
+        os.kill(server_of(overlay), signal.SIGKILL)
+        process.wait(20)
+        overlay.check_after_replay()
+
+
 def test_a_real_tree(python, run, make):
     """Copied in by tar, compared by checksums, deleted again; the space is there again."""
     overlay = make(size=128)
