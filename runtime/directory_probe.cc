@@ -2,6 +2,7 @@
 #include "runtime/directory_probe.h"
 
 #include <linux/fuse.h>
+#include <poll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -9,25 +10,28 @@
 
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "runtime/ext_responder.h"
 #include "runtime/fd_message.h"
 
 namespace runtime {
 namespace {
 
 constexpr std::uint64_t kNever = UINT64_MAX;
-constexpr std::size_t kMaxName = 1024;  // FUSE_NAME_MAX of fs/fuse/fuse_i.h
+constexpr std::size_t kMaxFuseName = 1024;  // FUSE_NAME_MAX of fs/fuse/fuse_i.h
 constexpr std::size_t kMaxMessage =
-    sizeof(fuse_out_header) + sizeof(fuse_notify_inval_entry_out) + kMaxName + 1;
+    sizeof(fuse_out_header) + sizeof(fuse_notify_inval_entry_out) + kMaxFuseName + 1;
 
 std::vector<std::byte> notification(std::uint64_t directory, std::string_view name) {
   fuse_notify_inval_entry_out body{};
@@ -57,13 +61,8 @@ DirectoryProbe::~DirectoryProbe() {
 
 void DirectoryProbe::start() {
   SocketPair pair = make_socket_pair();
-  const pid_t server = ::getpid();
   process_ = ::fork();
-  if (process_ == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (::getppid() != server) ::_exit(0);
-    work(pair.second.get());
-  }
+  if (process_ == 0) work(pair.second.get());
   control_ = std::move(pair.first);  // without a process nothing ever comes
 }
 
@@ -71,6 +70,11 @@ void DirectoryProbe::work(int control) const {
   ::prctl(PR_SET_NAME, "sifrun-probe", 0, 0, 0);
   // Neither the server's device nor the image, of which it has the lock.
   base::close_descriptors_but({device_.get(), control});
+  try {
+    std::thread([this, control] { stand_in_for_server(control); }).detach();
+  } catch (const std::system_error&) {
+    ::_exit(0);
+  }
   std::array<std::byte, kMaxMessage> message{};
   for (;;) {
     const ssize_t size = ::recv(control, message.data(), message.size(), 0);
@@ -79,6 +83,27 @@ void DirectoryProbe::work(int control) const {
     [[maybe_unused]] const ssize_t written =
         ::write(device_.get(), message.data(), static_cast<std::size_t>(size));
     ::send(control, "", 1, MSG_NOSIGNAL);
+  }
+}
+
+// Until the other thread has had its lock, and ends us.
+void DirectoryProbe::stand_in_for_server(int control) const {
+  pollfd end{control, 0, 0};
+  while (::poll(&end, 1, -1) < 0 || (end.revents & POLLHUP) == 0) {
+  }
+  const auto request = std::make_unique_for_overwrite<std::byte[]>(kLongestExtRequest);
+  for (;;) {
+    const ssize_t size = ::read(device_.get(), request.get(), kLongestExtRequest);
+    fuse_in_header header{};
+    if (size < 0 && errno == ENODEV) ::_exit(0);  // the mount is gone
+    if (size < static_cast<ssize_t>(sizeof header)) continue;
+    std::memcpy(&header, request.get(), sizeof header);
+    const bool wants_no_answer = header.opcode == FUSE_FORGET ||
+                                 header.opcode == FUSE_BATCH_FORGET ||
+                                 header.opcode == FUSE_INTERRUPT;
+    if (wants_no_answer) continue;
+    const fuse_out_header refusal{sizeof refusal, -ENOTCONN, header.unique};
+    [[maybe_unused]] const ssize_t written = ::write(device_.get(), &refusal, sizeof refusal);
   }
 }
 

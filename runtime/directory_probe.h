@@ -4,8 +4,8 @@
 // knows, for which it holds none: FUSE_NOTIFY_INVAL_ENTRY takes the lock, too, and returns from
 // write(2) only when it has had it. That wait cannot be interrupted, so it is a process of its own
 // that writes, to a device of its own: should the server be killed meanwhile, its device closes,
-// which ends what programs wait for, and the lock is free. A thread would keep the device open, and
-// all of them could never be killed.
+// which ends what it was asked. A thread would keep the device open, and whoever waits for it could
+// never be killed. What programs ask from then on, while they hold the lock, the process refuses.
 #pragma once
 
 #include <sys/types.h>
@@ -42,6 +42,7 @@ class DirectoryProbe {
  private:
   void start();
   [[noreturn]] void work(int control) const;
+  [[noreturn]] void stand_in_for_server(int control) const;
   bool is_waiting() const;
 
   base::UniqueFd device_;
