@@ -2,6 +2,7 @@
 #include "sif/block_pipeline.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cstring>
@@ -23,6 +24,15 @@ std::size_t queue_capacity(const SquashfsOptions& options) {
   const std::size_t workers = options.threads;
   return std::max(2 * workers,
                   std::min(kSlotsPerWorker * workers, kMaxQueuedBytes / options.block_size));
+}
+
+// A limit of the caller's (`ulimit -v`) counts what threads reserve for stacks and heaps.
+unsigned thread_count(const SquashfsOptions& options) {
+  constexpr rlim_t kSpace = 64 << 20;  // of one
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
+    return options.threads;
+  return static_cast<unsigned>(std::clamp<rlim_t>(limit.rlim_cur / kSpace, 1, options.threads));
 }
 
 bool all_zeros(std::span<const std::byte> data) {
@@ -53,7 +63,8 @@ BlockPipeline::BlockPipeline(int fd, std::uint64_t offset, std::uint64_t positio
       writeback_end_(position),
       position_(position) {
   try {
-    for (unsigned i = 0; i < options.threads; ++i) threads_.emplace_back([this] { work(); });
+    const unsigned count = thread_count(options);
+    for (unsigned i = 0; i < count; ++i) threads_.emplace_back([this] { work(); });
   } catch (const std::system_error& error) {
     if (!threads_.empty()) return;  // limits of the caller's: fewer do as well
     throw base::Error(base::cat("cannot start a thread: ", error.code().message()),
