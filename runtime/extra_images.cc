@@ -94,7 +94,7 @@ void ExtraImages::add_overlay(const RunPlan& plan, const OverlaySpec& overlay) {
                        ImageDriver::fuse,
                        plan.unsquash,
                        overlay.writable && may_write(overlay.path),
-                       plan.cache_folder};
+                       plan.unpack_folder};
   const bool folder = is_directory(overlay.path);
   if (folder && request.writable) {
     make_layer_folder(base::cat(overlay.path, "/", kUpper));
@@ -125,7 +125,7 @@ void ExtraImages::add_own_overlays(const RunPlan& plan, std::span<const std::uin
                                    ImageDriver::fuse,
                                    plan.unsquash,
                                    plan.writable && id == ids.back() && may_write(plan.image),
-                                   plan.cache_folder});
+                                   plan.unpack_folder});
     overlays_.push_back({image, images_[image].source.is_writable()});
   }
 }
@@ -150,7 +150,7 @@ ExtraImages ExtraImages::open(const RunPlan& plan, std::span<const std::uint32_t
     if (entry.kind != MountKind::image) continue;
     extra.binds_.push_back(
         {i, extra.add({entry.source, entry.partition, ImageDriver::fuse, plan.unsquash,
-                       is_to_be_written(plan, entry), plan.cache_folder})});
+                       is_to_be_written(plan, entry), plan.unpack_folder})});
   }
   return extra;
 }

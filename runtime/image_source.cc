@@ -110,7 +110,7 @@ void ImageSource::open_file(const ImageRequest& request) {
   if (!request.unsquash && !problem) return;
   if (problem)
     base::log_info(problem->cause, "; ", problem->cure, ". Running from an unpacked copy");
-  directory_ = open_extracted_image(*file_, request.cache_folder);
+  directory_ = open_extracted_image(*file_, request.unpack_folder);
   file_.reset();
 }
 

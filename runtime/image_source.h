@@ -29,8 +29,8 @@ struct ImageRequest {
   sif::PartitionChoice partition{};
   ImageDriver driver = ImageDriver::fuse;
   bool unsquash = false;
-  bool writable = false;     // where it can be: directories and ext3
-  std::string cache_folder;  // the caller's: user_cache_folder()
+  bool writable = false;      // where it can be: directories and ext3
+  std::string unpack_folder;  // the caller's, see runtime/user_cache
 };
 
 class ImageSource {

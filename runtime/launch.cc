@@ -138,7 +138,7 @@ void confine(RunPlan& plan, const EnterProcesses& enter_processes) {
   base::PhaseTimes& times = plan.action.times;
   // As the caller, before any namespace: what it may not read stays unread.
   ImageSource image = ImageSource::open(
-      {plan.image, {}, plan.driver, plan.unsquash, plan.writable, plan.cache_folder});
+      {plan.image, {}, plan.driver, plan.unsquash, plan.writable, plan.unpack_folder});
   ExtraImages extra = ExtraImages::open(plan, image.overlays());
   require_writable(plan, image, extra);
   const std::optional<SeccompFilter> filter = find_filter(plan);

@@ -353,6 +353,7 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   plan.action.environment.image_name = plan.image.substr(plan.image.rfind('/') + 1);
   plan.caller = std::move(facts.caller);
   plan.cache_folder = user_cache_folder(plan.action.environment.host, plan.caller.home);
+  plan.unpack_folder = unpack_folder(plan.action.environment.host, plan.caller.home);
   plan.groups = std::move(facts.groups);
   if (plan.identity.fake_root) {
     plan.caller = {"root", 0, 0, "root", "", "/bin/sh"};

@@ -94,10 +94,10 @@ struct RunPlan {
   bool init = true;
   std::string hostname;
   bool reset_umask = false;
-  std::vector<MountEntry> mounts;          // in the order to be made
-  std::vector<FuseProgram> fuse_programs;  // in the order of their entries in `mounts`
-  Account caller;                          // home is the container's
-  std::string cache_folder;                // of the caller's, on the host
+  std::vector<MountEntry> mounts;           // in the order to be made
+  std::vector<FuseProgram> fuse_programs;   // in the order of their entries in `mounts`
+  Account caller;                           // home is the container's
+  std::string cache_folder, unpack_folder;  // of the caller's, on the host: runtime/user_cache
   std::vector<Group> groups;
   StartRequest start;
   ActionRequest action;

@@ -18,17 +18,20 @@ namespace runtime {
 std::string user_cache_folder(const std::vector<std::string>& environment,
                               const std::string& home) {
   if (std::string own = variable_or_empty(environment, "SIFRUN_CACHEDIR"); !own.empty()) return own;
-  // Who moves Apptainer's cache away from a small home means all caches.
-  for (const char* name : {"APPTAINER_CACHEDIR", "SINGULARITY_CACHEDIR"}) {
-    const std::string folder = variable_or_empty(environment, name);
-    if (folder.starts_with('/')) return folder + "/sifrun";
-  }
   const std::string cache = variable_or_empty(environment, "XDG_CACHE_HOME");
   if (!cache.empty()) return cache + "/sifrun";
   // $HOME of a job is often a folder of the job alone, whose content is its result.
   const std::string other = variable_or_empty(environment, "HOME");
   const bool is_usable = other.empty() || ::access(home.c_str(), W_OK) == 0;
   return (is_usable ? home : other) + "/.cache/sifrun";
+}
+
+std::string unpack_folder(const std::vector<std::string>& environment, const std::string& home) {
+  for (const char* name : {"APPTAINER_CACHEDIR", "SINGULARITY_CACHEDIR"}) {
+    const std::string folder = variable_or_empty(environment, name);
+    if (folder.starts_with('/')) return folder + "/sifrun";
+  }
+  return user_cache_folder(environment, home);
 }
 
 base::UniqueFd open_private_folder(const std::string& path) {

@@ -10,10 +10,12 @@ TEST(UserCache, FollowsTheEnvironment) {
   EXPECT_EQ(user_cache_folder({}, "/home/u"), "/home/u/.cache/sifrun");
   EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=/x"}, "/home/u"), "/x/sifrun");
   EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=/x", "SIFRUN_CACHEDIR=/c"}, "/home/u"), "/c");
-  EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=/x", "APPTAINER_CACHEDIR=/a"}, "/home/u"),
-            "/a/sifrun");
-  EXPECT_EQ(user_cache_folder({"SINGULARITY_CACHEDIR=relative"}, "/home/u"),
-            "/home/u/.cache/sifrun");
+  EXPECT_EQ(user_cache_folder({"APPTAINER_CACHEDIR=/a"}, "/home/u"), "/home/u/.cache/sifrun");
+}
+
+TEST(UserCache, ImagesAreUnpackedWhereImagesAreKept) {
+  EXPECT_EQ(unpack_folder({"XDG_CACHE_HOME=/x", "APPTAINER_CACHEDIR=/a"}, "/home/u"), "/a/sifrun");
+  EXPECT_EQ(unpack_folder({"SINGULARITY_CACHEDIR=relative"}, "/h"), "/h/.cache/sifrun");
 }
 
 }  // namespace
