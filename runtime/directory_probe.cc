@@ -24,6 +24,7 @@
 #include "base/text.h"
 #include "runtime/ext_responder.h"
 #include "runtime/fd_message.h"
+#include "runtime/fuse_protocol.h"
 
 namespace runtime {
 namespace {
@@ -94,10 +95,9 @@ void DirectoryProbe::stand_in_for_server(int control) const {
   const auto request = std::make_unique_for_overwrite<std::byte[]>(kLongestExtRequest);
   for (;;) {
     const ssize_t size = ::read(device_.get(), request.get(), kLongestExtRequest);
-    fuse_in_header header{};
     if (size < 0 && errno == ENODEV) ::_exit(0);  // the mount is gone
-    if (size < static_cast<ssize_t>(sizeof header)) continue;
-    std::memcpy(&header, request.get(), sizeof header);
+    if (size < static_cast<ssize_t>(sizeof(fuse_in_header))) continue;
+    const auto header = parse<fuse_in_header>({request.get(), static_cast<std::size_t>(size)});
     const bool wants_no_answer = header.opcode == FUSE_FORGET ||
                                  header.opcode == FUSE_BATCH_FORGET ||
                                  header.opcode == FUSE_INTERRUPT;

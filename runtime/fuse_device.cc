@@ -26,11 +26,15 @@ base::UniqueFd open_fuse_device() {
   }
 }
 
+std::string fuse_mount_data(int device) {
+  return base::cat("fd=", device, ",rootmode=40000,user_id=", ::geteuid(),
+                   ",group_id=", ::getegid());
+}
+
 void mount_fuse(int device, const std::string& target, unsigned long flags) {
   // allow_other: the payload may run under another mapped id; default_permissions: the kernel
   // checks modes, so cached entries cost no request.
-  const std::string data = base::cat("fd=", device, ",rootmode=40000,user_id=", ::geteuid(),
-                                     ",group_id=", ::getegid(), ",default_permissions,allow_other");
+  const std::string data = fuse_mount_data(device) + ",default_permissions,allow_other";
   if (::mount("sifrun", target.c_str(), "fuse.sifrun", flags | MS_NOSUID | MS_NODEV,
               data.c_str()) != 0) {
     throw base::errno_error(errno, "cannot mount the image at ", base::printable(target),

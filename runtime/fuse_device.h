@@ -12,6 +12,9 @@ namespace runtime {
 // hint.
 base::UniqueFd open_fuse_device();
 
+// What mount(2) has to be told of every FUSE file system of ours: the device, and whose it is.
+std::string fuse_mount_data(int device);
+
 // At the directory `target` of the calling process's mount namespace: nosuid, nodev, and what the
 // flags of mount(2) say. Throws with a hint.
 void mount_fuse(int device, const std::string& target, unsigned long flags);

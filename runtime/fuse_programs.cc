@@ -38,20 +38,12 @@ constexpr std::array<Kind, 4> kKinds = {{{"host:", false, false},
                                          {"container:", true, false},
                                          {"container-daemon:", true, true}}};
 
-std::optional<std::string> find_program(const std::string& word) {
-  const auto is_usable = [](const std::string& path) {
-    return ::access(path.c_str(), X_OK) == 0 && !shell::leads_to_ourselves(path);
-  };
-  if (word.find('/') != word.npos) return is_usable(word) ? std::optional(word) : std::nullopt;
-  for (const std::string& folder : base::split(kDefaultPath, ':'))
-    if (std::string path = folder + "/" + word; is_usable(path)) return path;
-  return std::nullopt;
-}
-
 // Becomes the program, or gives the errno of the failure.
 int execute(const FuseProgram& program, int device) {
-  const std::optional<std::string> path = find_program(program.words.front());
-  if (!path) return ENOENT;
+  const std::string path =
+      shell::find_program(program.words.front(), kDefaultPath, shell::leads_to_ourselves);
+  if (path.empty()) return errno;
+  if (shell::leads_to_ourselves(path)) return ENOENT;  // one with a slash
   if (device == kDevice) {
     ::fcntl(device, F_SETFD, 0);
   } else {
@@ -65,7 +57,7 @@ int execute(const FuseProgram& program, int device) {
   arguments.push_back(nullptr);
   std::string variable = base::cat("PATH=", kDefaultPath);
   std::array<char*, 2> environment = {variable.data(), nullptr};
-  ::execve(path->c_str(), arguments.data(), environment.data());
+  ::execve(path.c_str(), arguments.data(), environment.data());
   return errno;
 }
 
@@ -146,8 +138,7 @@ FuseProgram parse_fuse_mount(std::string_view text) {
 
 base::UniqueFd mount_for_program(const std::string& directory) {
   base::UniqueFd device = open_fuse_device();
-  const std::string data = base::cat("fd=", device.get(), ",rootmode=40000,user_id=", ::geteuid(),
-                                     ",group_id=", ::getegid());
+  const std::string data = fuse_mount_data(device.get());
   if (::mount("fuse", directory.c_str(), "fuse", MS_NOSUID | MS_NODEV, data.c_str()) != 0)
     throw base::errno_error(errno, "cannot mount a FUSE program's file system");
   return device;
