@@ -339,7 +339,7 @@ def name_of(user, start, own_image):
     member = start(user)
     name = name_of_server(own_image)
     member.finish()
-    wait_until(lambda: not servers(own_image), LINGER + 5)
+    wait_until(lambda: name not in names(), LINGER + 5)  # the last that an ending process gives back: its command line goes first
     return name
 
 
