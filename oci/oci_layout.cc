@@ -105,8 +105,18 @@ ArchivedImage image_of(const JsonValue& manifest, const std::string& path,
   return image;
 }
 
+// Nothing is thrown where there is one image only, or one of unknown platform.
+void refuse_other_platforms(const std::string& name, const std::string& preferred,
+                            std::vector<std::string> platforms) {
+  if (platforms.size() < 2 || std::ranges::find(platforms, "") != platforms.end()) return;
+  for (std::string& platform : platforms) platform = base::printable(platform);
+  throw base::error(base::printable(name), " holds no image for ", base::printable(preferred),
+                    ", only for ", base::join(platforms, ", "));
+}
+
 // Of the platforms under one name the preferred one, or the only one.
-std::vector<ArchivedImage> choose_platforms(std::vector<Candidate> candidates,
+std::vector<ArchivedImage> choose_platforms(const std::string& name,
+                                            std::vector<Candidate> candidates,
                                             const std::string& preferred) {
   std::set<std::vector<std::string>> served;
   std::vector<ArchivedImage> chosen;
@@ -114,6 +124,13 @@ std::vector<ArchivedImage> choose_platforms(std::vector<Candidate> candidates,
     if (candidate.platform != preferred) continue;
     served.insert(candidate.image.references);
     chosen.push_back(candidate.image);
+  }
+  if (chosen.empty() && std::ranges::all_of(candidates, [&](const Candidate& candidate) {
+        return candidate.image.references == candidates.front().image.references;
+      })) {
+    std::vector<std::string> platforms;
+    for (const Candidate& candidate : candidates) platforms.push_back(candidate.platform);
+    refuse_other_platforms(name, preferred, std::move(platforms));
   }
   for (Candidate& candidate : candidates) {
     if (!served.contains(candidate.image.references)) chosen.push_back(std::move(candidate.image));
@@ -131,13 +148,10 @@ std::vector<JsonValue> wanted_items(const ImageMembers& members, const JsonValue
   std::ranges::stable_sort(items, {}, variant_rank);
   const auto found = std::ranges::find(items, preferred, platform_of);
   if (found != items.end()) return {*found};
-  const bool tell =
-      std::ranges::none_of(items, [](const JsonValue& item) { return platform_of(item).empty(); });
-  if (items.size() < 2 || !tell) return items;
   std::vector<std::string> platforms;
-  for (const JsonValue& item : items) platforms.push_back(base::printable(platform_of(item)));
-  throw base::error(base::printable(members.name()), " holds no image for ",
-                    base::printable(preferred), ", only for ", base::join(platforms, ", "));
+  for (const JsonValue& item : items) platforms.push_back(platform_of(item));
+  refuse_other_platforms(members.name(), preferred, std::move(platforms));
+  return items;
 }
 
 // Walks one descriptor: an index adds to `pending`, an image manifest to `found`.
@@ -205,7 +219,7 @@ std::vector<ArchivedImage> list_oci_images(const ImageMembers& members,
     throw base::error(base::printable(members.name()), " holds no image but ",
                       base::printable(skipped_type), ", which is not supported");
   }
-  return choose_platforms(std::move(found), preferred);
+  return choose_platforms(members.name(), std::move(found), preferred);
 }
 
 }  // namespace oci

@@ -303,11 +303,19 @@ void check_layers(RunPlan& plan) {
   }
 }
 
+std::string image_path(const std::string& image, const HostFacts& facts) {
+  if (facts.directory) return absolute_path(image, facts.directory->logical);
+  if (image.starts_with('/')) return absolute_path(image, "/");
+  throw base::error("cannot find the image ", base::printable(image),
+                    ": the working directory has been removed or cannot be reached")
+      .with_hint("enter another one, or give the image's whole path");
+}
+
 }  // namespace
 
 RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   RunPlan plan;
-  plan.image = absolute_path(options.image, facts.directory ? facts.directory->logical : "/");
+  plan.image = image_path(options.image, facts);
   plan.driver = options.driver;
   plan.unsquash = options.unsquash;
   plan.share = options.share;

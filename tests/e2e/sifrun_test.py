@@ -264,6 +264,8 @@ def test_working_directory_that_is_gone_or_closed(sh, user, sifrun, image, tmp_p
     gone = tmp_path / "gone"
     done = user.run(["sh", "-c", f"mkdir {gone} && cd {gone} && rmdir {gone} && exec {sifrun} exec {image} pwd"])
     assert done.stdout == f"{user.home}\n", done.stderr
+    done = user.run(["sh", "-c", f"mkdir {gone} && cd {gone} && rmdir {gone} && exec {sifrun} exec x.sif pwd"])
+    assert done.returncode == 255 and "cannot find the image x.sif: the working directory has been removed" in done.stderr
     closed = tmp_path / "closed"
     done = user.run(["sh", "-c", f"mkdir {closed} && cd {closed} && chmod 0 {closed} && exec {sifrun} exec {image} pwd"])
     assert done.returncode == 0 and done.stdout.strip() in (str(user.home), str(closed)), done.stderr

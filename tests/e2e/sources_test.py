@@ -102,13 +102,18 @@ def test_hostile_layout_folder(user, sifconv, tmp_path):
     assert not (tmp_path / "x.sif").exists()
 
 
-def test_architecture_of_several(convert, tmp_path, user, sifconv):
+@pytest.mark.parametrize("index_is", ["nested", "flat"])
+def test_architecture_of_several(convert, tmp_path, user, sifconv, index_is):
     ours, other = OciArchive([one_file_layer("srv/ours")]), OciArchive([one_file_layer("srv/s390x")], architecture="s390x")
-    ours.blobs.update(other.blobs)
-    index = {"schemaVersion": 2, "manifests": [{**other.entry, "platform": {"os": "linux", "architecture": "s390x"}},
-                                               {**ours.entry, "platform": {"os": "linux", "architecture": MACHINE}}]}
-    ours.entry = ours.blob(json.dumps(index).encode(), "application/vnd.oci.image.index.v1+json")
-    write_layout(tmp_path / "lay", ("t", ours))
+    other.entry["platform"] = {"os": "linux", "architecture": "s390x"}
+    ours.entry["platform"] = {"os": "linux", "architecture": MACHINE}
+    if index_is == "flat":
+        write_layout(tmp_path / "lay", ("t", other), ("t", ours))
+    else:
+        index = {"schemaVersion": 2, "manifests": [other.entry, ours.entry]}
+        ours.blobs.update(other.blobs)
+        ours.entry = ours.blob(json.dumps(index).encode(), "application/vnd.oci.image.index.v1+json")
+        write_layout(tmp_path / "lay", ("t", ours))
     assert "srv/ours" in "".join(listing(convert("oci:lay:t")))
     assert "srv/s390x" in "".join(listing(convert("oci:lay:t", "--arch", "s390x", name="other.sif")))
     done = user.run([sifconv, "--arch", "arm", "oci:lay:t", "x.sif"], cwd=tmp_path)
