@@ -167,6 +167,12 @@ void prepare(const SifconvRequest& request) {
   ::signal(SIGXFSZ, SIG_IGN);
 }
 
+void check_login(const SifconvRequest& request) {
+  const oci::RegistryReference registry = oci::parse_registry(request.source.path);
+  oci::RegistryClient(registry, oci::plain_on_loopback(registry, request.source.registry))
+      .check_login();
+}
+
 void run(const SifconvRequest& request) {
   switch (request.action) {
     case SifconvRequest::Action::help:
@@ -179,8 +185,7 @@ void run(const SifconvRequest& request) {
       return oci::push_sif(request.source.path, request.push_target);
     case SifconvRequest::Action::check_login:
       prepare(request);
-      return oci::RegistryClient(oci::parse_registry(request.source.path), request.source.registry)
-          .check_login();
+      return check_login(request);
     case SifconvRequest::Action::convert:
       prepare(request);
       if (!request.cache.empty()) return convert_into_cache(request);

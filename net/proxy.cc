@@ -34,13 +34,6 @@ bool same_begin(const Address& one, const Address& other, unsigned bits) {
   return true;
 }
 
-bool is_loopback(const std::string& host) {
-  if (host == "localhost") return true;
-  const std::optional<Address> address = find_address(host);
-  return address && (*address == *find_address("::1") ||
-                     same_begin(*address, *find_address("127.0.0.0"), kMappedBits + 8));
-}
-
 // "10.0.0.0/8"; false for what is no block of addresses.
 bool is_in_block(const std::string& host, const std::string& block) {
   const std::size_t slash = block.find('/');
@@ -105,6 +98,13 @@ Proxy parse_proxy(std::string_view text, const char* variable) {
 }
 
 }  // namespace
+
+bool is_loopback(const std::string& host) {
+  if (host == "localhost") return true;
+  const std::optional<Address> address = find_address(host);
+  return address && (*address == *find_address("::1") ||
+                     same_begin(*address, *find_address("127.0.0.0"), kMappedBits + 8));
+}
 
 bool is_exempt(std::string_view list, const std::string& host, std::uint16_t port) {
   const std::string name = base::lower_case(host);

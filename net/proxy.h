@@ -21,6 +21,9 @@ using EnvironmentLookup = std::function<const char*(const char*)>;  // as getenv
 // spoken here.
 std::optional<Proxy> find_proxy(const Url& url, const EnvironmentLookup& environment);
 
+// "localhost", 127.0.0.0/8 and ::1.
+bool is_loopback(const std::string& host);
+
 // True where `list`, as no_proxy has it, names the host: "*", a domain with those below it,
 // ".domain" for those below only, an address, a block of addresses ("10.0.0.0/8"), each with
 // ":port" or not.

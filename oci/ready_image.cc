@@ -51,8 +51,11 @@ SifBlob find_sif_blob(RegistryClient& client, const std::string& name) {
   throw base::error(name, " holds no SIF").with_hint("docker:// is for images of layers");
 }
 
-RegistryClient client_of(const SourceSpec& source) {
-  return {parse_reference(source.path), source.registry};
+RegistryClient client_of(const SourceSpec& source, bool may_push = false) {
+  const RegistryReference reference = parse_reference(source.path);
+  RegistryOptions options = plain_on_loopback(reference, source.registry);
+  options.may_push = may_push;
+  return {reference, options};
 }
 
 std::uint64_t fetch_from_registry(const SourceSpec& source, int fd, ConvertProgress& progress) {
@@ -123,9 +126,7 @@ void push_sif(const std::string& path, const SourceSpec& target) {
          {"digest", digest},
          {"annotations",
           {{"org.opencontainers.image.title", path.substr(path.rfind('/') + 1)}}}}}}};
-  RegistryOptions options = target.registry;
-  options.may_push = true;
-  RegistryClient client(parse_reference(target.path), options);
+  RegistryClient client = client_of(target, true);
   client.push_blob(digest, {.file = sif.fd.get(), .file_size = size});
   client.push_blob(config_digest, {.body = std::string(kEmptyConfig)});
   client.push_manifest({manifest.dump(-1, ' ', false, ordered_json::error_handler_t::replace),

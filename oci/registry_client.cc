@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/output_file.h"
+#include "net/proxy.h"
 #include "oci/digest.h"
 #include "oci/download.h"
 #include "oci/json.h"
@@ -34,6 +35,18 @@ std::string reason_in(const std::string& text, int status) {
 }
 
 }  // namespace
+
+RegistryOptions plain_on_loopback(const RegistryReference& registry, RegistryOptions options) {
+  net::Url url = net::parse_authority("https", registry.authority);
+  if (options.no_https || !net::is_loopback(url.host)) return options;
+  url.target = "/v2/";
+  try {
+    HttpAgent(url).send({}, url);
+  } catch (const base::Error& error) {
+    options.no_https = error.errno_value() == EPROTO;
+  }
+  return options;
+}
 
 RegistryClient::RegistryClient(RegistryReference reference, const RegistryOptions& options)
     : reference_(std::move(reference)),

@@ -44,6 +44,10 @@ struct RegistryOptions {
   bool may_push = false;  // ask for the right to
 };
 
+// What Apptainer allows to oras:// and logins: a registry of this very machine that does not speak
+// TLS is spoken to without it. Asks the registry; `options` are also the answer where it is silent.
+RegistryOptions plain_on_loopback(const RegistryReference& registry, RegistryOptions options);
+
 struct Manifest {
   std::string text, media_type, digest;
 };

@@ -194,6 +194,7 @@ def test_a_registry_that_gives_other_bytes(run, web, tmp_path, busybox_sif):
     assert done.returncode == 255 and "is corrupt" in done.stderr and not (tmp_path / "x.sif").exists()
     web.files[f"/v2/x/y/blobs/{layer['digest']}"] = data
     assert run("pull", "--no-https", "x.sif", address).returncode == 0 and (tmp_path / "x.sif").read_bytes() == data
+    assert run("pull", "found-out.sif", address).returncode == 0  # as it is this machine
 
 
 def test_no_registry_speaks_for_another(run, web, tmp_path, busybox_sif, fuse_device):
