@@ -70,6 +70,11 @@ std::unique_ptr<addrinfo, Addresses> look_up(const std::string& host, std::uint1
   wanted.ai_flags = AI_NUMERICSERV | AI_ADDRCONFIG;
   addrinfo* found = nullptr;
   const int problem = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &wanted, &found);
+  if (problem == EAI_NONAME || problem == EAI_NODATA) {
+    // The end is Go's: who reads Apptainer's errors looks for it.
+    throw base::error("cannot find the host ", base::printable(host),
+                      ": dial tcp: lookup: no such host");
+  }
   if (problem != 0) {
     throw base::error("cannot find the host ", base::printable(host), ": ",
                       ::gai_strerror(problem));

@@ -73,7 +73,7 @@ std::unique_ptr<net::Response> ask_web(const HttpAgent& agent, const std::string
   const int status = answer->status();
   if (status == 200 || (status == 206 && !fields.empty())) return answer;
   throw base::Error(base::cat("the server ", agent.origin().authority(), " does not give ",
-                              base::printable(agent.origin().target), ": HTTP status ", status),
+                              base::printable(agent.origin().target), ": StatusCode: ", status),
                     is_passing_status(status) ? EAGAIN : 0);
 }
 

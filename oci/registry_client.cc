@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "oci/registry_client.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
 #include "base/error.h"
 #include "base/output_file.h"
+#include "base/text.h"
 #include "net/proxy.h"
 #include "oci/digest.h"
 #include "oci/download.h"
@@ -16,22 +18,28 @@ namespace {
 
 constexpr std::size_t kMaxToken = 256 << 10;
 constexpr std::size_t kMaxErrorText = 64 << 10;
+constexpr std::size_t kMaxReasons = 4;
 constexpr std::string_view kManifestTypes =
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, "
     "application/vnd.docker.distribution.manifest.v2+json";
 
-// {"errors": [{"code": "X", "message": "..."}]}
+// {"errors": [{"code": "X_Y", "message": "..."}]} as "x y: ...", the words of the registries' own
+// client library: programs that drive Apptainer (nf-core's) tell errors by them.
 std::string reason_in(const std::string& text, int status) {
+  std::vector<std::string> reasons;
   try {
     for (const JsonValue& error : JsonValue::parse(text, "answer").items_of("errors")) {
+      std::string code = base::lower_case(error.text_of("code"));
+      std::ranges::replace(code, '_', ' ');
       const std::string message = error.text_of("message");
-      return base::printable(message.empty() ? error.text_of("code") : message);
+      reasons.push_back(base::printable(message.empty() ? code : base::cat(code, ": ", message)));
+      if (reasons.size() == kMaxReasons) break;
     }
   } catch (const base::Error&) {
     // An answer of some proxy on the way; its status must do.
   }
-  return base::cat("HTTP status ", status);
+  return reasons.empty() ? base::cat("StatusCode: ", status) : base::join(reasons, ", ");
 }
 
 }  // namespace
@@ -86,7 +94,8 @@ std::string RegistryClient::authorize(const net::Response& refusal) const {
     if (challenge->scheme == "basic" && credentials_ && !credentials_->user.empty())
       return net::basic_authorization(credentials_->user, credentials_->password);
   }
-  throw base::error("the registry ", agent_.origin().authority(), " wants to know who you are")
+  throw base::error("the registry ", agent_.origin().authority(),
+                    " wants to know who you are: unauthorized: authentication required")
       .with_hint(
           "sifrun registry login, docker login or podman login, --authfile, or "
           "APPTAINER_DOCKER_USERNAME and APPTAINER_DOCKER_PASSWORD");
@@ -121,8 +130,9 @@ std::string RegistryClient::fetch_token(const Challenge& challenge) const {
   const Answer response = agent_.send(request, url);
   const std::string text = response->read_text(kMaxToken);
   if (response->status() != 200) {
-    throw base::error("the token server ", url.authority(),
-                      " refuses: ", reason_in(text, response->status()))
+    throw base::error("the token server ", url.authority(), " refuses: invalid status code ",
+                      "from registry ", response->status(), " (",
+                      reason_in(text, response->status()), ")")
         .with_hint(reference_.repository.empty()
                        ? "are the user name and the password right?"
                        : "is the name of the image right, and the password?");

@@ -138,7 +138,7 @@ def test_a_cache_that_others_may_write_to_is_not_used(run, user, web, tmp_path, 
         (tmp_path / open_to_all).chmod(0o700)
 
 
-@pytest.mark.parametrize("path, said", [("page", "is no image to run: it is neither a SIF nor a squashfs"), ("none", "HTTP status 404")])
+@pytest.mark.parametrize("path, said", [("page", "is no image to run: it is neither a SIF nor a squashfs"), ("none", "StatusCode: 404")])
 def test_what_is_no_image_is_not_kept(run, web, tmp_path, path, said):
     for words in (["pull", "x.sif"], ["build", "x.sif"], ["exec"]):
         done = run(*words, f"{web.address}/{path}", *(["true"] if words == ["exec"] else []))

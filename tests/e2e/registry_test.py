@@ -205,6 +205,8 @@ def test_what_is_not_there(convert, registry):
         assert done.returncode == 255 and said in done.stderr, done.stderr
     done = convert("docker://localhost:1/x/y")
     assert done.returncode == 255 and "cannot connect to localhost port 1: Connection refused" in done.stderr
+    done = convert("docker://no.such.invalid/x/y")  # or there is no name server
+    assert done.returncode == 255 and ("no such host" in done.stderr or "Temporary failure" in done.stderr), done.stderr
     done = convert("docker://Bad/Name")
     assert done.returncode == 255 and "names no image" in done.stderr
 
@@ -400,7 +402,8 @@ EVIL = {
     "redirect to nowhere": (evil(302), "redirects to nowhere"),
     "no json": (evil(200, b"<html>"), "is not valid JSON"),
     "endless manifest": (evil(200, b"[" * 9_000_000), "more than 8388608 bytes"),
-    "refused": (evil(403, b'{"errors":[{"code":"DENIED","message":"go \\u001b[31maway"}]}'), "go \\x1b[31maway"),
+    "refused": (evil(403, b'{"errors":[{"code":"NOT_YOU","message":"go \\u001b[31maway"},{"code":"X"}]}'), "not you: go \\x1b[31maway, x\n"),
+    "refused by a proxy": (evil(404, b"<html>"), ": StatusCode: 404\n"),
     "head without end": (evil(200, X="y" * 60000, Z="y" * 10000), "its head is too large"),
 }
 
