@@ -213,7 +213,7 @@ def test_server_ends_with_the_last_user_of_the_mount(user, fuse_device, probe, t
     # A child outlives the program that was started, and still reads.
     payload = user.popen([probe, image, target, "sh", "-c", f"sleep 100 & echo $!; exec sleep 1000"], stdout=subprocess.PIPE)
     background = int(payload.stdout.readline())
-    assert len(servers(image)) == 1
+    wait_until(lambda: len(servers(image)) == 1)
     payload.kill()
     payload.wait()
     time.sleep(0.3)
