@@ -46,7 +46,7 @@ sigset_t wanted_signals() {
 
 Interrupts::Interrupts(std::function<void()> clean_up) : clean_up_(std::move(clean_up)) {
   const sigset_t set = wanted_signals();
-  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::pthread_sigmask(SIG_BLOCK, &set, &mask_before_);
   signals_.reset(::signalfd(-1, &set, SFD_CLOEXEC));
   stop_.reset(::eventfd(0, EFD_CLOEXEC));
   if (!signals_ || !stop_) throw base::errno_error(errno, "cannot watch for signals");
@@ -56,6 +56,7 @@ Interrupts::Interrupts(std::function<void()> clean_up) : clean_up_(std::move(cle
 Interrupts::~Interrupts() {
   ::eventfd_write(stop_.get(), 1);
   waiter_.join();
+  ::pthread_sigmask(SIG_SETMASK, &mask_before_, nullptr);
 }
 
 void Interrupts::wait_for_signal() {

@@ -4,6 +4,8 @@
 // whether it was interrupted, and a blocked read cannot delay the end.
 #pragma once
 
+#include <signal.h>
+
 #include <functional>
 #include <thread>
 
@@ -14,7 +16,8 @@ namespace cmd {
 class Interrupts {
  public:
   // Blocks SIGINT, SIGTERM and SIGHUP for this thread and those it starts later; a signal that was
-  // ignored (nohup) stays so. `clean_up` runs in the waiting thread, beside the others.
+  // ignored (nohup) stays so. `clean_up` runs in the waiting thread, beside the others. Destroyed by
+  // the thread that made it, which gets its signals back.
   explicit Interrupts(std::function<void()> clean_up);
   ~Interrupts();
   Interrupts(const Interrupts&) = delete;
@@ -24,6 +27,7 @@ class Interrupts {
   void wait_for_signal();
 
   std::function<void()> clean_up_;
+  sigset_t mask_before_{};
   base::UniqueFd signals_, stop_;
   std::thread waiter_;
 };

@@ -164,7 +164,8 @@ TarEntry TarReader::make_entry(TarHeader header, const Extensions& extensions,
                                std::uint64_t start) {
   TarEntry entry;
   entry.header_offset = start;
-  apply_records(extensions.pax, header, entry, {name_, start, header.name});
+  const std::string stored_name = header.name;  // records may bring another one
+  apply_records(extensions.pax, header, entry, {name_, start, stored_name});
   if (!extensions.long_name.empty()) header.name = extensions.long_name;
   if (!extensions.long_link.empty()) header.link_name = extensions.long_link;
   if (header.type == '\0') header.type = header.name.ends_with('/') ? '5' : '0';

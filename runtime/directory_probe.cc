@@ -56,15 +56,29 @@ DirectoryProbe::DirectoryProbe(base::UniqueFd device) : device_(std::move(device
 // The mount is gone: nobody holds a directory any more.
 DirectoryProbe::~DirectoryProbe() {
   control_.reset();
-  while (process_ > 0 && ::waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  reap();
 }
 
 void DirectoryProbe::start() {
   SocketPair pair = make_socket_pair();
-  process_ = ::fork();
-  if (process_ == 0) work(pair.second.get());
-  control_ = std::move(pair.first);  // without a process nothing ever comes
+  const pid_t process = ::fork();
+  if (process == 0) work(pair.second.get());
+  if (process < 0) return;  // a limit of the user's: tried again for the next
+  process_ = process;
+  control_ = std::move(pair.first);
+}
+
+// It was killed. A second one could not tell what the first has done.
+void DirectoryProbe::lose() {
+  is_lost_ = true;
+  control_.reset();
+  reap();
+}
+
+void DirectoryProbe::reap() {
+  while (process_ > 0 && ::waitpid(process_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+  process_ = -1;
 }
 
 void DirectoryProbe::work(int control) const {
@@ -108,7 +122,7 @@ void DirectoryProbe::stand_in_for_server(int control) const {
 }
 
 std::uint64_t DirectoryProbe::begin(std::uint64_t directory, std::string_view name) {
-  if (!control_) start();
+  if (!control_ && !is_lost_) start();
   const std::vector<std::byte> message = notification(directory, name);
   const auto sent =
       ::send(control_.get(), message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -137,10 +151,12 @@ bool DirectoryProbe::is_waiting() const {
 
 std::uint64_t DirectoryProbe::finished() {
   std::byte told{};
-  while (!begun_.empty() && ::recv(control_.get(), &told, 1, MSG_DONTWAIT) == 1) {
+  ssize_t count = 0;
+  while ((count = ::recv(control_.get(), &told, 1, MSG_DONTWAIT)) == 1 && !begun_.empty()) {
     begun_.pop_front();
     ++finished_;
   }
+  if (count == 0) lose();
   return finished_;
 }
 

@@ -35,12 +35,14 @@ class DirectoryProbe {
   // Any directory that was asked for is.
   bool is_any_held() const;
   // Readable for poll(2) when probes have ended: finished() tells the last one's number. -1 as long
-  // as there are none.
+  // as there is no process.
   int event() const { return control_.get(); }
   std::uint64_t finished();
 
  private:
   void start();
+  void lose();
+  void reap();
   [[noreturn]] void work(int control) const;
   [[noreturn]] void stand_in_for_server(int control) const;
   bool is_waiting() const;
@@ -48,6 +50,7 @@ class DirectoryProbe {
   base::UniqueFd device_;
   base::UniqueFd control_;
   pid_t process_ = -1;
+  bool is_lost_ = false;
   std::deque<std::uint64_t> begun_;  // directories of probes that have not ended
   std::uint64_t finished_ = 0;
 };

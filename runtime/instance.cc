@@ -177,14 +177,16 @@ void become_init(int copy, base::UniqueFd& ready, pid_t script) {
   ::syscall(SYS_execveat, copy, "", arguments.data(), environment.data(), AT_EMPTY_PATH);
 }
 
-[[noreturn]] void be_init(const ActionRequest& action, base::UniqueFd ready, base::UniqueFd problem,
+// Without the answer's end: what a script leaves in the background must not keep the launcher.
+[[noreturn]] void be_init(const ActionRequest& action, StartEnds& ends,
                           const base::UniqueFd& copy) {
   const sigset_t original = block_all_signals();
   const pid_t script = fork_or_throw();
-  if (script == 0) run_script(action, original, problem);
-  problem.reset();
-  if (copy) become_init(copy.get(), ready, script);
-  run_instance_init(ready.get(), script);
+  ends.answer.reset();
+  if (script == 0) run_script(action, original, ends.script.write_end);
+  ends.script.write_end.reset();
+  if (copy) become_init(copy.get(), ends.ready.write_end, script);
+  run_instance_init(ends.ready.write_end.get(), script);
 }
 
 [[noreturn]] void run_starter(RunPlan plan, const InstanceFolder& folder, InstanceRecord record,
@@ -208,7 +210,7 @@ void become_init(int copy, base::UniqueFd& ready, pid_t script) {
     sigset_t none;
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
-    be_init(action, std::move(ends.ready.write_end), std::move(ends.script.write_end), copy);
+    be_init(action, ends, copy);
   } catch (const base::Error& error) {
     send_error(ends.answer.get(), error);
   }

@@ -231,6 +231,7 @@ int Interpreter::execute_with_assignments(const SimpleCommand& simple,
     if (!assignment.elements && !assignment.index)
       variables().writable(assignment.name).exported = true;
   }
+  is_last_ = &simple == last_;
   const int status = run_builtin_or_external(arguments, true);
   for (const std::optional<Assignment>& declaration : simple.declarations)
     if (declaration && declaration->elements) assign_array(*declaration);

@@ -171,6 +171,10 @@ class Interpreter {
   std::uint64_t steps_ = 0;
   int untested_ = 0;  // nesting of contexts in which set -e does not act
   bool in_subshell_ = false;
+  // Of a process that has nothing else to do: it becomes the program itself. As in other shells, no
+  // copy of the shell then waits, with the files that the command has redirected still open.
+  const SimpleCommand* last_ = nullptr;
+  bool is_last_ = false;  // the command being executed
   std::string* capture_ = nullptr;  // output of a substitution that runs in this process
   std::string script_ = "sh";
   int line_ = 0;

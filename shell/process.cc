@@ -39,6 +39,26 @@ template <typename Run>
   ::_exit(status & 0xFF);
 }
 
+// The one that `body` consists of, whatever encloses it; nullptr if there is more to do.
+const SimpleCommand* only_command(const Command& body) {
+  const Command* command = &body;
+  for (;;) {
+    if (const auto* simple = std::get_if<SimpleCommand>(&command->body)) return simple;
+    const auto* list = std::get_if<List>(&command->body);
+    const auto* pipeline = std::get_if<Pipeline>(&command->body);
+    const auto* group = std::get_if<Group>(&command->body);
+    if (list && list->items.size() == 1 && list->items[0].follows != Connector::background) {
+      command = list->items[0].command.get();
+    } else if (pipeline && pipeline->commands.size() == 1 && !pipeline->negated) {
+      command = pipeline->commands[0].get();
+    } else if (group) {
+      command = group->body.get();
+    } else {
+      return nullptr;
+    }
+  }
+}
+
 }  // namespace
 
 pid_t Interpreter::fork_child() {
@@ -53,6 +73,7 @@ pid_t Interpreter::fork_child() {
 }
 
 void Interpreter::run_child(const Command& body) {
+  last_ = only_command(body);
   end_child(*this, [&] { return run_to_exit([&] { return execute(body); }); });
 }
 
@@ -94,7 +115,7 @@ int Interpreter::run_external(const std::vector<std::string>& arguments) {
   base::Pipe pipe;
   if (capture_) pipe = base::make_pipe();
   std::string* const capture = capture_;
-  const pid_t pid = fork_child();
+  const pid_t pid = is_last_ ? 0 : fork_child();
   if (pid == 0) {
     if (pipe.write_end) ::dup2(pipe.write_end.get(), STDOUT_FILENO);
     end_child(*this, [&] {

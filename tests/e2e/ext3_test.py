@@ -468,6 +468,36 @@ for number in itertools.count():
         overlay.check_after_replay()
 
 
+def test_a_killed_probe_costs_neither_names_nor_time(identity, command, make):
+    program = """
+import os, sys
+os.makedirs("/w"); os.chdir("/w")
+def change(number):
+    with open("a", "w") as file: file.write("old")
+    os.link("a", "b%d" % number); os.unlink("a")
+    with open("a", "w") as file: file.write("new")
+    assert open("b%d" % number).read() == "old" and open("a").read() == "new"
+change(0); print("ready", flush=True); sys.stdin.readline()
+change(1); print("done", flush=True); sys.stdin.readline()
+"""
+    overlay = make()
+    process = identity.popen(command([PYTHON, "-c", program], *HOST_USR, "--overlay", overlay.path), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout.readline() == "ready\n"
+    server = server_of(overlay)
+    children = pathlib.Path(f"/proc/{server}/task/{server}/children").read_text().split()
+    probe, = [int(each) for each in children if pathlib.Path(f"/proc/{each}/comm").read_text() == "sifrun-probe\n"]
+    os.kill(probe, signal.SIGKILL)
+    wait_until(lambda: not pathlib.Path(f"/proc/{probe}").exists())
+    busy = [int(word) for word in pathlib.Path(f"/proc/{server}/stat").read_text().split()[13:15]]
+    time.sleep(1)
+    assert sum(int(word) for word in pathlib.Path(f"/proc/{server}/stat").read_text().split()[13:15]) - sum(busy) < os.sysconf("SC_CLK_TCK") / 4
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "done\n"
+    process.communicate("\n", timeout=30)
+    overlay.check()
+
+
 def test_a_real_tree(python, run, make):
     """Copied in by tar, compared by checksums, deleted again; the space is there again."""
     overlay = make(size=128)

@@ -156,6 +156,14 @@ def test_program_that_cannot_be_started(program, said, instance):
     assert instance.list() == {} and instance.records() == []
 
 
+def test_background_job_of_an_environment_script(instance, tmp_path):
+    (tmp_path / "env.sh").write_text("sleep 1000 >/dev/null 2>&1 &\n")
+    begun = time.monotonic()
+    instance.start("jobs", "--bind", f"{tmp_path}/env.sh:/.singularity.d/env/95-jobs.sh")
+    assert time.monotonic() - begun < 60
+    assert "sleep\0001000" in instance("instance://jobs", "sh", "-c", "cat /proc/[0-9]*/cmdline", program="exec").stdout
+
+
 def test_stop_ends_everything(instance):
     """The init, what commands have started inside, their stand-ins and the image's server."""
     init = instance.start("one")

@@ -128,6 +128,14 @@ TEST(TarReader, PaxRecordsOverrideHeader) {
   EXPECT_THAT(entry.xattrs, ElementsAre(Pair("user.a", std::string("x=\0\n", 4))));
 }
 
+// The error names the member as its header does, which a record has replaced by then.
+TEST(TarReader, BadRecordBehindALongName) {
+  const std::string archive =
+      pax_member(pax_record("path", std::string(200, 'n')) + pax_record("uid", "abc")) +
+      tar_member({.name = "a name of the header"}) + end_marker();
+  EXPECT_THAT([&] { read_all(archive); }, fails_with("a name of the header"));
+}
+
 TEST(TarReader, PaxTimesRoundDown) {
   for (const auto& [text, seconds] : {std::pair{"1.9", 1},
                                       {"-1", -1},
