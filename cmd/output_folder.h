@@ -2,6 +2,7 @@
 // A folder that appears under its name when it is complete; until then it lies hidden beside it.
 #pragma once
 
+#include <mutex>
 #include <string>
 
 #include "base/output_file.h"
@@ -24,15 +25,19 @@ class OutputFolder {
 
   // Gives it its name, in place of what had it.
   void commit();
-  // Removes what has no name yet, as far as that is possible; from any thread.
+  // Removes what has no name yet, as far as that is possible; from any thread, at any time: a
+  // commit() that it overtakes fails. Whoever writes into it must have been told to stop.
   void discard() noexcept;
 
  private:
   void replace();
 
-  std::string path_, parent_, part_;
+  std::string path_, parent_;
   base::Existing existing_;
   base::UniqueFd fd_;
+  std::mutex mutex_;  // guards what follows, but for hidden_path()
+  std::string part_;
+  bool is_discarded_ = false;
 };
 
 }  // namespace cmd

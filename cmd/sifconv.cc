@@ -87,6 +87,7 @@ class Watch {
   Watch(Output& output, bool show, const std::string& lock = {})
       : output_(output), display_(progress), interrupts_([this, lock] {
           display_.clear();
+          progress.write.cancelled = true;
           output_.discard();
           if (!lock.empty()) ::unlink(lock.c_str());
         }) {

@@ -455,6 +455,19 @@ def test_signals(user, sifconv, tmp_path, name):
     assert (tmp_path / "x.sif").read_text() == "old"
 
 
+def test_interrupt_while_a_folder_is_written(user, sifconv, tmp_path):
+    layer = Layer()
+    for number in range(10_000):
+        layer.file(f"srv/{number % 200}/{number}", b"x")
+    source = write_docker20(tmp_path / "in.tar", [layer.bytes()])
+    for files in (2, 60):
+        process = user.popen([sifconv, "--sandbox", source, "out"], cwd=tmp_path, preexec_fn=expect_signals)
+        wait_until(lambda: len(list(tmp_path.glob(".sandbox-*/srv/*"))) > files)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == -signal.SIGTERM
+        assert [path.name for path in tmp_path.iterdir()] == ["in.tar"]
+
+
 def test_interrupt_while_standard_input_is_silent(user, sifconv, tmp_path):
     process = user.popen([sifconv, "-", "x.sif"], cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE,
                          preexec_fn=expect_signals)
