@@ -165,8 +165,10 @@ std::optional<std::vector<std::string>> list_names(int directory, std::string_vi
   if (!stream) throw errno_error(errno, "cannot list ", printable(name));
   [[maybe_unused]] const int owned_by_stream = fd.release();
   std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = ::readdir(stream.get())) {
+  for (;;) {
+    errno = 0;
+    const dirent* const entry = ::readdir(stream.get());
+    if (entry == nullptr) break;
     const std::string_view found = entry->d_name;
     if (found == "." || found == "..") continue;
     if (names.size() == limit) return std::nullopt;
@@ -174,6 +176,15 @@ std::optional<std::vector<std::string>> list_names(int directory, std::string_vi
   }
   if (errno != 0) throw errno_error(errno, "cannot list ", printable(name));
   return names;
+}
+
+std::vector<std::string> readable_names(const std::string& folder) {
+  try {
+    const UniqueFd fd = open_file(folder, O_RDONLY | O_DIRECTORY);
+    return *list_names(fd.get(), printable(folder));
+  } catch (const Error&) {
+    return {};
+  }
 }
 
 Pipe make_pipe() {

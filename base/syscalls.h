@@ -53,6 +53,8 @@ std::optional<std::string> find_link_target(const std::string& path);
 // than `limit`. `name` appears in messages.
 std::optional<std::vector<std::string>> list_names(int directory, std::string_view name,
                                                    std::size_t limit = SIZE_MAX);
+// The same of a folder, as far as it can be read.
+std::vector<std::string> readable_names(const std::string& folder);
 
 struct Pipe {
   UniqueFd read_end, write_end;

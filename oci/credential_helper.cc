@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "oci/credential_helper.h"
 
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <span>
 #include <string>
+#include <utility>
 
+#include "base/child_program.h"
 #include "base/error.h"
 #include "base/log.h"
-#include "base/syscalls.h"
 #include "oci/json.h"
 
 namespace oci {
@@ -23,36 +17,11 @@ constexpr std::size_t kMaxQuestion = 60 << 10;                   // with a pipe'
 constexpr std::string_view kNotFound = "credentials not found";  // the protocol's own words
 constexpr std::string_view kTokenUser = "<token>";  // then the secret is an identity token
 
-struct Answer {
-  std::string text;
-  bool succeeded;
-};
+using Answer = base::ProgramAnswer;
 
 Answer run(const CredentialHelper& helper, std::string verb, const std::string& input) {
-  std::string program = helper.program;
-  const std::array<char*, 3> arguments = {program.data(), verb.data(), nullptr};
-  base::Pipe question = base::make_pipe(), answer = base::make_pipe();
-  // It fits a pipe, so that nobody waits. The reading end stays open here: no SIGPIPE.
-  base::write_all(question.write_end.get(), input + "\n", "pipe");
-  question.write_end.reset();
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_adddup2(&actions, question.read_end.get(), STDIN_FILENO);
-  ::posix_spawn_file_actions_adddup2(&actions, answer.write_end.get(), STDOUT_FILENO);
-  pid_t child = 0;
-  const int problem =
-      ::posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  if (problem != 0) throw base::errno_error(problem, "cannot run ", helper.program);
-  answer.write_end.reset();  // else the end of file never comes
-  std::string text(kMaxAnswer, '\0');
-  text.resize(base::read_up_to(answer.read_end.get(), std::as_writable_bytes(std::span(text)),
-                               helper.program));
-  answer.read_end.reset();
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  return {std::move(text), WIFEXITED(status) && WEXITSTATUS(status) == 0};
+  return base::ask_program({helper.program, std::move(verb)}, input + "\n", kMaxAnswer,
+                           base::Complaints::shown);
 }
 
 std::string first_line(const Answer& answer) {

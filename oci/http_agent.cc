@@ -2,13 +2,12 @@
 #include "oci/http_agent.h"
 
 #include <cstdlib>
-#include <filesystem>
 #include <optional>
-#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
+#include "base/syscalls.h"
 #include "net/proxy.h"
 
 namespace oci {
@@ -25,10 +24,8 @@ std::vector<std::string> certificates_of(const std::string& authority) {
     folders.insert(folders.begin(), std::string(home) + "/.config/containers/certs.d/");
   std::vector<std::string> files;
   for (const std::string& folder : folders) {
-    std::error_code absent;
-    for (const auto& entry : std::filesystem::directory_iterator(folder + authority, absent)) {
-      if (entry.path().extension() == ".crt") files.push_back(entry.path());
-    }
+    for (const std::string& name : base::readable_names(folder + authority))
+      if (name.ends_with(".crt")) files.push_back(base::cat(folder, authority, "/", name));
   }
   return files;
 }

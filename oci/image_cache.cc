@@ -107,15 +107,13 @@ void make_once(const std::string& path,
 
 std::vector<CacheEntry> cache_entries(const std::string& folder) {
   std::vector<CacheEntry> entries;
-  std::error_code failure;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, failure)) {
-    const std::string name = entry.path().filename();
-    const std::optional<struct stat> status = base::find_status(entry.path(), false);
+  if (!base::find_status(folder)) return entries;
+  const base::UniqueFd fd = base::open_file(folder, O_RDONLY | O_DIRECTORY);
+  for (const std::string& name : *base::list_names(fd.get(), base::printable(folder))) {
+    const auto status = base::find_status(base::cat(folder, "/", name), false);
     if (name.starts_with('.') || !status) continue;
     entries.push_back({name, static_cast<std::uint64_t>(status->st_size), status->st_mtime});
   }
-  if (failure && failure != std::errc::no_such_file_or_directory)
-    throw base::errno_error(failure.value(), "cannot read ", base::printable(folder));
   std::ranges::sort(entries, {}, &CacheEntry::name);
   return entries;
 }

@@ -53,7 +53,7 @@ std::string MemberHasher::digest(std::uint64_t offset) const {
 void MemberHasher::run() {
   try {
     hash_members();
-  } catch (const base::Error&) {
+  } catch (const std::exception&) {
     // Damage is told by whoever reads the archive as a whole.
   }
   {

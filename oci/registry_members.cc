@@ -65,8 +65,12 @@ void RegistryMembers::note_document(const std::string& text) const {
   if (const std::optional<JsonValue> config = document.find("config")) blobs.push_back(*config);
   for (const JsonValue& blob : blobs) {
     const std::optional<JsonValue> size = blob.find("size");
-    if (size && size->raw().is_number_unsigned())
-      sizes_[blob.text_of("digest")] = size->raw().get<std::uint64_t>();
+    if (!size || !size->raw().is_number_unsigned()) continue;
+    const auto bytes = size->raw().get<std::uint64_t>();
+    if (bytes > kMaxBlobSize)
+      throw base::error(document.place(), ": a blob of ", bytes, " bytes, more than ",
+                        kMaxBlobSize);
+    sizes_[blob.text_of("digest")] = bytes;
   }
 }
 

@@ -2,6 +2,8 @@
 #include "runtime/env_scripts.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -60,6 +62,7 @@ int run_with_image_shell(shell::Interpreter& interpreter, const std::string& pat
   const pid_t pid = ::fork();
   if (pid < 0) throw base::errno_error(errno, "cannot fork");
   if (pid == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // we may be ended by --runscript-timeout
     ::dup2(pipe.write_end.get(), 9);
     ::fcntl(9, F_SETFD, 0);  // it may have been 9 before
     const std::array<const char*, 5> arguments = {program.c_str(), "-c", ". \"$0\"; export -p >&9",

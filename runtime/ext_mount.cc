@@ -218,7 +218,7 @@ class ExtService {
 };
 
 std::string report_of(const base::Error& error) {
-  return base::cat(kBad, error.what(), '\n', error.hint());
+  return base::cat(kBad, error.what(), '\n', error.hint()).substr(0, kMaxReport);
 }
 
 base::Error problem_of(const std::string& report) {

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <iterator>
 #include <new>
 #include <span>
@@ -59,6 +60,8 @@ std::span<const std::byte> answer_by_table(Responder& responder,
     log(error);
   } catch (const std::bad_alloc&) {
     errno_value = ENOMEM;
+  } catch (const std::exception& error) {
+    log(base::Error(error.what()));
   }
   return reply.finish(parsed.header.unique, errno_value);
 }

@@ -277,6 +277,7 @@ fuse_entry_out FuseResponder::entry_or_nothing(sif::InodeRef ref) const {
 
 int FuseResponder::get_xattr(const Request& request, FuseReply& reply) {
   if (!reader_.has_xattrs()) return ENOSYS;
+  if (added_.find(request.header.nodeid) != nullptr) return ENODATA;
   const auto in = parse<fuse_getxattr_in>(request.body);
   if (request.body.size() < sizeof(in)) return EINVAL;
   const std::string_view name = parse_name(request.body.subspan(sizeof(in)));
@@ -290,6 +291,7 @@ int FuseResponder::get_xattr(const Request& request, FuseReply& reply) {
 int FuseResponder::list_xattrs(const Request& request, FuseReply& reply) {
   if (!reader_.has_xattrs()) return ENOSYS;
   const auto in = parse<fuse_getxattr_in>(request.body);
+  if (added_.find(request.header.nodeid) != nullptr) return put_sized(in.size, "", reply);
   std::string names;
   for (const auto& [name, value] :
        reader_.xattrs(reader_.attributes(ref_of(request.header.nodeid)))) {

@@ -194,7 +194,11 @@ FuseRing::FuseRing(int device_fd, FuseResponder& responder, unsigned threads) {
   try {
     for (std::vector<unsigned>& queues : deal_queues(threads))
       threads_.emplace_back([device_fd, &responder, queues = std::move(queues)] {
-        Queues(device_fd, responder, queues).serve();
+        try {
+          Queues(device_fd, responder, queues).serve();
+        } catch (const std::exception&) {
+          // No memory: as below.
+        }
       });
   } catch (const std::system_error&) {
     // A process limit. Without a buffer for every queue the kernel goes on using the device.

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 #include <memory>
-#include <system_error>
 
 #include "base/cpu_count.h"
 #include "runtime/fuse_protocol.h"
@@ -27,6 +27,10 @@ unsigned allowed_threads() {
 // All else is cheaper than waking another thread for it.
 bool is_long_running(std::uint32_t opcode) { return opcode == FUSE_READ; }
 
+std::unique_ptr<std::byte[]> make_request_buffer() {
+  return std::make_unique_for_overwrite<std::byte[]>(kLongestRequest);
+}
+
 }  // namespace
 
 FuseServer::FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOptions options,
@@ -37,7 +41,7 @@ FuseServer::FuseServer(int device_fd, const sif::SquashfsReader& reader, FuseOpt
       max_threads_(allowed_threads()) {}
 
 void FuseServer::serve() {
-  work();
+  work(make_request_buffer().get());
   // The device fails for everyone at once, so the others are ending too; no thread adds others
   // any more once all have seen the end.
   for (std::size_t i = 0;; ++i) {
@@ -57,20 +61,19 @@ void FuseServer::add_thread_if_busy() {
   if (idle_.load() > 0 || thread_count_.load() >= max_threads_) return;
   ++idle_;  // at once, else everyone adds threads until the first of them is awake
   try {
-    threads_.emplace_back([this] { work(); });
+    threads_.emplace_back([this, buffer = make_request_buffer()] { work(buffer.get()); });
     ++thread_count_;
-  } catch (const std::system_error&) {
+  } catch (const std::exception&) {
     --idle_;
-    thread_count_ = max_threads_;  // a process limit: serve with what there is
+    thread_count_ = max_threads_;  // a limit of processes or memory: serve with what there is
     read_ahead_.give_up();
   }
 }
 
 // Whoever starts this has counted the thread in idle_; it counts itself out and in again around
 // each request, and out at its end.
-void FuseServer::work() {
-  const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kLongestRequest);
-  const std::span<std::byte> request(buffer.get(), kLongestRequest);
+void FuseServer::work(std::byte* buffer) {
+  const std::span<std::byte> request(buffer, kLongestRequest);
   FuseReply reply;
   for (;;) {
     const ssize_t size = ::read(device_fd_, request.data(), request.size());

@@ -24,7 +24,7 @@ class FuseServer {
   void serve();
 
  private:
-  void work();
+  void work(std::byte* buffer);
   void add_thread_if_busy();
 
   const int device_fd_;

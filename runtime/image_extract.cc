@@ -178,10 +178,9 @@ std::string image_key(const sif::ImageFile& image) {
 
 void remove_leftovers(const std::string& folder, const std::string& prefix) {
   std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
-    if (entry.path().filename().string().starts_with(prefix))
-      std::filesystem::remove_all(entry.path(), ignored);
-  }
+  for (const std::string& name : base::readable_names(folder))
+    if (name.starts_with(prefix))
+      std::filesystem::remove_all(base::cat(folder, "/", name), ignored);
 }
 
 }  // namespace
@@ -211,6 +210,9 @@ std::string open_extracted_image(const sif::ImageFile& image, const std::string&
   try {
     const base::UniqueFd fd = base::open_file(part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     extract_tree(reader, fd.get());
+    // The name says that all is there, were it after a crash.
+    if (::syncfs(fd.get()) != 0)
+      throw base::errno_error(errno, "cannot write ", base::printable(part));
     if (::rename(part.c_str(), tree.c_str()) != 0 && !base::find_status(tree))
       throw base::errno_error(errno, "cannot rename ", base::printable(part));
   } catch (...) {

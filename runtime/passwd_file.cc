@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/passwd_file.h"
 
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 #include <vector>
 
+#include "base/child_program.h"
+#include "base/error.h"
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "base/text.h"
@@ -75,27 +73,11 @@ std::string safe_field(std::string_view text) {
 std::string ask_getent(std::string database, std::span<const gid_t> ids) {
   std::vector<std::string> words = {"getent", std::move(database)};
   for (const gid_t id : ids) words.push_back(std::to_string(id));
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  base::Pipe pipe = base::make_pipe();
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_adddup2(&actions, pipe.write_end.get(), STDOUT_FILENO);
-  ::posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-  pid_t child = 0;
-  const int problem =
-      ::posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  if (problem != 0) return {};
-  pipe.write_end.reset();  // else the end of file never comes
-  std::string answer(kMaxGetentAnswer, '\0');
-  answer.resize(base::read_up_to(pipe.read_end.get(), std::as_writable_bytes(std::span(answer)),
-                                 "the answer of getent"));
-  while (::waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
+  try {
+    return base::ask_program(std::move(words), "", kMaxGetentAnswer, base::Complaints::hidden).text;
+  } catch (const base::Error&) {
+    return {};
   }
-  return answer;
 }
 
 }  // namespace

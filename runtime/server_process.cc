@@ -21,7 +21,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
-#include <memory>
 
 #include "base/error.h"
 #include "base/syscalls.h"
@@ -95,6 +94,26 @@ void use_one_heap_of_huge_pages() {
   std::free(whole);
 }
 
+// With a page below that nothing may touch: an overflow ends the process.
+class GuardedStack {
+ public:
+  GuardedStack() : page_(static_cast<std::size_t>(::sysconf(_SC_PAGESIZE))) {
+    start_ = ::mmap(nullptr, page_ + kThreadStack, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
+    if (start_ == MAP_FAILED) throw base::errno_error(errno, "cannot make a stack");
+    ::mprotect(start_, page_, PROT_NONE);
+  }
+  ~GuardedStack() { ::munmap(start_, page_ + kThreadStack); }
+  GuardedStack(const GuardedStack&) = delete;
+  GuardedStack& operator=(const GuardedStack&) = delete;
+
+  std::byte* top() const { return static_cast<std::byte*>(start_) + page_ + kThreadStack; }
+
+ private:
+  std::size_t page_;
+  void* start_;
+};
+
 [[noreturn]] void run_server(const char* name, const std::vector<int>& kept_fds,
                              const std::function<void()>& body) {
   int status = 0;
@@ -134,7 +153,7 @@ void start_server_process(const char* name, const std::vector<int>& kept_fds,
   } start{name, kept_fds, body};
   // The process in between runs in our memory, as after vfork(2): copying that once, for the
   // server, is the most costly step of a start. The server stays on this stack, in its copy.
-  const auto stack = std::make_unique_for_overwrite<std::byte[]>(kThreadStack);
+  const GuardedStack stack;
   const pid_t between = ::clone(
       [](void* argument) -> int {
         auto& wanted = *static_cast<Start*>(argument);
@@ -144,7 +163,7 @@ void start_server_process(const char* name, const std::vector<int>& kept_fds,
         if (server < 0) wanted.problem = errno;
         ::_exit(0);
       },
-      stack.get() + kThreadStack, CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
+      stack.top(), CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
   if (between < 0) throw base::errno_error(errno, "cannot start the process ", name);
   // ECHILD: our parent had us ignore SIGCHLD, which reaps by itself.
   while (::waitpid(between, nullptr, 0) < 0 && errno == EINTR) {

@@ -13,10 +13,11 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdlib>
-#include <filesystem>
+#include <ctime>
 #include <system_error>
 #include <utility>
 
+#include "base/syscalls.h"
 #include "runtime/fd_message.h"
 #include "runtime/pidfd.h"
 #include "runtime/share.h"
@@ -29,6 +30,7 @@ namespace {
 constexpr int kLingerMilliseconds = 1000;
 // A start sends its key right after it has connected.
 constexpr timeval kKeyWait{0, 200'000};
+constexpr timespec kFullPause{0, 100'000'000};
 constexpr char kEndOfState = '\n';
 
 bool watch(int events, int fd, std::uint32_t what = EPOLLIN) {
@@ -51,9 +53,8 @@ void run_where(pid_t member) {
     return;
   CPU_OR(&all, &all, &own);
   if (CPU_EQUAL(&all, &own) != 0) return;
-  std::error_code ignored;
-  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task", ignored))
-    ::sched_setaffinity(std::atoi(thread.path().filename().c_str()), sizeof all, &all);
+  for (const std::string& thread : base::readable_names("/proc/self/task"))
+    ::sched_setaffinity(std::atoi(thread.c_str()), sizeof all, &all);
 }
 
 }  // namespace
@@ -148,6 +149,8 @@ bool ShareDoor::add_member(pid_t process) {
 // id is all that is asked for here; the other side has more to check.
 void ShareDoor::admit_one() {
   const base::UniqueFd client(::accept4(listener_.socket.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  // Each member costs a descriptor. Who waits in vain mounts for itself.
+  if (!client && errno == EMFILE) ::nanosleep(&kFullPause, nullptr);
   ucred peer{};
   socklen_t size = sizeof peer;
   if (!client || ::getsockopt(client.get(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 ||

@@ -40,8 +40,10 @@ std::string program_of(std::span<const std::string> command) {
 void remove_oldest(const std::string& folder) {
   std::vector<std::pair<std::filesystem::file_time_type, std::filesystem::path>> files;
   std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
-    files.emplace_back(entry.last_write_time(ignored), entry.path());
+  for (const std::string& name : base::readable_names(folder)) {
+    const std::filesystem::path path = base::cat(folder, "/", name);
+    files.emplace_back(std::filesystem::last_write_time(path, ignored), path);
+  }
   if (files.size() <= kMaxTraceFiles) return;
   std::ranges::sort(files);
   // A half at once: not for each new file again.

@@ -35,6 +35,7 @@ constexpr std::array<TypeRow, 7> kTypes = {{{S_IFDIR, FileType::directory},
                                             {S_IFSOCK, FileType::socket}}};
 
 void read_xattrs(const std::string& path, Inode& inode) {
+  if (::llistxattr(path.c_str(), nullptr, 0) == 0) return;
   std::vector<char> names(kXattrMax), value(kXattrMax);
   const ssize_t size = ::llistxattr(path.c_str(), names.data(), names.size());
   if (size < 0 && errno != ENOTSUP)

@@ -77,8 +77,9 @@ class FolderWriter {
     }
     const auto [first, is_new] = first_paths_.emplace(&inode, path);
     if (!is_new) {
-      check(::linkat(root_fd_, first->second.c_str(), parent, name.c_str(), 0), path);
-      return;
+      if (::linkat(root_fd_, first->second.c_str(), parent, name.c_str(), 0) == 0) return;
+      // File systems without hard links, or at their limit: a copy serves as well.
+      if (errno != EPERM && errno != EMLINK && errno != EOPNOTSUPP) check(-1, path);
     }
     if (inode.type == FileType::symlink) return make_link(parent, name, inode, path);
     if (inode.type != FileType::regular && make_special(parent, name, inode, path)) return;

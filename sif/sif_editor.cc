@@ -228,9 +228,22 @@ void SifEditor::set_primary(std::uint32_t id) {
 void SifEditor::publish() {
   put(header_, kHeaderModified, now_);
   const int fd = file_.fd.get();
-  base::pwrite_all(fd, table_, file_.container.header.descriptors_offset, file_.name);
-  base::pwrite_all(fd, header_, 0, file_.name);
-  synchronize(file_);
+  const std::uint64_t table_place = file_.container.header.descriptors_offset;
+  std::vector<std::byte> old_table(table_.size()), old_header(header_.size());
+  base::pread_exactly(fd, old_table, table_place, file_.name);
+  base::pread_exactly(fd, old_header, 0, file_.name);
+  try {
+    base::pwrite_all(fd, table_, table_place, file_.name);
+    synchronize(file_);
+    base::pwrite_all(fd, header_, 0, file_.name);
+    synchronize(file_);
+  } catch (const base::Error&) {
+    // They lie in blocks that the file has, so this fails only where reading will, too.
+    [[maybe_unused]] const ssize_t table =
+        ::pwrite(fd, old_table.data(), old_table.size(), static_cast<off_t>(table_place));
+    [[maybe_unused]] const ssize_t header = ::pwrite(fd, old_header.data(), old_header.size(), 0);
+    throw;
+  }
   reload();
 }
 

@@ -425,6 +425,10 @@ def test_corrupt_and_oversized_layers(convert, fake):
     assert "is corrupt: its digest is" in convert(f"docker://{fake(archive).host}/x:1", "--no-https").stderr
     archive.blobs[name] = good + b"more"
     assert "bytes that were promised" in convert(f"docker://{fake(archive).host}/x:1", "--no-https").stderr
+    manifest = json.loads(archive.blobs["blobs/sha256/" + archive.entry["digest"].removeprefix("sha256:")])
+    manifest["layers"][0]["size"] = 2**64 - 1
+    archive.entry = archive.blob(json.dumps(manifest).encode(), archive.entry["mediaType"])
+    assert "a blob of 18446744073709551615 bytes" in convert(f"docker://{fake(archive).host}/x:1", "--no-https").stderr
 
 
 def test_only_this_machines_platform_is_fetched(convert, fake, tmp_path):

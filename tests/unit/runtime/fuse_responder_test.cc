@@ -2,6 +2,7 @@
 #include "runtime/fuse_responder.h"
 
 #include <gtest/gtest.h>
+#include <sys/xattr.h>
 
 #include <array>
 #include <cerrno>
@@ -18,6 +19,7 @@ class ResponderTest : public ::testing::Test {
   void SetUp() override {
     std::filesystem::create_directories(tree_ / "dir");
     sif::write_text(tree_ / "dir/file", "content");
+    ::setxattr((tree_ / "dir/file").c_str(), "user.x", "1", 1, 0);  // where that is possible
     ASSERT_TRUE(sif::make_image(tree_.path(), output_ / "i", "-comp gzip"));
     image_ = sif::open_made_image(output_ / "i");
     responder_ = std::make_unique<FuseResponder>(*image_, FuseOptions{});
@@ -165,6 +167,14 @@ TEST_F(ResponderTest, ShowsAddedPathsBesidesTheImagesOwn) {
   EXPECT_EQ(ask(FUSE_READ, list, read_request(0, 4096)).body, "");
   EXPECT_EQ(ask(FUSE_GETATTR, node_of(data, "set"), "").as<fuse_attr_out>().attr.mode,
             std::uint32_t{S_IFDIR | 0755});
+  fuse_getxattr_in room{};
+  room.size = 100;
+  const bool has_xattrs = image_->has_xattrs();
+  const Answer value = ask(FUSE_GETXATTR, list, raw(room) + "user.x" + '\0');
+  EXPECT_EQ(value.errno_value, has_xattrs ? ENODATA : ENOSYS);
+  const Answer names = ask(FUSE_LISTXATTR, data, raw(room));
+  EXPECT_EQ(names.errno_value, has_xattrs ? 0 : ENOSYS);
+  EXPECT_EQ(names.body, "");
   EXPECT_EQ(node_of(data, "dir"), 0U);
   EXPECT_NE(node_of(node_of(FUSE_ROOT_ID, "dir"), "file"), 0U);
   EXPECT_EQ(listed(FUSE_ROOT_ID), (std::vector<std::string>{".", "..", "dir", "data"}));
