@@ -126,6 +126,7 @@ class Evaluation {
 
   std::vector<std::string> run() {
     run_scripts();
+    return_from_scripts();
     apply_path();
     restore_host_variables();
     set_prompt();
@@ -154,6 +155,17 @@ class Evaluation {
         directory = entry.substr(4);
     }
     variables().set_exported("PWD", directory);
+    directory_name_ = directory;
+    directory_.reset(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  }
+
+  // Where a script has gone, and that it has no home, is for the scripts alone.
+  void return_from_scripts() {
+    if (variables().value_or("PWD", "") != directory_name_) {
+      [[maybe_unused]] const int ignored = directory_ ? ::fchdir(directory_.get()) : 0;
+      variables().set_exported("PWD", directory_name_);
+    }
+    if (!variables().value("HOME")) variables().set_exported("HOME", request_.container_home);
   }
 
   void run_scripts() {
@@ -328,6 +340,8 @@ class Evaluation {
   const std::vector<EnvironmentVariable> host_;
   const InjectedEnvironment injected_;
   shell::Interpreter interpreter_;
+  base::UniqueFd directory_;  // where the scripts begin; empty if it may not be opened
+  std::string directory_name_;
 };
 
 }  // namespace

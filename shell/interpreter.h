@@ -160,6 +160,7 @@ class Interpreter {
   [[noreturn]] void run_child(const Command& body);
   std::string substitute_in_process(const Command& command);
   std::string substitute_forked(const Command& command);
+  std::string substitute_file(const Command& command);
   std::string read_child_output(int fd);
   int in_process_subshell(const Command& body);
 

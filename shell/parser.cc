@@ -5,6 +5,8 @@
 #include <cctype>
 #include <map>
 
+#include "shell/unsupported.h"
+
 namespace shell {
 
 namespace {
@@ -286,6 +288,8 @@ CommandPtr Parser::simple_command() {
   }
   if (simple.words.empty() && simple.assignments.empty() && command.redirections.empty())
     unexpected(lexer_.peek());
+  if (const std::string what = find_unsupported(simple); !what.empty())
+    lexer_.fail(base::cat(what, " is not supported"));
   if (!simple.declarations.empty()) simple.declarations.resize(simple.words.size());
   command.body = std::move(simple);
   return std::make_shared<const Command>(std::move(command));

@@ -39,11 +39,11 @@ template <typename Run>
   ::_exit(status & 0xFF);
 }
 
-// The one that `body` consists of, whatever encloses it; nullptr if there is more to do.
-const SimpleCommand* only_command(const Command& body) {
+// The simple one that `body` consists of, whatever encloses it; nullptr if there is more to do.
+const Command* only_command(const Command& body) {
   const Command* command = &body;
   for (;;) {
-    if (const auto* simple = std::get_if<SimpleCommand>(&command->body)) return simple;
+    if (std::holds_alternative<SimpleCommand>(command->body)) return command;
     const auto* list = std::get_if<List>(&command->body);
     const auto* pipeline = std::get_if<Pipeline>(&command->body);
     const auto* group = std::get_if<Group>(&command->body);
@@ -57,6 +57,13 @@ const SimpleCommand* only_command(const Command& body) {
       return nullptr;
     }
   }
+}
+
+// $(<file), which is the file's text.
+bool reads_a_file(const Command& command) {
+  const SimpleCommand& simple = std::get<SimpleCommand>(command.body);
+  return simple.words.empty() && simple.assignments.empty() && command.redirections.size() == 1 &&
+         command.redirections[0].op == RedirectionOp::input && command.redirections[0].fd == 0;
 }
 
 }  // namespace
@@ -73,7 +80,8 @@ pid_t Interpreter::fork_child() {
 }
 
 void Interpreter::run_child(const Command& body) {
-  last_ = only_command(body);
+  const Command* const only = only_command(body);
+  last_ = only ? std::get_if<SimpleCommand>(&only->body) : nullptr;
   end_child(*this, [&] { return run_to_exit([&] { return execute(body); }); });
 }
 
@@ -148,10 +156,22 @@ std::string Interpreter::read_child_output(int fd) {
 std::string Interpreter::substitute(const CommandPtr& command) {
   substitution_status = 0;
   if (!command) return {};
+  if (const Command* only = only_command(*command);
+      only && reads_a_file(*only) && options_.programs == Options::Programs::run)
+    return substitute_file(*only);
   const bool in_process =
       options_.programs != Options::Programs::run || runs_in_process(*command, state_.functions);
   std::string output = in_process ? substitute_in_process(*command) : substitute_forked(*command);
   state_.status = substitution_status;
+  strip_newlines(&output);
+  return output;
+}
+
+std::string Interpreter::substitute_file(const Command& command) {
+  RedirectionGuard redirections(this, &capture_);
+  const bool is_open = redirections.apply(command.redirections);
+  std::string output = is_open ? read_child_output(STDIN_FILENO) : std::string();
+  state_.status = substitution_status = is_open ? 0 : 1;
   strip_newlines(&output);
   return output;
 }

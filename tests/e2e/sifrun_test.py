@@ -569,3 +569,24 @@ def test_option_in_place_of_a_program(identity, sifrun, busybox_sif):
         assert done.returncode != 0 and "invalid option" not in done.stderr, done.stderr
     done = identity.run([sifrun, "run", busybox_sif, "--help"])
     assert (done.returncode, done.stdout, done.stderr) == (255, "", 'FATAL:   "--help": executable file not found in $PATH\n')
+
+
+ENVIRONMENT_SCRIPTS = {
+    "another folder": ("cd /bin && export A=$PWD", "/bin start"),
+    "no home": ("unset HOME; export A=${HOME-none}", "none start"),
+    "a file": ("export A=$(</srv/text)", "of a file start"),
+    "what only bash can": ("declare -A map=([x]=of\\ bash); printf -v A %s \"${map[x]}\"; export A; cd /", "of bash start"),
+    "a background job": ("sleep 5 >/dev/null 2>&1 & export A=job", "job start"),
+}
+
+
+@pytest.mark.parametrize("name", ENVIRONMENT_SCRIPTS)
+def test_environment_script(name, sh, tmp_path):
+    """Of an image whose /bin/bash is the host's: what the interpreter leaves to that."""
+    script, expected = ENVIRONMENT_SCRIPTS[name]
+    (tmp_path / "script").write_text(script + "\n")
+    (tmp_path / "text").write_text("of a file\n")
+    (tmp_path / "start").write_text("start\n")
+    libraries = [f"--bind={path}" for path in ("/lib/x86_64-linux-gnu", "/lib64", "/usr/lib", "/bin/bash") if os.path.exists(path)]
+    binds = [f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh", f"--bind={tmp_path}/text:/srv/text", *libraries]
+    assert sh('echo "$A" $(cat start); test -n "$HOME" && test "$PWD" = "$(pwd)" || echo lost', *binds) == expected + "\n"
