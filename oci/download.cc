@@ -5,25 +5,19 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <span>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/syscalls.h"
+#include "oci/attempts.h"
 
 namespace oci {
 namespace {
 
-constexpr int kMaxAttempts = 5;  // in a row that bring nothing
-constexpr std::chrono::seconds kFirstPause{1};
 constexpr std::size_t kChunk = 1 << 20;
-
-// Waits twice as long after each failure in a row.
-void pause_after(int attempt) { std::this_thread::sleep_for(kFirstPause * (1 << (attempt - 1))); }
 
 bool is_strong_tag(const std::string& version) { return version.starts_with('"'); }
 
@@ -34,8 +28,6 @@ std::string version_of(const net::Response& response) {
 }
 
 }  // namespace
-
-bool is_passing_status(int status) { return status == 408 || status == 429 || status >= 500; }
 
 Download::Download(int fd, std::string name, std::uint64_t limit, std::atomic<std::uint64_t>& count,
                    Proof proof)

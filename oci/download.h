@@ -14,9 +14,6 @@
 
 namespace oci {
 
-// A server that is busy or a gateway without one behind it; another attempt may do better.
-bool is_passing_status(int status);
-
 class Download {
  public:
   // Asks with these fields, of which one may be a Range, and gives an answer with status 200 or

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "oci/attempts.h"
 #include "oci/digest.h"
 #include "oci/download.h"
 #include "oci/http_agent.h"

@@ -9,6 +9,7 @@
 #include "base/output_file.h"
 #include "base/text.h"
 #include "net/proxy.h"
+#include "oci/attempts.h"
 #include "oci/digest.h"
 #include "oci/download.h"
 #include "oci/json.h"
@@ -130,9 +131,10 @@ std::string RegistryClient::fetch_token(const Challenge& challenge) const {
   const Answer response = agent_.send(request, url);
   const std::string text = response->read_text(kMaxToken);
   if (response->status() != 200) {
-    throw base::error("the token server ", url.authority(), " refuses: invalid status code ",
-                      "from registry ", response->status(), " (",
-                      reason_in(text, response->status()), ")")
+    throw base::Error(base::cat("the token server ", url.authority(),
+                                " refuses: invalid status code from registry ", response->status(),
+                                " (", reason_in(text, response->status()), ")"),
+                      is_passing_status(response->status()) ? EAGAIN : 0)
         .with_hint(reference_.repository.empty()
                        ? "are the user name and the password right?"
                        : "is the name of the image right, and the password?");
@@ -161,9 +163,12 @@ void RegistryClient::check_login() {
 }
 
 Manifest RegistryClient::manifest(const std::string& version) {
-  const Answer response =
-      get("GET", url_of("manifests", version), {{"Accept", std::string(kManifestTypes)}});
-  if (response->status() != 200) refuse(*response, "does not give " + reference_.text);
+  const Answer response = ask_patiently([&] {
+    Answer answer =
+        get("GET", url_of("manifests", version), {{"Accept", std::string(kManifestTypes)}});
+    if (answer->status() != 200) refuse(*answer, "does not give " + reference_.text);
+    return answer;
+  });
   Manifest found;
   found.text = response->read_text(kMaxJsonSize);
   found.digest = sha256_digest(found.text);

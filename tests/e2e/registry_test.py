@@ -417,6 +417,20 @@ def test_evil_server(convert, fake, tmp_path, name):
     assert not (tmp_path / "out.sif").exists()
 
 
+@pytest.mark.parametrize("statuses", [[503], [429, 408]])
+def test_a_busy_registry_is_asked_again(convert, fake, statuses):
+    left = list(statuses)
+
+    def behave(handler, path):
+        if "/manifests/" not in path or not left:
+            return False
+        handler.answer(left.pop(0), b"slow down")
+        return True
+
+    done = convert(f"docker://{fake(big_archive(), behave).host}/x:1", "--no-https")
+    assert done.returncode == 0 and not left, done.stderr
+
+
 def test_corrupt_and_oversized_layers(convert, fake):
     archive = big_archive()
     name = next(name for name, data in archive.blobs.items() if data[:2] == b"\x1f\x8b")
