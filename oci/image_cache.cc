@@ -62,7 +62,8 @@ void make_private_folder(const std::string& folder) {
 
 std::string cache_folder(const std::function<const char*(const char*)>& find_variable,
                          const std::string& home) {
-  for (const char* name : {"APPTAINER_CACHEDIR", "SINGULARITY_CACHEDIR"}) {
+  for (const char* name : {"APPTAINER_CACHEDIR", "SINGULARITY_CACHEDIR", "APPTAINER_CONFIGDIR",
+                           "SINGULARITY_CONFIGDIR"}) {
     const char* parent = find_variable(name);
     if (parent != nullptr && *parent != '\0') return std::string(parent) + "/cache";
   }

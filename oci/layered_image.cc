@@ -33,10 +33,9 @@ LoadedImage load(const ImageMembers& members, const FlattenOptions& options) {
   if (image.config.architecture.empty()) image.config.architecture = "amd64";
   const std::string& arch = image.config.architecture;
   if (!options.go_arch.empty() && arch != options.go_arch) {
-    throw base::error(base::printable(members.name()), " holds no image for ",
-                      base::printable(options.go_arch), ", only for ", base::printable(arch));
-  }
-  if (arch != go_arch) {
+    base::log_warning("the only image is for ", base::printable(arch), ", not for ",
+                      base::printable(options.go_arch));
+  } else if (arch != go_arch) {
     base::log_info("the image is for ", base::printable(arch), ", this machine is ", go_arch);
   }
   return image;

@@ -91,8 +91,9 @@ bool erase_entries(ordered_json& document, const std::string& authority) {
 }  // namespace
 
 std::string login_file() {
-  const std::string home = variable("HOME"), own = variable("APPTAINER_CONFIGDIR"),
-                    docker = variable("DOCKER_CONFIG");
+  const std::string home = variable("HOME"), docker = variable("DOCKER_CONFIG");
+  std::string own = variable("APPTAINER_CONFIGDIR");
+  if (own.empty()) own = variable("SINGULARITY_CONFIGDIR");
   if (home.empty() && own.empty() && docker.empty()) {
     throw base::error("there is no place for logins: HOME is not set")
         .with_hint("--authfile names a file");

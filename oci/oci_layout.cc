@@ -105,13 +105,14 @@ ArchivedImage image_of(const JsonValue& manifest, const std::string& path,
   return image;
 }
 
-// Nothing is thrown where there is one image only, or one of unknown platform.
+// Nothing is thrown where an image is of unknown platform.
 void refuse_other_platforms(const std::string& name, const std::string& preferred,
                             std::vector<std::string> platforms) {
-  if (platforms.size() < 2 || std::ranges::find(platforms, "") != platforms.end()) return;
+  if (platforms.empty() || std::ranges::find(platforms, "") != platforms.end()) return;
   for (std::string& platform : platforms) platform = base::printable(platform);
   throw base::error(base::printable(name), " holds no image for ", base::printable(preferred),
-                    ", only for ", base::join(platforms, ", "));
+                    ", only for ", base::join(platforms, ", "))
+      .with_hint("--arch chooses an image for another machine");
 }
 
 // Of the platforms under one name the preferred one, or the only one.
@@ -125,7 +126,9 @@ std::vector<ArchivedImage> choose_platforms(const std::string& name,
     served.insert(candidate.image.references);
     chosen.push_back(candidate.image);
   }
-  if (chosen.empty() && std::ranges::all_of(candidates, [&](const Candidate& candidate) {
+  const bool are_several = candidates.size() > 1;
+  if (are_several && chosen.empty() &&
+      std::ranges::all_of(candidates, [&](const Candidate& candidate) {
         return candidate.image.references == candidates.front().image.references;
       })) {
     std::vector<std::string> platforms;

@@ -141,8 +141,10 @@ std::vector<std::string> usual_auth_files() {
     if (!folder.empty()) files.push_back(folder + name);
   };
   add(variable("REGISTRY_AUTH_FILE"), "");
-  add(variable("APPTAINER_CONFIGDIR"), "/docker-config.json");
-  add(variable("APPTAINER_CONFIGDIR"), "/config.json");
+  for (const char* own : {"APPTAINER_CONFIGDIR", "SINGULARITY_CONFIGDIR"}) {
+    add(variable(own), "/docker-config.json");
+    add(variable(own), "/config.json");
+  }
   add(home, "/.apptainer/docker-config.json");
   add(variable("XDG_RUNTIME_DIR"), "/containers/auth.json");
   add(home, "/.config/containers/auth.json");

@@ -12,6 +12,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <optional>
+#include <span>
+#include <string_view>
 
 #include "base/log.h"
 #include "base/syscalls.h"
@@ -24,6 +27,7 @@
 #include "runtime/loop_mount.h"
 #include "runtime/root_key.h"
 #include "runtime/user_namespace.h"
+#include "sif/path_lookup.h"
 #include "sif/sif_format.h"
 
 namespace runtime {
@@ -37,10 +41,39 @@ constexpr std::array<const char*, 5> kPlaces = {"/tmp", "/run", "/mnt", "/var", 
 // The kernel may still run foreign programs through a registered emulator.
 bool has_emulator() { return ::access("/proc/sys/fs/binfmt_misc/status", F_OK) == 0; }
 
+// What tells the machine of an ELF file: its class, byte order and e_machine (elf(5)).
+std::string machine_of(std::span<const std::byte> start) {
+  constexpr std::size_t kClass = 4, kMachine = 18, kEnd = 20;
+  const std::string_view text(reinterpret_cast<const char*>(start.data()), start.size());
+  if (text.size() < kEnd || !text.starts_with("\x7F"
+                                              "ELF"))
+    return "";
+  return base::cat(text.substr(kClass, 2), text.substr(kMachine, kEnd - kMachine));
+}
+
+// Configurations of hand-made images name a wrong architecture at times: a shell does not.
+bool has_native_shell(const sif::ImageFile& image) {
+  if (image.file_system != sif::FileSystemType::squashfs) return false;
+  std::array<std::byte, 64> start{};
+  base::read_up_to(base::open_file("/proc/self/exe", O_RDONLY).get(), start, "this program");
+  const std::string own = machine_of(start);
+  try {
+    const sif::SquashfsReader reader(image.fd.get(), image.offset, image.size, image.path);
+    for (const char* path : {"/bin/sh", "/bin/bash", "/bin/busybox", "/usr/bin/env"}) {
+      const std::optional<sif::InodeRef> file = sif::resolve_path(reader, path);
+      if (!file) continue;
+      return machine_of(std::span(start).first(reader.read_file(*file, 0, start))) == own;
+    }
+  } catch (const base::Error&) {
+    // Whoever mounts the image tells.
+  }
+  return false;
+}
+
 void check_architecture(const sif::ImageFile& image) {
   if (image.go_arch.empty() || image.go_arch == sif::host_go_arch()) return;
   if (image.go_arch == "386" && sif::host_go_arch() == "amd64") return;
-  if (has_emulator()) return;
+  if (has_emulator() || has_native_shell(image)) return;
   throw base::error("image ", base::printable(image.path), " is for ", image.go_arch,
                     ", this machine is ", sif::host_go_arch())
       .with_hint("use an image of this architecture, or register an emulator (qemu-user-static)");

@@ -27,7 +27,8 @@ std::string user_cache_folder(const std::vector<std::string>& environment,
 }
 
 std::string unpack_folder(const std::vector<std::string>& environment, const std::string& home) {
-  for (const char* name : {"APPTAINER_CACHEDIR", "SINGULARITY_CACHEDIR"}) {
+  for (const char* name : {"APPTAINER_CACHEDIR", "SINGULARITY_CACHEDIR", "APPTAINER_CONFIGDIR",
+                           "SINGULARITY_CONFIGDIR"}) {
     const std::string folder = variable_or_empty(environment, name);
     if (folder.starts_with('/')) return folder + "/sifrun";
   }

@@ -13,8 +13,9 @@ namespace runtime {
 // ("NAME=value"). The last in `home`, or in $HOME where that cannot be written to.
 std::string user_cache_folder(const std::vector<std::string>& environment, const std::string& home);
 
-// Where unpacked images go: sifrun in $APPTAINER_CACHEDIR or $SINGULARITY_CACHEDIR, to which
-// whoever has a small home has moved what is large; else the same.
+// Where unpacked images go: sifrun in the folder of APPTAINER_CACHEDIR or else of
+// APPTAINER_CONFIGDIR (or SINGULARITY_...), to which whoever has a small home has moved what is
+// large; else the same.
 std::string unpack_folder(const std::vector<std::string>& environment, const std::string& home);
 
 // Makes the folder where it is missing. Throws when it belongs to or is writable for others, who

@@ -460,3 +460,22 @@ def test_only_this_machines_platform_is_fetched(convert, fake, tmp_path):
     assert pinned.returncode == 0 and f"from: {server.host}/x@sha256:".encode() in (tmp_path / "pinned.sif").read_bytes()
     done = convert(f"docker://{server.host}/x:1", "--no-https", "--arch", "s390x", name="z.sif")
     assert done.returncode == 255 and "not here" in done.stderr
+
+
+@pytest.mark.parametrize("attested", [False, True])
+def test_an_index_for_another_machine(convert, fake, attested):
+    """As `buildx build --platform linux/s390x --push` makes it."""
+    archive = OciArchive([one_file_layer()], architecture="s390x")
+    note = {"mediaType": archive.entry["mediaType"], "digest": "sha256:" + "1" * 64, "size": 5, "platform": {"os": "unknown", "architecture": "unknown"},
+            "annotations": {"vnd.docker.reference.type": "attestation-manifest"}}
+    entries = [{**archive.entry, "platform": {"os": "linux", "architecture": "s390x"}}, *([note] if attested else [])]
+    archive.entry = archive.blob(json.dumps({"schemaVersion": 2, "manifests": entries}).encode(), "application/vnd.oci.image.index.v1+json")
+    host = fake(archive).host
+    done = convert(f"docker://{host}/x:1", "--no-https")
+    assert done.returncode == 255 and ", only for linux/s390x" in done.stderr and "--arch" in done.stderr, done.stderr
+    assert convert(f"docker://{host}/x:1", "--no-https", "--arch", "s390x").returncode == 0
+
+
+def test_the_only_image_is_for_another_machine(convert, fake):
+    done = convert(f"docker://{fake(big_archive()).host}/x:1", "--no-https", "--arch", "s390x")
+    assert done.returncode == 0 and "WARNING: the only image is for amd64, not for s390x" in done.stderr, done.stderr

@@ -8,7 +8,8 @@ import subprocess
 import time
 
 import pytest
-from beds import UNDER
+from beds import UNDER, images
+from beds.archive import one_file_layer
 from beds.servers import wait_until
 
 APPLETS = ("sh ls cat id mount ps sleep touch echo true false env readlink grep pwd find wc kill test mkdir stat hostname head chmod "
@@ -590,3 +591,14 @@ def test_environment_script(name, sh, tmp_path):
     libraries = [f"--bind={path}" for path in ("/lib/x86_64-linux-gnu", "/lib64", "/usr/lib", "/bin/bash") if os.path.exists(path)]
     binds = [f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh", f"--bind={tmp_path}/text:/srv/text", *libraries]
     assert sh('echo "$A" $(cat start); test -n "$HOME" && test "$PWD" = "$(pwd)" || echo lost', *binds) == expected + "\n"
+
+
+def test_image_of_a_wrong_label(user, sifrun, sifconv, fuse_device, tmp_path):
+    """The architecture that its configuration names counts, unless the image's shell is of this one."""
+    foreign = {"x86_64": "arm64", "aarch64": "amd64"}[os.uname().machine]
+    for name, layers in (("shell", images.busybox_layers()), ("file", [one_file_layer()])):
+        images.write_docker20(tmp_path / f"{name}.tar", layers, architecture=foreign)
+        assert user.run([sifconv, f"{name}.tar"], cwd=tmp_path).returncode == 0
+    assert user.run([sifrun, "exec", "shell.sif", "echo", "runs"], cwd=tmp_path).stdout == "runs\n"
+    done = user.run([sifrun, "exec", "file.sif", "echo", "runs"], cwd=tmp_path)
+    assert done.returncode == 255 and f"is for {foreign}" in done.stderr, done.stderr

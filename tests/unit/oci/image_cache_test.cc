@@ -38,6 +38,8 @@ TEST(CacheFolder, FollowsApptainersVariables) {
   EXPECT_EQ(folder_with({{"SINGULARITY_CACHEDIR", "/s"}, {"APPTAINER_CACHEDIR", "/a"}}),
             "/a/cache");
   EXPECT_EQ(folder_with({{"APPTAINER_CACHEDIR", ""}}), "/home/me/.apptainer/cache");
+  EXPECT_EQ(folder_with({{"APPTAINER_CONFIGDIR", "/c"}, {"HOME", "/h"}}), "/c/cache");
+  EXPECT_EQ(folder_with({{"APPTAINER_CONFIGDIR", "/c"}, {"APPTAINER_CACHEDIR", "/a"}}), "/a/cache");
 }
 
 TEST(CachedImagePath, DependsOnTheIdentityAlone) {
