@@ -228,12 +228,14 @@ HostFacts gather_host_facts(const char* pwd_variable) {
 
 void launch(RunPlan plan) {
   confine(plan, [&plan](std::span<const int> ends) {
+    // A process 1 gets no signal that it has no handler for; the program is to get all.
+    const bool needs_child = !ends.empty() || ::getpid() == 1;
     if (plan.pid_namespace) {
       enter_pid_namespace(plan.init, ends);
-    } else if (!ends.empty()) {
+    } else if (needs_child) {
       enter_child_process(ends);
     }
-    return plan.pid_namespace || !ends.empty();
+    return plan.pid_namespace || needs_child;
   });
   run_action(std::move(plan.action));
 }

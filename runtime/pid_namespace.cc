@@ -94,6 +94,14 @@ void stop_as_asked() {
   ::sigprocmask(SIG_SETMASK, &original, nullptr);
 }
 
+// Process 1 of a container of another kind gets orphans, too.
+bool has_ended(pid_t process, int& status) {
+  if (::getpid() != 1) return ::waitpid(process, &status, WNOHANG) == process;
+  for (pid_t ended; (ended = ::waitpid(-1, &status, WNOHANG)) > 0;)
+    if (ended == process) return true;
+  return false;
+}
+
 // `first` is the payload, or the init that tells through `report` how the payload ended.
 [[noreturn]] void stand_in_for(pid_t first, int report, const sigset_t& waited,
                                std::span<const int> ends) {
@@ -106,7 +114,7 @@ void stop_as_asked() {
     if (::sigwaitinfo(&waited, &info) < 0) continue;
     if (info.si_signo == SIGCHLD) {
       int status = 0;
-      if (::waitpid(first, &status, WNOHANG) != first) continue;
+      if (!has_ended(first, status)) continue;
       int told = 0;
       // Nothing comes from an init that was killed, or if there is none.
       if (::read(report, &told, sizeof told) == sizeof told) status = told;

@@ -602,3 +602,16 @@ def test_image_of_a_wrong_label(user, sifrun, sifconv, fuse_device, tmp_path):
     assert user.run([sifrun, "exec", "shell.sif", "echo", "runs"], cwd=tmp_path).stdout == "runs\n"
     done = user.run([sifrun, "exec", "file.sif", "echo", "runs"], cwd=tmp_path)
     assert done.returncode == 255 and f"is for {foreign}" in done.stderr, done.stderr
+
+
+def test_as_process_1(user, sifrun, image):
+    """Of a container of another kind: signals reach the program, and orphans are reaped."""
+    def inside(script):
+        return user.run(["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc", "sh", "-c", script], timeout=60)
+    begun = time.monotonic()
+    assert inside(f"(sleep 1; kill -TERM 1) & exec {sifrun} exec {image} sleep 50").returncode == 143
+    assert time.monotonic() - begun < 30
+    assert inside(f"exec {sifrun} exec {image} sh -c 'kill -KILL $$'").returncode == 137
+    assert inside(f"exec {sifrun} exec {image} sh -c 'exit 7'").returncode == 7
+    script = "(sleep 0.1 & ) ; (sleep 0.1 & ); sleep 1; grep -l ^State:.Z /proc/[0-9]*/status; echo done"
+    assert inside(f"exec {sifrun} exec {image} sh -c '{script}'").stdout == "done\n"
