@@ -77,6 +77,20 @@ Url parse_url(std::string_view text) {
   return url;
 }
 
+UrlWithUser take_user(std::string_view text) {
+  const std::size_t colon = text.find("://");
+  const std::size_t start = colon == std::string_view::npos ? 0 : colon + 3;
+  const std::string_view rest = text.substr(start);
+  const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
+  const std::size_t at = authority.rfind('@');
+  if (at == std::string_view::npos) return {std::string(text), "", ""};
+  const std::string_view user = authority.substr(0, at);
+  const std::size_t end = std::min(user.find(':'), user.size());
+  return {std::string(text.substr(0, start)).append(rest.substr(at + 1)),
+          percent_decoded(user.substr(0, end)),
+          percent_decoded(user.substr(std::min(end + 1, user.size())))};
+}
+
 Url resolve_url(const Url& base, std::string_view reference) {
   if (reference.starts_with("//")) return parse_url(base.scheme + ":" + std::string(reference));
   const std::size_t end = std::min(reference.find_first_of("/?#"), reference.size());
@@ -100,6 +114,19 @@ std::string percent_encoded(std::string_view text) {
       const std::string digits = base::hex(&c, 1);
       out.append(digits);
     }
+  }
+  return out;
+}
+
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned char code = 0;
+    const char* const digits = text.data() + i + 1;
+    const bool is_code = text[i] == '%' && text.size() - i > 2 &&
+                         std::from_chars(digits, digits + 2, code, 16).ptr == digits + 2;
+    out += is_code ? static_cast<char>(code) : text[i];
+    if (is_code) i += 2;
   }
   return out;
 }

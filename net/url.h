@@ -27,6 +27,11 @@ struct Url {
 // Throws Error for other schemes, for user names within, and for characters that would end a line
 // of the request.
 Url parse_url(std::string_view text);
+// "https://user:password@host/x" in its parts, decoded; without a user it is the address alone.
+struct UrlWithUser {
+  std::string address, user, password;
+};
+UrlWithUser take_user(std::string_view text);
 // What `reference` (absolute, "//host/x", "/x" or "x") means in a document at `base`.
 Url resolve_url(const Url& base, std::string_view reference);
 
@@ -35,5 +40,7 @@ Url parse_authority(std::string_view scheme, std::string_view authority);
 
 // Everything but letters, digits and -._~ as %XX.
 std::string percent_encoded(std::string_view text);
+// What is no such code stays.
+std::string percent_decoded(std::string_view text);
 
 }  // namespace net

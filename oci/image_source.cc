@@ -14,6 +14,7 @@
 
 #include "base/syscalls.h"
 #include "base/text.h"
+#include "net/http.h"
 #include "oci/archive_members.h"
 #include "oci/decompress.h"
 #include "oci/docker_engine.h"
@@ -95,8 +96,12 @@ SourceSpec parse_source(std::string_view text) {
   for (const auto& [prefix, transport] : kTransports) {
     if (!text.starts_with(prefix)) continue;
     if (transport == Transport::web) {
-      net::parse_url(text);  // throws for what is no address
-      return {std::string(text), "", transport};
+      const net::UrlWithUser parts = net::take_user(text);
+      net::parse_url(parts.address);  // throws for what is no address
+      SourceSpec source{parts.address, "", transport};
+      if (!parts.user.empty())
+        source.authorization = net::basic_authorization(parts.user, parts.password);
+      return source;
     }
     text.remove_prefix(prefix.size());
     if (text.starts_with("//")) text.remove_prefix(2);

@@ -26,7 +26,8 @@ struct SourceSpec {
   std::string reference;  // of the image in the archive; may be empty
   Transport transport = Transport::file;
   RegistryOptions registry{};
-  std::string identity{};  // of oras://: the digest that it has to have; empty: any
+  std::string identity{};       // of oras://: the digest that it has to have; empty: any
+  std::string authorization{};  // for a web server: of user and password in the address
 
   // As a name for messages.
   std::string name() const;

@@ -68,9 +68,10 @@ std::uint64_t fetch_from_registry(const SourceSpec& source, int fd, ConvertProgr
   return client.fetch_blob(blob.digest, blob.size, fd, progress.read_done);
 }
 
-std::unique_ptr<net::Response> ask_web(const HttpAgent& agent, const std::string& method,
+std::unique_ptr<net::Response> ask_web(const HttpAgent& agent, const SourceSpec& source,
                                        const net::Fields& fields) {
-  std::unique_ptr<net::Response> answer = agent.follow(method, agent.origin(), fields);
+  std::unique_ptr<net::Response> answer =
+      agent.follow("GET", agent.origin(), fields, source.authorization);
   const int status = answer->status();
   if (status == 200 || (status == 206 && !fields.empty())) return answer;
   throw base::Error(base::cat("the server ", agent.origin().authority(), " does not give ",
@@ -82,7 +83,7 @@ std::uint64_t fetch_from_web(const SourceSpec& source, int fd, ConvertProgress& 
   const HttpAgent agent(net::parse_url(source.path));
   Download download(fd, source.name(), kMaxBlobSize, progress.read_done, Download::Proof::none);
   download.run([&](const net::Fields& fields) {
-    auto answer = ask_web(agent, "GET", fields);
+    auto answer = ask_web(agent, source, fields);
     if (fields.empty()) progress.read_total = answer->length().value_or(0);
     return answer;
   });
@@ -141,7 +142,7 @@ std::string ready_made_identity(const SourceSpec& source) {
     return find_sif_blob(client, source.name()).digest;
   }
   const HttpAgent agent(net::parse_url(source.path));
-  const auto answer = agent.follow("HEAD", agent.origin(), {});
+  const auto answer = agent.follow("HEAD", agent.origin(), {}, source.authorization);
   const auto said = [&](std::string_view field) { return answer->find(field).value_or(""); };
   const std::string version = said("etag") + "\n" + said("last-modified");
   // Without one, or where only GET is allowed, it may be another file each time.

@@ -29,6 +29,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         server.seen.append((self.command, self.path, self.headers.get("Range")))
         if self.path.startswith("/moved"):
             return self.head(302, Location="/image.sif")
+        if self.path.startswith("/private") and self.headers.get("Authorization") != "Basic " + base64.b64encode(b"me:p:w@x").decode():
+            return self.head(401)
         if self.path not in server.files:
             return self.head(404)
         data, start = server.files[self.path], 0
@@ -136,6 +138,14 @@ def test_a_cache_that_others_may_write_to_is_not_used(run, user, web, tmp_path, 
         done = run(*start)
         assert done.stdout == "hello\n" and "is writable for other users" in done.stderr, done.stderr
         (tmp_path / open_to_all).chmod(0o700)
+
+
+def test_password_in_the_address(run, web, tmp_path, busybox_sif):
+    web.files["/private.sif"] = web.files["/image.sif"]
+    done = run("pull", "x.sif", web.address.replace("://", "://me:p%3Aw%40x@") + "/private.sif")
+    assert done.returncode == 0 and (tmp_path / "x.sif").read_bytes() == busybox_sif.read_bytes() and "p%3A" not in done.stderr, done.stderr
+    done = run("pull", "y.sif", web.address.replace("://", "://me:wrong@") + "/private.sif")
+    assert done.returncode == 255 and "StatusCode: 401" in done.stderr and "wrong" not in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize("path, said", [("page", "is no image to run: it is neither a SIF nor a squashfs"), ("none", "StatusCode: 404")])

@@ -19,6 +19,17 @@ TEST(ParseUrl, TakesApart) {
   EXPECT_EQ(parse_url("https://h:443/").text(), "https://h/");
 }
 
+TEST(TakeUser, TakesItOutOfTheAddress) {
+  const UrlWithUser parts = take_user("https://me%40site:p%3Aw:%zz@h:80/x@y?z");
+  EXPECT_EQ(parts.address, "https://h:80/x@y?z");
+  EXPECT_EQ(parts.user, "me@site");
+  EXPECT_EQ(parts.password, "p:w:%zz");
+  EXPECT_EQ(take_user("https://token@h/").user, "token");
+  EXPECT_EQ(take_user("https://h/a@b").address, "https://h/a@b");
+  EXPECT_EQ(take_user("https://h/a@b").user, "");
+  EXPECT_EQ(take_user("").address, "");
+}
+
 TEST(ParseUrl, Refuses) {
   for (const char* text :
        {"", "h/x", "ftp://h/", "file:///etc", "https://", "https://u@h/", "https://h:0/",
