@@ -224,8 +224,10 @@ std::string pulled_name(std::string_view source) {
       source.substr(source.find_last_of("/:") == std::string_view::npos ? 0 : source.find(':') + 1);
   std::string_view name = last.substr(std::min(last.rfind('/') + 1, last.size()));
   const std::size_t colon = name.find(':');
-  std::string_view tag = colon == std::string_view::npos ? "latest" : name.substr(colon + 1);
-  tag = tag.substr(0, tag.find_first_of(":,"));
+  std::string tag(colon == std::string_view::npos ? "latest" : name.substr(colon + 1));
+  if (tag.find('@') == std::string::npos)
+    tag.resize(std::min(tag.find_first_of(":,"), tag.size()));
+  std::ranges::replace(tag, ':', '_');  // of a digest behind the tag
   return base::cat(name.substr(0, colon), "_", tag, ".sif");
 }
 
@@ -236,6 +238,10 @@ int pull(const ParsedOptions& parsed) {
   if (!oci::has_transport(source)) throw base::error("No transport type URI supplied");
   std::string target = words.size() == 2 ? words[0] : pulled_name(source);
   if (const auto& name = parsed.text("name"); name && !name->empty()) target = *name;
+  if (target.empty()) {
+    throw base::error(base::printable(source), " names no file")
+        .with_hint("pull FILE.sif ADDRESS gives it a name");
+  }
   if (const auto& folder = parsed.text("dir"); folder && !folder->empty())
     target = *folder + "/" + target;
   if (!parsed.flag("force") && exists(target)) {

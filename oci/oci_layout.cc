@@ -172,6 +172,12 @@ void visit(const ImageMembers& members, const Pending& place, const std::string&
       pending.push_back({*item, place.references, place.depth + 1});
     return;
   }
+  if (!document.find("config") && document.find("fsLayers")) {
+    throw base::error(document.place(),
+                      "an image manifest of Docker's version 2, schema 1, which "
+                      "no engine has written since 2017")
+        .with_hint("docker pull and docker push it once to convert it");
+  }
   const std::string config_type = document.get("config").text_of("mediaType");
   if (!is_image_config(config_type)) {
     skipped_type = config_type;

@@ -235,8 +235,9 @@ class Evaluation {
     try {
       interpreter_.run_text(base::cat(result, "=\"", injection_text(value), "\""), name);
     } catch (const shell::SyntaxError&) {
-      throw base::error("cannot evaluate the value of ", name, ": ", value)
-          .with_hint("use --no-eval to take values literally");
+      base::log_warning("the value of ", name, " is no shell text and is taken as it is: ",
+                        base::printable(value));
+      return value;
     } catch (const shell::ExitRequest& request) {
       ::_exit(request.status);
     }

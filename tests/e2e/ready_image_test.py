@@ -140,6 +140,15 @@ def test_a_cache_that_others_may_write_to_is_not_used(run, user, web, tmp_path, 
         (tmp_path / open_to_all).chmod(0o700)
 
 
+def test_names_that_pull_gives(run, web, tmp_path, registry, busybox_sif):
+    done = run("pull", web.address + "/")
+    assert done.returncode == 255 and "names no file" in done.stderr and "FILE.sif" in done.stderr
+    digest = "0" * 64
+    (tmp_path / f"x_1@sha256_{digest}.sif").touch()
+    done = run("pull", f"oras://{registry.host}/bed/x:1@sha256:{digest}")
+    assert done.returncode == 255 and f'already exists: "x_1@sha256_{digest}.sif"' in done.stderr, done.stderr
+
+
 def test_password_in_the_address(run, web, tmp_path, busybox_sif):
     web.files["/private.sif"] = web.files["/image.sif"]
     done = run("pull", "x.sif", web.address.replace("://", "://me:p%3Aw%40x@") + "/private.sif")

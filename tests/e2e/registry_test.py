@@ -479,3 +479,10 @@ def test_an_index_for_another_machine(convert, fake, attested):
 def test_the_only_image_is_for_another_machine(convert, fake):
     done = convert(f"docker://{fake(big_archive()).host}/x:1", "--no-https", "--arch", "s390x")
     assert done.returncode == 0 and "WARNING: the only image is for amd64, not for s390x" in done.stderr, done.stderr
+
+
+def test_schema_1(convert, fake):
+    archive = big_archive()
+    archive.entry = archive.blob(json.dumps({"schemaVersion": 1, "fsLayers": [], "history": []}).encode(), "application/vnd.docker.distribution.manifest.v1+prettyjws")
+    done = convert(f"docker://{fake(archive).host}/x:1", "--no-https")
+    assert done.returncode == 255 and "version 2, schema 1" in done.stderr, done.stderr

@@ -615,3 +615,7 @@ def test_as_process_1(user, sifrun, image):
     assert inside(f"exec {sifrun} exec {image} sh -c 'exit 7'").returncode == 7
     script = "(sleep 0.1 & ) ; (sleep 0.1 & ); sleep 1; grep -l ^State:.Z /proc/[0-9]*/status; echo done"
     assert inside(f"exec {sifrun} exec {image} sh -c '{script}'").stdout == "done\n"
+
+
+def test_value_that_is_no_shell_text(sh):
+    assert sh('echo "$A"', "--env", "A=a\\") == "a\\\n"
