@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one exception type. Caught at three boundaries (each main, the FUSE operation, the top of a
-// forked child), and where damage is an answer: a broken file of the host's or a missing mount is
-// told and skipped.
+// The one exception type. It ends a main, a FUSE operation, a thread or a forked child at its top;
+// on the way it is caught to go on without something (a broken file of the host's, a missing mount:
+// told, and skipped) or to add what only the catcher knows.
 #pragma once
 
 #include <exception>

@@ -17,7 +17,7 @@ struct FlattenOptions {
   std::string go_arch{};       // of an image for several; empty: this machine's
   std::string spool_folder{};  // for nameless scratch files
   unsigned threads = 1;
-  std::string overlay{};  // a folder of `exec --overlay` whose changes the image has, too
+  std::string overlay{};  // a folder or ext3 image of `exec --overlay`: the image has its changes
 };
 
 class FlatImage {

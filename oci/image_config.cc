@@ -47,8 +47,6 @@ void read_config_object(const JsonValue& object, ImageConfig& config) {
   config.env = object.texts_of("Env");
   config.entrypoint = words_of(object, "Entrypoint");
   config.cmd = words_of(object, "Cmd");
-  config.working_dir = object.text_of("WorkingDir");
-  config.user = object.text_of("User");
   config.labels = object.text_map_of("Labels");
   refuse_nul(config.env, object.place() + ".Env");
   refuse_nul(config.entrypoint, object.place() + ".Entrypoint");

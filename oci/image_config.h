@@ -22,8 +22,6 @@ struct ImageConfig {
   std::vector<std::string> env;  // "NAME=value"
   std::vector<std::string> entrypoint;
   std::vector<std::string> cmd;
-  std::string working_dir;
-  std::string user;
   std::map<std::string, std::string> labels;
   std::string config_json;  // the `config` object as one line of JSON, "{}" when absent
 };

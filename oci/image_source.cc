@@ -249,15 +249,16 @@ std::string source_identity(const SourceSpec& source) {
     case Transport::layout_folder:
       return source.reference + " " +
              sha256_digest(base::read_small_file(source.path + "/index.json", kMaxJsonSize));
-    default: {
-      const base::UniqueFd file = base::open_file(source.path, O_RDONLY | O_NONBLOCK);
-      const struct stat status = base::file_status(file.get(), source.path);
-      // The device is left out: it differs between the nodes that share a home.
-      return base::cat("file ", status.st_ino, " ", status.st_size, " ", status.st_mtim.tv_sec, ".",
-                       status.st_mtim.tv_nsec, " ", status.st_ctim.tv_sec, ".",
-                       status.st_ctim.tv_nsec, " ", source.reference);
-    }
+    case Transport::file:
+    case Transport::archive:
+      break;
   }
+  const base::UniqueFd file = base::open_file(source.path, O_RDONLY | O_NONBLOCK);
+  const struct stat status = base::file_status(file.get(), source.path);
+  // The device is left out: it differs between the nodes that share a home.
+  return base::cat("file ", status.st_ino, " ", status.st_size, " ", status.st_mtim.tv_sec, ".",
+                   status.st_mtim.tv_nsec, " ", status.st_ctim.tv_sec, ".", status.st_ctim.tv_nsec,
+                   " ", source.reference);
 }
 
 std::unique_ptr<ImageMembers> open_members(const SourceSpec& source,
@@ -272,9 +273,13 @@ std::unique_ptr<ImageMembers> open_members(const SourceSpec& source,
                                                progress.read_total);
     case Transport::engine:
       return fetch_archive(source, spool_folder, progress);
-    default:
-      return open_archive(source, spool_folder, progress);
+    case Transport::file:
+    case Transport::archive:
+    case Transport::oras:  // fetched by now
+    case Transport::web:
+      break;
   }
+  return open_archive(source, spool_folder, progress);
 }
 
 }  // namespace oci

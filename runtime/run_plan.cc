@@ -290,7 +290,7 @@ void check_layers(RunPlan& plan) {
     throw base::error("--overlay cannot be used together with --writable");
   const OverlaySpec* first = nullptr;
   for (const OverlaySpec& overlay : plan.overlays) {
-    // A file takes none, whatever is asked for.
+    // Files are judged when they are opened (runtime/extra_images).
     const auto status = base::find_status(overlay.path);
     if (!overlay.writable || (status && !S_ISDIR(status->st_mode))) continue;
     if (plan.writable_tmpfs || first != nullptr) {

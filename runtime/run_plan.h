@@ -26,7 +26,7 @@ enum class ImageDriver { fuse, kernel };
 // A folder or image laid over the root.
 struct OverlaySpec {
   std::string path;
-  bool writable = true;  // folders only
+  bool writable = true;  // folders and ext3 images
 };
 
 // The command line, its values parsed but not yet judged.

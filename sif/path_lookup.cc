@@ -8,7 +8,7 @@
 namespace sif {
 namespace {
 
-struct ImageTree {
+struct WalkedImage {
   using Node = InodeAttributes;
 
   Node root() const { return reader.attributes(reader.root()); }
@@ -26,9 +26,9 @@ struct ImageTree {
 };
 
 // Ends at the first name that is not there: "absent/.." is absent, too.
-struct CompleteTree : ImageTree {
+struct CompleteTree : WalkedImage {
   std::optional<Node> find(const Node* parent, const std::string& name) const {
-    if (auto node = ImageTree::find(parent, name)) return node;
+    if (auto node = WalkedImage::find(parent, name)) return node;
     throw base::errno_error(ENOENT, name);
   }
 };
@@ -36,7 +36,7 @@ struct CompleteTree : ImageTree {
 }  // namespace
 
 WalkedImagePath walk_path(const SquashfsReader& reader, std::string_view path) {
-  return base::PathWalk<ImageTree>({reader}, path).run();
+  return base::PathWalk<WalkedImage>({reader}, path).run();
 }
 
 std::optional<InodeRef> resolve_path(const SquashfsReader& reader, std::string_view path) {

@@ -17,13 +17,13 @@
 #include "sif/file_packer.h"
 #include "sif/libsquashfs_adapter.h"
 #include "sif/tree_plan.h"
+#include "sif/xattr_reader.h"
 #include "sif/xattr_table.h"
 
 namespace sif {
 namespace {
 
 constexpr std::uint64_t kImageAlignment = 4096;  // kernels read whole pages; mksquashfs pads too
-constexpr std::size_t kMaxXattrValue = 65536;    // Linux XATTR_SIZE_MAX
 
 // Writes inodes and listings from the leaves to the root: an entry holds its inode's position.
 class MetadataPass {

@@ -28,7 +28,6 @@ TEST(ParseImageConfig, ReadsEverything) {
   EXPECT_THAT(config.env, ElementsAre("A=b"));
   EXPECT_THAT(config.cmd, ElementsAre("c"));
   EXPECT_THAT(config.entrypoint, ElementsAre("e"));
-  EXPECT_EQ(config.working_dir + config.user, "/w1:2");
   EXPECT_EQ(config.labels.at("l"), "v");
   EXPECT_THAT(config.config_json, HasSubstr(R"("ExposedPorts":{"80/tcp":{}})"));
 }
