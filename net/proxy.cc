@@ -53,23 +53,6 @@ bool is_below(const std::string& host, const std::string& domain) {
   return host == domain || host.ends_with("." + domain);
 }
 
-// %XX as the byte it stands for; other signs of percent as they are.
-std::string percent_decoded(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned char byte = 0;
-    if (text[i] == '%' && i + 2 < text.size() &&
-        std::from_chars(text.data() + i + 1, text.data() + i + 3, byte, 16).ptr ==
-            text.data() + i + 3) {
-      out += static_cast<char>(byte);
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
 // The variable's text may hold a password, so that it is in no message.
 Proxy parse_proxy(std::string_view text, const char* variable) {
   std::string_view scheme = "http";
@@ -81,17 +64,11 @@ Proxy parse_proxy(std::string_view text, const char* variable) {
     throw base::error(variable, ": proxies by ", base::printable(scheme), " are not supported")
         .with_hint("a proxy that http:// leads to, or no_proxy for this host");
   }
-  text = text.substr(0, text.find('/'));
+  const UrlWithUser parts = take_user(text.substr(0, text.find('/')));
   Proxy proxy;
-  if (const std::size_t at = text.rfind('@'); at != std::string_view::npos) {
-    const std::string_view login = text.substr(0, at);
-    const std::size_t colon = std::min(login.find(':'), login.size());
-    proxy.authorization =
-        basic_authorization(percent_decoded(login.substr(0, colon)),
-                            percent_decoded(login.substr(std::min(colon + 1, login.size()))));
-    text.remove_prefix(at + 1);
-  }
-  const Url url = parse_authority("http", text);
+  if (!parts.user.empty() || !parts.password.empty())
+    proxy.authorization = basic_authorization(parts.user, parts.password);
+  const Url url = parse_authority("http", parts.address);
   proxy.host = url.host;
   proxy.port = url.port;
   return proxy;

@@ -28,6 +28,20 @@ bool is_host(std::string_view host) {
   throw base::error("the address ", base::printable(text.substr(0, 200)), " ", why);
 }
 
+// %XX as the byte it stands for; other signs of percent as they are.
+std::string percent_decoded(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned char code = 0;
+    const char* const digits = text.data() + i + 1;
+    const bool is_code = text[i] == '%' && text.size() - i > 2 &&
+                         std::from_chars(digits, digits + 2, code, 16).ptr == digits + 2;
+    out += is_code ? static_cast<char>(code) : text[i];
+    if (is_code) i += 2;
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string Url::authority() const {
@@ -114,19 +128,6 @@ std::string percent_encoded(std::string_view text) {
       const std::string digits = base::hex(&c, 1);
       out.append(digits);
     }
-  }
-  return out;
-}
-
-std::string percent_decoded(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned char code = 0;
-    const char* const digits = text.data() + i + 1;
-    const bool is_code = text[i] == '%' && text.size() - i > 2 &&
-                         std::from_chars(digits, digits + 2, code, 16).ptr == digits + 2;
-    out += is_code ? static_cast<char>(code) : text[i];
-    if (is_code) i += 2;
   }
   return out;
 }

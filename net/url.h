@@ -27,7 +27,8 @@ struct Url {
 // Throws Error for other schemes, for user names within, and for characters that would end a line
 // of the request.
 Url parse_url(std::string_view text);
-// "https://user:password@host/x" in its parts, decoded; without a user it is the address alone.
+// "https://user:password@host/x", or without a scheme, in its parts, decoded; the address is all of
+// it where there is no user.
 struct UrlWithUser {
   std::string address, user, password;
 };
@@ -40,7 +41,5 @@ Url parse_authority(std::string_view scheme, std::string_view authority);
 
 // Everything but letters, digits and -._~ as %XX.
 std::string percent_encoded(std::string_view text);
-// What is no such code stays.
-std::string percent_decoded(std::string_view text);
 
 }  // namespace net

@@ -110,7 +110,8 @@ std::vector<CacheEntry> cache_entries(const std::string& folder) {
   std::vector<CacheEntry> entries;
   if (!base::find_status(folder)) return entries;
   const base::UniqueFd fd = base::open_file(folder, O_RDONLY | O_DIRECTORY);
-  for (const std::string& name : *base::list_names(fd.get(), base::printable(folder))) {
+  const auto names = base::list_names(fd.get(), base::printable(folder));
+  for (const std::string& name : *names) {
     const auto status = base::find_status(base::cat(folder, "/", name), false);
     if (name.starts_with('.') || !status) continue;
     entries.push_back({name, static_cast<std::uint64_t>(status->st_size), status->st_mtime});
