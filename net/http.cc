@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "net/http.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <exception>
 
+#include "base/base64.h"
 #include "base/error.h"
 #include "base/syscalls.h"
 #include "base/text.h"
@@ -54,13 +53,7 @@ void write_file(Channel& channel, const Request& request) {
 }  // namespace
 
 std::string basic_authorization(std::string_view user, std::string_view password) {
-  const std::string text = base::cat(user, ":", password);
-  std::string out((text.size() + 2) / 3 * 4 + 1, '\0');
-  const int size = ::EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                     reinterpret_cast<const unsigned char*>(text.data()),
-                                     static_cast<int>(text.size()));
-  out.resize(static_cast<std::size_t>(size));
-  return "Basic " + out;
+  return "Basic " + base::base64(base::cat(user, ":", password));
 }
 
 Response::Response(std::unique_ptr<Channel> channel, const Request& request)

@@ -3,35 +3,20 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
-#include <span>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
-struct evp_md_ctx_st;  // OpenSSL's EVP_MD_CTX
+#include "base/sha256.h"
 
 namespace oci {
 
 // Pieces in which files are read to be hashed: they stay in the cache of a core.
 inline constexpr std::size_t kHashChunk = 128 << 10;
 
-// Incremental; OpenSSL uses the CPU's SHA instructions.
-class Sha256 {
- public:
-  Sha256();
+using base::Sha256;
+using base::sha256_digest;
 
-  void update(std::span<const std::byte> data);
-  // "sha256:...". The object is spent afterwards.
-  std::string digest();
-
- private:
-  struct Free {
-    void operator()(evp_md_ctx_st* context) const;
-  };
-  std::unique_ptr<evp_md_ctx_st, Free> context_;
-};
-
-std::string sha256_digest(std::string_view text);
 // Of the first `size` bytes; throws when the file ends before. `name` is for messages.
 std::string file_digest(int fd, std::uint64_t size, const std::string& name);
 

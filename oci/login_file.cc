@@ -13,6 +13,7 @@
 #include <optional>
 #include <system_error>
 
+#include "base/base64.h"
 #include "base/error.h"
 #include "base/output_file.h"
 #include "base/syscalls.h"
@@ -20,7 +21,6 @@
 #include "oci/credential_helper.h"
 #include "oci/json.h"
 #include "oci/registry_auth.h"
-#include "sif/signature_key.h"
 
 namespace oci {
 namespace {
@@ -115,7 +115,7 @@ void store_login(const std::string& name, const std::string& authority, const st
   if (const auto helper = find_credential_helper(text, file, authority)) {
     store_in_helper(*helper, user, password);
   } else {
-    entry["auth"] = sif::base64(base::cat(user, ":", password));
+    entry["auth"] = base::base64(base::cat(user, ":", password));
   }
   document["auths"][login_keys(authority).front()] = std::move(entry);
   write(file, document);

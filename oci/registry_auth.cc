@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "oci/registry_auth.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdlib>
 
+#include "base/base64.h"
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "base/text.h"
@@ -17,7 +16,6 @@ namespace oci {
 namespace {
 
 constexpr std::size_t kMaxChallenge = 16 << 10;
-constexpr std::size_t kMaxBase64 = 64 << 10;
 // What Docker's login files call its own registry.
 constexpr std::array<std::string_view, 3> kHubKeys = {"https://index.docker.io/v1/", "docker.io",
                                                       "index.docker.io"};
@@ -52,7 +50,7 @@ std::vector<std::string> keys_of(const std::string& authority, const std::string
 std::optional<Credentials> credentials_of(const JsonValue& entry) {
   Credentials found;
   found.identity_token = entry.text_of("identitytoken");
-  const std::optional<std::string> both = from_base64(entry.text_of("auth"));
+  const std::optional<std::string> both = base::find_base64(entry.text_of("auth"));
   const std::size_t colon = both ? both->find(':') : std::string::npos;
   if (colon != std::string::npos) {
     found.user = both->substr(0, colon);
@@ -216,18 +214,6 @@ std::optional<Challenge> parse_challenge(std::string_view text) {
     challenge.parameters[key] = *std::move(value);
   }
   return challenge;
-}
-
-std::optional<std::string> from_base64(std::string_view text) {
-  if (text.empty() || text.size() > kMaxBase64 || text.size() % 4 != 0) return std::nullopt;
-  std::string out(text.size() / 4 * 3, '\0');
-  const int size = ::EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()),
-                                     reinterpret_cast<const unsigned char*>(text.data()),
-                                     static_cast<int>(text.size()));
-  if (size < 0) return std::nullopt;
-  const std::size_t padding = text.size() - (text.find_last_not_of('=') + 1);
-  out.resize(static_cast<std::size_t>(size) - std::min<std::size_t>(padding, 2));
-  return out;
 }
 
 }  // namespace oci

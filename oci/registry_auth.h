@@ -58,7 +58,4 @@ struct Challenge {
 // Of one WWW-Authenticate field; nullopt when it is not understood.
 std::optional<Challenge> parse_challenge(std::string_view text);
 
-// nullopt for what is no base64.
-std::optional<std::string> from_base64(std::string_view text);
-
 }  // namespace oci

@@ -2,7 +2,6 @@
 #include "runtime/image_extract.h"
 
 #include <fcntl.h>
-#include <openssl/evp.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +18,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "base/syscalls.h"
 #include "runtime/user_cache.h"
 
@@ -163,17 +163,10 @@ std::string image_key(const sif::ImageFile& image) {
   const std::string identity =
       base::cat(status.st_ino, ' ', status.st_size, ' ', status.st_mtim.tv_sec, ' ',
                 status.st_mtim.tv_nsec, ' ', image.offset, ' ', image.size);
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  const std::unique_ptr<EVP_MD_CTX, decltype(&::EVP_MD_CTX_free)> context(::EVP_MD_CTX_new(),
-                                                                          &::EVP_MD_CTX_free);
-  if (!context || ::EVP_DigestInit_ex(context.get(), ::EVP_sha256(), nullptr) != 1 ||
-      ::EVP_DigestUpdate(context.get(), identity.data(), identity.size()) != 1 ||
-      ::EVP_DigestUpdate(context.get(), bytes.data(), bytes.size()) != 1 ||
-      ::EVP_DigestFinal_ex(context.get(), digest.data(), &size) != 1) {
-    throw base::error("cannot compute the checksum of ", base::printable(image.path));
-  }
-  return base::hex(digest.data(), size);
+  base::Sha256 hash;
+  hash.update(identity);
+  hash.update(bytes);
+  return hash.digest().substr(std::string_view("sha256:").size());
 }
 
 void remove_leftovers(const std::string& folder, const std::string& prefix) {

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sif/signature.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/base64.h"
 #include "base/bytes.h"
 #include "base/error.h"
+#include "base/sha256.h"
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "sif/sif_writer.h"
@@ -25,26 +25,6 @@ constexpr int kMaxJsonDepth = 16;
 constexpr std::size_t kPieceSize = 1 << 20;
 constexpr std::int32_t kSha256 = 1;
 
-class Sha256 {
- public:
-  Sha256() { EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr); }
-  void update(std::span<const std::byte> data) {
-    EVP_DigestUpdate(context_.get(), data.data(), data.size());
-  }
-  std::string digest() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> bytes{};
-    unsigned size = 0;
-    EVP_DigestFinal_ex(context_.get(), bytes.data(), &size);
-    return "sha256:" + base::hex(bytes.data(), size);
-  }
-
- private:
-  struct Free {
-    void operator()(EVP_MD_CTX* context) const { EVP_MD_CTX_free(context); }
-  };
-  std::unique_ptr<EVP_MD_CTX, Free> context_{EVP_MD_CTX_new()};
-};
-
 std::uint32_t group_number(const SifDescriptor& object) { return object.group & ~kGroupBit; }
 bool is_signature(const SifDescriptor& object) { return object.type == DataType::signature; }
 
@@ -52,7 +32,7 @@ bool is_signature(const SifDescriptor& object) { return object.type == DataType:
 std::string header_digest(const SifFile& file) {
   std::array<std::byte, kHeaderSize> bytes{};
   base::pread_exactly(file.fd.get(), bytes, 0, file.name);
-  Sha256 hash;
+  base::Sha256 hash;
   hash.update(std::span(bytes).first(45));
   hash.update(std::span(bytes).subspan(48, 16));
   return hash.digest();
@@ -74,13 +54,13 @@ std::string descriptor_digest(const SifFile& file, const SifDescriptor& object,
   signed_fields.append(all.subspan(25, 8));    // size
   signed_fields.append(all.subspan(41, 8));    // created
   signed_fields.append(all.subspan(57, 528));  // owner, name, extra
-  Sha256 hash;
+  base::Sha256 hash;
   hash.update(signed_fields.bytes());
   return hash.digest();
 }
 
 std::string object_digest(const SifFile& file, const SifDescriptor& object) {
-  Sha256 hash;
+  base::Sha256 hash;
   std::vector<std::byte> piece(kPieceSize);
   for (std::uint64_t done = 0; done < object.size;) {
     const auto size =
@@ -158,10 +138,10 @@ std::string make_envelope(const SifFile& file, const Task& task, const Signature
          {"objectDigest", object_digest(file, *object)}});
   }
   const std::string payload = metadata.dump();
-  ordered_json envelope = {{"payloadType", kPayloadType}, {"payload", base64(payload)}};
+  ordered_json envelope = {{"payloadType", kPayloadType}, {"payload", base::base64(payload)}};
   envelope["signatures"] =
       ordered_json::array({{{"keyid", key.fingerprint()},
-                            {"sig", base64(key.sign(signed_text(kPayloadType, payload)))}}});
+                            {"sig", base::base64(key.sign(signed_text(kPayloadType, payload)))}}});
   return envelope.dump();
 }
 
@@ -264,11 +244,11 @@ std::optional<Envelope> find_envelope(std::string_view text) {
   try {
     const ordered_json in = parse_bounded(text);
     Envelope envelope{in.at("payloadType"), "", {}};
-    const auto payload = find_base64(in.at("payload").get<std::string>());
+    const auto payload = base::find_base64(in.at("payload").get<std::string>());
     if (!payload) return std::nullopt;
     envelope.payload = *payload;
     for (const ordered_json& each : in.at("signatures")) {
-      const auto bytes = find_base64(each.at("sig").get<std::string>());
+      const auto bytes = base::find_base64(each.at("sig").get<std::string>());
       if (!bytes) return std::nullopt;
       envelope.signatures.push_back({each.value("keyid", ""), *bytes});
     }

@@ -13,6 +13,7 @@
 #include <array>
 #include <vector>
 
+#include "base/base64.h"
 #include "base/error.h"
 #include "base/syscalls.h"
 
@@ -215,31 +216,9 @@ std::string SignatureKey::fingerprint() const {
   EVP_Digest(form.data(), form.size(), reinterpret_cast<unsigned char*>(digest.data()), &size,
              EVP_sha256(), nullptr);
   digest.resize(size);
-  std::string text = base64(digest);
+  std::string text = base::base64(digest);
   text.resize(text.find('='));  // as ssh-keygen prints it
   return "SHA256:" + text;
-}
-
-std::string base64(std::string_view bytes) {
-  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  text.resize(
-      static_cast<std::size_t>(EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                                               bytes_of(bytes), static_cast<int>(bytes.size()))));
-  return text;
-}
-
-std::optional<std::string> find_base64(std::string_view text) {
-  const std::size_t padding = text.size() - std::min(text.find_last_not_of('=') + 1, text.size());
-  if (text.size() % 4 != 0 || padding > 2) return std::nullopt;
-  if (text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=") !=
-      text.npos)
-    return std::nullopt;
-  std::string bytes(text.size() / 4 * 3, '\0');
-  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(bytes.data()), bytes_of(text),
-                                   static_cast<int>(text.size()));
-  if (size < 0) return std::nullopt;
-  bytes.resize(static_cast<std::size_t>(size) - padding);
-  return bytes;
 }
 
 }  // namespace sif

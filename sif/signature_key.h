@@ -36,8 +36,4 @@ class SignatureKey {
   std::unique_ptr<evp_pkey_st, Free> key_;
 };
 
-std::string base64(std::string_view bytes);
-// nullopt for what is no base64; standard alphabet with padding, as envelopes have it.
-std::optional<std::string> find_base64(std::string_view text);
-
 }  // namespace sif

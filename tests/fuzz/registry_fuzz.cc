@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "base/base64.h"
 #include "base/error.h"
 #include "oci/registry_auth.h"
 #include "oci/registry_client.h"
@@ -10,7 +11,7 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   oci::parse_challenge(text);
-  oci::from_base64(text);
+  base::find_base64(text);
   try {
     oci::parse_registry(text);
     oci::parse_reference(text);

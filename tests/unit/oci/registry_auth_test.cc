@@ -72,16 +72,6 @@ TEST(ParseChallenge, GivesUpOnOthers) {
     EXPECT_FALSE(parse_challenge(text)) << text;
 }
 
-TEST(Base64, GoesThereAndBack) {
-  for (const char* text : {"a", "ab", "abc", "user:pass"})
-    EXPECT_EQ(from_base64(base64_of(text, "")), std::string(text) + ":");
-  for (const char* text : {"", "abc", "a===", "****", "=AAA"}) {
-    const auto decoded = from_base64(text);
-    EXPECT_TRUE(!decoded || decoded->size() <= 3) << text;
-  }
-  EXPECT_FALSE(from_base64("****"));
-}
-
 TEST(FindInAuthFile, TakesTheMostPreciseEntry) {
   const std::string text = R"({"auths": {"h:1": {"auth": ")" + base64_of("u", "p:q") +
                            R"("}, "h:1/a": {"auth": ")" + base64_of("a", "x") +
