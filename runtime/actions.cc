@@ -51,10 +51,11 @@ extern "C" void report_timeout(int) {
   static constexpr char kMessage[] =
       "FATAL:   the environment scripts of the image take too long (see --runscript-timeout)\n";
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+  if (const pid_t child = shell::awaited_child(); child > 0) ::kill(child, SIGKILL);
   ::_exit(255);
 }
 
-// SIGALRM while it lives: a signal handler may use only write and _exit.
+// SIGALRM while it lives: a signal handler may use only write, kill and _exit.
 class ScriptTimeout {
  public:
   explicit ScriptTimeout(std::chrono::seconds limit) {

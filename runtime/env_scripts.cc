@@ -2,9 +2,6 @@
 #include "runtime/env_scripts.h"
 
 #include <fcntl.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +11,7 @@
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "runtime/host_additions.h"
+#include "runtime/image_shell.h"
 #include "shell/interpreter.h"
 #include "shell/pattern.h"
 #include "shell/program.h"
@@ -25,62 +23,10 @@ namespace {
 constexpr std::string_view kScripts = "/.singularity.d/env/*.sh";
 constexpr const char* kOldScript = "/environment";
 constexpr std::uint64_t kMaxFileSteps = 10'000'000;
-constexpr std::size_t kMaxExportBytes = std::size_t{4} << 20;
 
 bool is_regular_file(const std::string& path) {
   struct stat status;
   return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
-}
-
-// Until end of file. Throws beyond the limit: whoever writes more would wait for ever.
-std::string read_exports(int fd, const std::string& program) {
-  std::string text;
-  std::array<char, 16384> chunk{};
-  while (true) {
-    const std::size_t count =
-        base::read_up_to(fd, std::as_writable_bytes(std::span(chunk)), "output of " + program);
-    text.append(chunk.data(), count);
-    if (text.size() > kMaxExportBytes)
-      throw base::error("cannot read output of ", program, ": larger than ", kMaxExportBytes,
-                        " bytes");
-    if (count < chunk.size()) return text;
-  }
-}
-
-// Runs one script with a shell of the image and takes over the variables that it exports. Its
-// `export -p` output can be read by any shell, this one too.
-int run_with_image_shell(shell::Interpreter& interpreter, const std::string& path,
-                         const shell::SyntaxError& error) {
-  const std::string program = ::access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
-  if (::access(program.c_str(), X_OK) != 0) throw error;
-  base::log_debug(error.what(), "; using ", program);
-  base::Pipe pipe = base::make_pipe();
-  const std::vector<std::string> environment = interpreter.variables().environment();
-  std::vector<char*> entries;
-  for (const std::string& entry : environment) entries.push_back(const_cast<char*>(entry.c_str()));
-  entries.push_back(nullptr);
-  const pid_t pid = ::fork();
-  if (pid < 0) throw base::errno_error(errno, "cannot fork");
-  if (pid == 0) {
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // we may be ended by --runscript-timeout
-    ::dup2(pipe.write_end.get(), 9);
-    ::fcntl(9, F_SETFD, 0);  // it may have been 9 before
-    const std::array<const char*, 5> arguments = {program.c_str(), "-c", ". \"$0\"; export -p >&9",
-                                                  path.c_str(), nullptr};
-    if (!shell::leads_to_ourselves(program))
-      ::execve(program.c_str(), const_cast<char* const*>(arguments.data()), entries.data());
-    ::_exit(127);
-  }
-  pipe.write_end.reset();
-  const std::string text = read_exports(pipe.read_end.get(), program);
-  const int status = interpreter.wait_for(pid);
-  if (text.empty()) return status;
-  for (const std::string& name : interpreter.variables().names()) {
-    const shell::Variable* variable = interpreter.variables().find(name);
-    if (variable->exported && !variable->readonly) interpreter.variables().unset(name);
-  }
-  interpreter.run_text(text, path);
-  return status;
 }
 
 // Source text of the double-quoted value which assigns an injected variable.
@@ -140,6 +86,12 @@ class Evaluation {
  private:
   shell::Variables& variables() { return interpreter_.variables(); }
 
+  // What scripts have made read-only stays.
+  void set(const std::string& name, const std::string& value) {
+    const shell::Variable* old = variables().find(name);
+    if (!old || !old->readonly) variables().set_exported(name, value);
+  }
+
   // The host's PWD if it is the logical name of the current directory.
   void set_working_directory() {
     std::string directory = base::find_link_target("/proc/self/cwd").value_or("");
@@ -161,11 +113,9 @@ class Evaluation {
 
   // Where a script has gone, and that it has no home, is for the scripts alone.
   void return_from_scripts() {
-    if (variables().value_or("PWD", "") != directory_name_) {
-      [[maybe_unused]] const int ignored = directory_ ? ::fchdir(directory_.get()) : 0;
-      variables().set_exported("PWD", directory_name_);
-    }
-    if (!variables().value("HOME")) variables().set_exported("HOME", request_.container_home);
+    [[maybe_unused]] const int ignored = directory_ ? ::fchdir(directory_.get()) : 0;
+    set("PWD", directory_name_);
+    if (!variables().value("HOME")) set("HOME", request_.container_home);
   }
 
   void run_scripts() {
@@ -220,12 +170,10 @@ class Evaluation {
   }
 
   void ensure_path() {
-    if (!variables().value("PATH")) variables().set_exported("PATH", std::string(kDefaultPath));
+    if (!variables().value("PATH")) set("PATH", std::string(kDefaultPath));
   }
 
-  void fix_path() {
-    variables().set_exported("PATH", with_default_path(variables().value_or("PATH", "")));
-  }
+  void fix_path() { set("PATH", with_default_path(variables().value_or("PATH", ""))); }
 
   // The value as the user means it: shell text that may name variables and run commands, unless
   // --no-eval.
@@ -235,8 +183,8 @@ class Evaluation {
     try {
       interpreter_.run_text(base::cat(result, "=\"", injection_text(value), "\""), name);
     } catch (const shell::SyntaxError&) {
-      base::log_warning("the value of ", name, " is no shell text and is taken as it is: ",
-                        base::printable(value));
+      base::log_warning("the value of ", name,
+                        " is no shell text and is taken as it is: ", base::printable(value));
       return value;
     } catch (const shell::ExitRequest& request) {
       ::_exit(request.status);
@@ -279,7 +227,7 @@ class Evaluation {
     }
     for (const std::string& entry : request_.library_front)
       path = base::cat(entry, path.empty() ? "" : ":", path);
-    if (!path.empty()) variables().set_exported("LD_LIBRARY_PATH", path);
+    if (!path.empty()) set("LD_LIBRARY_PATH", path);
   }
 
   // What 99-runtimevars.sh does in images that have it, and the host's conda environment.
@@ -294,7 +242,7 @@ class Evaluation {
     if (!injected_.append_path.empty())
       path = base::cat(path, ":", evaluated("PATH", injected_.append_path));
     if (!injected_.path.empty()) path = evaluated("PATH", injected_.path);
-    variables().set_exported("PATH", path);
+    set("PATH", path);
   }
 
   void restore_host_variables() {

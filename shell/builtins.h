@@ -77,9 +77,13 @@ int getopts(Interpreter& shell, const Arguments& arguments);
 int echo(Interpreter& shell, const Arguments& arguments);
 int printf_(Interpreter& shell, const Arguments& arguments);
 int read(Interpreter& shell, const Arguments& arguments);
+int mapfile(Interpreter& shell, const Arguments& arguments);
 
 // builtins_system.cc
 int cd(Interpreter& shell, const Arguments& arguments);
+int popd(Interpreter& shell, const Arguments& arguments);
+int pushd(Interpreter& shell, const Arguments& arguments);
+int dirs(Interpreter& shell, const Arguments& arguments);
 int pwd(Interpreter& shell, const Arguments& arguments);
 int umask(Interpreter& shell, const Arguments& arguments);
 int ulimit(Interpreter& shell, const Arguments& arguments);

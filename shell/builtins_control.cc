@@ -114,7 +114,8 @@ int eval(Interpreter& shell, const Arguments& arguments) {
   try {
     return shell.execute_text(join_from(arguments, 1));
   } catch (const SyntaxError& error) {
-    shell.fatal(error.what());
+    shell.warn(error.what());  // as bash: the script goes on
+    return 2;
   }
 }
 

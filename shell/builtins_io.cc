@@ -64,12 +64,17 @@ class Printf {
   Printf(Interpreter& shell, const Arguments& arguments, std::size_t first)
       : shell_(shell), arguments_(arguments), next_(first) {}
 
-  int run(const std::string& format) {
+  // To standard output, or into the variable where one is named.
+  int run(const std::string& format, const std::string& variable) {
     do {
       const std::size_t before = next_;
       if (!once(format) || next_ == before) break;
     } while (next_ < arguments_.size());
-    shell_.write_output(out_);
+    if (variable.empty()) {
+      shell_.write_output(out_);
+    } else {
+      shell_.assign_value(variable, out_);
+    }
     return status_;
   }
 
@@ -297,15 +302,69 @@ int echo(Interpreter& shell, const Arguments& arguments) {
 
 int printf_(Interpreter& shell, const Arguments& arguments) {
   std::size_t first = 1;
+  std::string variable;
   if (first + 1 < arguments.size() && arguments[first] == "-v") {
-    shell.fatal("printf: -v is not supported", 1);
+    variable = arguments[first + 1];
+    if (!is_name(variable)) {
+      shell.warn(base::cat("printf: ", variable, ": bad variable name"));
+      return 2;
+    }
+    first += 2;
   }
   if (first < arguments.size() && arguments[first] == "--") ++first;
   if (first >= arguments.size()) {
     shell.warn("printf: usage: printf format [arguments]");
     return 2;
   }
-  return Printf(shell, arguments, first + 1).run(arguments[first]);
+  return Printf(shell, arguments, first + 1).run(arguments[first], variable);
+}
+
+// Its lines, or what else ends with -d, become the elements of an array.
+int mapfile(Interpreter& shell, const Arguments& arguments) {
+  std::size_t first = 1;
+  bool keeps_end = true;
+  ReadOptions options;
+  options.raw = true;
+  std::int64_t count = 0, skipped = 0;
+  for (; first < arguments.size() && arguments[first].starts_with('-'); ++first) {
+    const std::string& option = arguments[first];
+    if (option == "-t") {
+      keeps_end = false;
+      continue;
+    }
+    const bool has_value = option == "-d" || option == "-n" || option == "-s";
+    if (!has_value || ++first == arguments.size()) {
+      shell.warn(base::cat("mapfile: ", option, " is not supported"));
+      return 2;
+    }
+    const std::string& value = arguments[first];
+    if (option == "-d") options.delimiter = value.empty() ? '\0' : value[0];
+    if (option == "-n") count = parse_integer(value).value_or(0);
+    if (option == "-s") skipped = parse_integer(value).value_or(0);
+  }
+  const std::string name = first < arguments.size() ? arguments[first] : "MAPFILE";
+  if (!is_name(name)) {
+    shell.warn(base::cat("mapfile: ", name, ": bad variable name"));
+    return 2;
+  }
+  std::map<std::int64_t, std::string> elements;
+  std::size_t size = 0;
+  for (bool is_complete = true; is_complete && (count == 0 || std::ssize(elements) < count);) {
+    std::string line, kinds;
+    is_complete =
+        shell.options().programs == Options::Programs::run && read_line(options, &line, &kinds);
+    if (!is_complete && line.empty()) break;
+    if (skipped-- > 0) continue;
+    if (is_complete && keeps_end) line += options.delimiter;
+    size += line.size() + sizeof(line);
+    if (size > shell.options().max_value_bytes)
+      throw base::error("mapfile: the array grows too large");
+    elements.emplace(std::ssize(elements), std::move(line));
+  }
+  Variable& variable = shell.variables().writable(name);
+  variable.value.reset();
+  variable.elements = std::move(elements);
+  return 0;
 }
 
 int read(Interpreter& shell, const Arguments& arguments) {

@@ -43,6 +43,8 @@ std::string logical_directory(const std::string& pwd) {
   return physical_directory();
 }
 
+constexpr std::size_t kMaxDirectories = 1000;  // of pushd
+
 struct Limit {
   char letter;
   __rlimit_resource resource;
@@ -98,6 +100,45 @@ int cd(Interpreter& shell, const Arguments& arguments) {
   shell.assign_value("PWD", physical ? physical_directory() : logical_directory(logical));
   if (back) shell.write_output(shell.variables().value_or("PWD", "") + "\n");
   return 0;
+}
+
+int dirs(Interpreter& shell, const Arguments&) {
+  std::string text = logical_directory(shell.variables().value_or("PWD", ""));
+  const std::vector<std::string>& below = shell.state().directories;
+  for (auto directory = below.rbegin(); directory != below.rend(); ++directory)
+    text += " " + *directory;
+  shell.write_output(text + "\n");
+  return 0;
+}
+
+// Without a folder, it changes places with the one on top.
+int pushd(Interpreter& shell, const Arguments& arguments) {
+  std::vector<std::string>& below = shell.state().directories;
+  const std::string here = logical_directory(shell.variables().value_or("PWD", ""));
+  if (arguments.size() < 2 && below.empty()) {
+    shell.warn("pushd: no other directory");
+    return 1;
+  }
+  if (below.size() == kMaxDirectories) {
+    shell.warn("pushd: too many directories");
+    return 1;
+  }
+  const std::string target = arguments.size() < 2 ? below.back() : arguments[1];
+  if (const int status = cd(shell, {"cd", "--", target}); status != 0) return status;
+  if (arguments.size() < 2) below.pop_back();
+  below.push_back(here);
+  return dirs(shell, {});
+}
+
+int popd(Interpreter& shell, const Arguments&) {
+  std::vector<std::string>& below = shell.state().directories;
+  if (below.empty()) {
+    shell.warn("popd: directory stack empty");
+    return 1;
+  }
+  if (const int status = cd(shell, {"cd", "--", below.back()}); status != 0) return status;
+  below.pop_back();
+  return dirs(shell, {});
 }
 
 int pwd(Interpreter& shell, const Arguments& arguments) {

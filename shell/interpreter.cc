@@ -10,6 +10,7 @@
 
 #include "base/syscalls.h"
 #include "shell/arithmetic.h"
+#include "shell/brace_expansion.h"
 #include "shell/builtins.h"
 #include "shell/expansion.h"
 #include "shell/guards.h"
@@ -185,7 +186,8 @@ std::vector<std::string> Interpreter::command_arguments(const SimpleCommand& sim
     const std::optional<Assignment>* assignment =
         simple.declarations.empty() ? nullptr : &simple.declarations[i];
     if (!assignment || !*assignment) {
-      expand_fields(*this, simple.words[i], &arguments);
+      for (const Word& word : expand_braces(simple.words[i]))
+        expand_fields(*this, word, &arguments);
     } else if ((*assignment)->elements) {
       arguments.push_back((*assignment)->name);
     } else {

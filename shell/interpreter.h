@@ -5,6 +5,7 @@
 #pragma once
 
 #include <sys/types.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -62,6 +63,7 @@ struct State {
   int sources = 0;
   // Of getopts: the argument that OPTIND named last, and the place inside it.
   std::size_t getopts_index = 0, getopts_offset = 0;
+  std::vector<std::string> directories;  // of pushd, the last one on top
 };
 
 class Interpreter {
@@ -115,6 +117,7 @@ class Interpreter {
   int wait_for(pid_t pid);
   bool apply_redirection(const Redirection& redirection);
   int current_line() const { return line_; }
+  pid_t process() const { return process_; }
   const std::string& script_name() const { return script_; }
 
   enum class Flow { none, break_loop, continue_loop, return_from };
@@ -175,11 +178,15 @@ class Interpreter {
   // Of a process that has nothing else to do: it becomes the program itself. As in other shells, no
   // copy of the shell then waits, with the files that the command has redirected still open.
   const SimpleCommand* last_ = nullptr;
-  bool is_last_ = false;  // the command being executed
+  bool is_last_ = false;            // the command being executed
   std::string* capture_ = nullptr;  // output of a substitution that runs in this process
   std::string script_ = "sh";
   int line_ = 0;
+  const pid_t process_ = ::getpid();
 };
+
+// The child that a shell of this process waits for, or 0: for a signal handler that ends us both.
+pid_t awaited_child() noexcept;
 
 // Whether the command surely needs no process of its own and touches no file: then a substitution
 // or subshell of it can run in this process.

@@ -66,7 +66,7 @@ std::optional<std::string> WordExpansion::special_parameter(const std::string& n
   if (name == "#") return std::to_string(state.arguments.size());
   if (name == "?") return std::to_string(state.status);
   if (name == "-") return state.flags;
-  if (name == "$") return std::to_string(::getpid());
+  if (name == "$") return std::to_string(shell_.process());  // in subshells, too
   if (name == "!" && state.last_background != 0) return std::to_string(state.last_background);
   return std::nullopt;
 }

@@ -2,10 +2,6 @@
 // Compound commands, function definitions and [[ ]] (XCU 2.9.4, 2.9.5).
 #include "shell/parser.h"
 
-#include <algorithm>
-
-#include "shell/unsupported.h"
-
 namespace shell {
 
 CommandPtr Parser::compound_command() {
@@ -95,8 +91,6 @@ CommandPtr Parser::for_command() {
   if (!loop.over_arguments) {
     lexer_.next();
     while (lexer_.peek().kind == TokenKind::word) loop.words.push_back(lexer_.next().word);
-    if (std::ranges::any_of(loop.words, has_brace_expansion))
-      lexer_.fail("brace expansion is not supported");
   }
   if (lexer_.peek().is(";")) lexer_.next();
   skip_newlines();

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <exception>
 #include <utility>
 
@@ -21,6 +22,8 @@ constexpr int kFailure = 2;
 constexpr int kNotFound = 127;
 constexpr int kNotExecutable = 126;
 constexpr int kSignalBase = 128;
+
+volatile std::sig_atomic_t g_awaited = 0;
 
 void strip_newlines(std::string* text) {
   std::erase(*text, '\0');
@@ -68,6 +71,8 @@ bool reads_a_file(const Command& command) {
 
 }  // namespace
 
+pid_t awaited_child() noexcept { return g_awaited; }
+
 pid_t Interpreter::fork_child() {
   const pid_t pid = ::fork();
   if (pid < 0) throw base::errno_error(errno, "cannot fork");
@@ -86,6 +91,7 @@ void Interpreter::run_child(const Command& body) {
 }
 
 int Interpreter::wait_for(pid_t pid) {
+  const ValueGuard<volatile std::sig_atomic_t> awaited(&g_awaited, pid);
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0)
     if (errno != EINTR) return kNotFound;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What of bash this interpreter leaves to bash itself, so far as the text of a script tells it: found
-// before any of the script runs.
+// What of bash this interpreter leaves to bash itself, so far as the text of a script tells it:
+// found before any of the script runs.
 #pragma once
 
 #include <string>
@@ -11,8 +11,5 @@ namespace shell {
 
 // Its name, for the error; empty if there is none.
 std::string find_unsupported(const SimpleCommand& command);
-
-// {a,b} or {1..3}, outside of quotes.
-bool has_brace_expansion(const Word& word);
 
 }  // namespace shell

@@ -577,6 +577,9 @@ ENVIRONMENT_SCRIPTS = {
     "no home": ("unset HOME; export A=${HOME-none}", "none start"),
     "a file": ("export A=$(</srv/text)", "of a file start"),
     "what only bash can": ("declare -A map=([x]=of\\ bash); printf -v A %s \"${map[x]}\"; export A; cd /", "of bash start"),
+    "a background job of bash": ("declare -A m; sleep 5 >/dev/null 2>&1 & export A=job", "job start"),
+    "variables of another": ("declare -A m; readonly R=1; export R A=$R; unset SHLVL", "1 start"),
+    "read-only path": ("export PATH=/bin; readonly PATH; export A=$(cat /srv/text)", "of a file start"),
     "a background job": ("sleep 5 >/dev/null 2>&1 & export A=job", "job start"),
 }
 
@@ -619,3 +622,20 @@ def test_as_process_1(user, sifrun, image):
 
 def test_value_that_is_no_shell_text(sh):
     assert sh('echo "$A"', "--env", "A=a\\") == "a\\\n"
+
+
+@pytest.mark.parametrize("language", ["", "declare -A only_bash; "])
+def test_environment_script_that_ends(language, sh, tmp_path):
+    """The program is not started without what the script was to prepare."""
+    (tmp_path / "script").write_text(language + "export A=1; exit 3\n")
+    binds = [f"--bind={path}" for path in ("/lib/x86_64-linux-gnu", "/lib64", "/usr/lib", "/bin/bash") if os.path.exists(path)]
+    done = sh("echo started", f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh", *binds, check=False)
+    assert (done.returncode, done.stdout) == (3, ""), done.stderr
+
+
+def test_environment_script_that_waits(sh, tmp_path):
+    """What it waits for ends with it: who reads our output would wait for that, too."""
+    (tmp_path / "script").write_text("sleep 100\n")
+    begun = time.monotonic()
+    done = sh("echo started", "--runscript-timeout", "1s", f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh", check=False)
+    assert done.returncode == 255 and "take too long" in done.stderr and time.monotonic() - begun < 60
