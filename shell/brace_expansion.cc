@@ -47,7 +47,7 @@ Word word_of(const Pieces& pieces) {
     } else if (is_literal) {
       word.parts.back().text += piece.c;
     } else {
-      word.parts.push_back({PartKind::literal, std::string(1, piece.c)});
+      word.parts.emplace_back().text = piece.c;
     }
     is_literal = piece.part == nullptr;
   }

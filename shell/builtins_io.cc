@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// echo, printf and read.
+// echo and printf.
 #include <unistd.h>
 
 #include <cctype>
@@ -221,53 +221,6 @@ class Printf {
   int status_ = 0;
 };
 
-struct ReadOptions {
-  bool raw = false;
-  char delimiter = '\n';
-  std::string array;
-};
-
-ReadOptions read_options(Interpreter& shell, const Arguments& arguments, std::size_t* first) {
-  ReadOptions options;
-  while (*first < arguments.size() && arguments[*first].size() > 1 && arguments[*first][0] == '-') {
-    const std::string& option = arguments[(*first)++];
-    if (option == "--") break;
-    for (std::size_t i = 1; i < option.size(); ++i) {
-      if (option[i] == 'r') options.raw = true;
-      if (std::string_view("adpntu").find(option[i]) == std::string_view::npos) continue;
-      std::string value = option.substr(i + 1);
-      if (value.empty() && *first < arguments.size()) value = arguments[(*first)++];
-      if (option[i] == 'd') options.delimiter = value.empty() ? '\0' : value[0];
-      if (option[i] == 'a') options.array = value;
-      if (option[i] == 'n' || option[i] == 'u')
-        shell.fatal(base::cat("read: -", option[i], " is not supported"), 1);
-      break;
-    }
-  }
-  return options;
-}
-
-// One byte at a time: what follows belongs to the next reader of the file. `escaped` marks bytes
-// that a backslash quoted. False at end of file.
-bool read_line(const ReadOptions& options, std::string* line, std::string* escaped) {
-  while (true) {
-    char c = 0;
-    const ssize_t count = ::read(STDIN_FILENO, &c, 1);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return false;
-    if (c == options.delimiter) return true;
-    if (c == '\\' && !options.raw) {
-      if (::read(STDIN_FILENO, &c, 1) <= 0) return false;
-      if (c == '\n') continue;
-      *line += c;
-      *escaped += 'q';
-    } else if (c != '\0') {
-      *line += c;
-      *escaped += 'e';
-    }
-  }
-}
-
 }  // namespace
 
 int echo(Interpreter& shell, const Arguments& arguments) {
@@ -317,98 +270,6 @@ int printf_(Interpreter& shell, const Arguments& arguments) {
     return 2;
   }
   return Printf(shell, arguments, first + 1).run(arguments[first], variable);
-}
-
-// Its lines, or what else ends with -d, become the elements of an array.
-int mapfile(Interpreter& shell, const Arguments& arguments) {
-  std::size_t first = 1;
-  bool keeps_end = true;
-  ReadOptions options;
-  options.raw = true;
-  std::int64_t count = 0, skipped = 0;
-  for (; first < arguments.size() && arguments[first].starts_with('-'); ++first) {
-    const std::string& option = arguments[first];
-    if (option == "-t") {
-      keeps_end = false;
-      continue;
-    }
-    const bool has_value = option == "-d" || option == "-n" || option == "-s";
-    if (!has_value || ++first == arguments.size()) {
-      shell.warn(base::cat("mapfile: ", option, " is not supported"));
-      return 2;
-    }
-    const std::string& value = arguments[first];
-    if (option == "-d") options.delimiter = value.empty() ? '\0' : value[0];
-    if (option == "-n") count = parse_integer(value).value_or(0);
-    if (option == "-s") skipped = parse_integer(value).value_or(0);
-  }
-  const std::string name = first < arguments.size() ? arguments[first] : "MAPFILE";
-  if (!is_name(name)) {
-    shell.warn(base::cat("mapfile: ", name, ": bad variable name"));
-    return 2;
-  }
-  std::map<std::int64_t, std::string> elements;
-  std::size_t size = 0;
-  for (bool is_complete = true; is_complete && (count == 0 || std::ssize(elements) < count);) {
-    std::string line, kinds;
-    is_complete =
-        shell.options().programs == Options::Programs::run && read_line(options, &line, &kinds);
-    if (!is_complete && line.empty()) break;
-    if (skipped-- > 0) continue;
-    if (is_complete && keeps_end) line += options.delimiter;
-    size += line.size() + sizeof(line);
-    if (size > shell.options().max_value_bytes)
-      throw base::error("mapfile: the array grows too large");
-    elements.emplace(std::ssize(elements), std::move(line));
-  }
-  Variable& variable = shell.variables().writable(name);
-  variable.value.reset();
-  variable.elements = std::move(elements);
-  return 0;
-}
-
-int read(Interpreter& shell, const Arguments& arguments) {
-  std::size_t first = 1;
-  const ReadOptions options = read_options(shell, arguments, &first);
-  if (shell.options().programs != Options::Programs::run) return 1;
-  std::string line, kinds;
-  const bool complete = read_line(options, &line, &kinds);
-  Arguments names = arguments_from(arguments, first);
-  if (names.empty()) names.push_back("REPLY");
-  const std::string ifs = shell.variables().value_or("IFS", " \t\n");
-  const auto separates = [&](std::size_t i) {
-    return kinds[i] == 'e' && ifs.find(line[i]) != std::string::npos;
-  };
-  const auto blank = [&](std::size_t i) {
-    return separates(i) && (line[i] == ' ' || line[i] == '\t' || line[i] == '\n');
-  };
-  std::size_t position = 0;
-  while (position < line.size() && blank(position)) ++position;
-  for (std::size_t n = 0; n < names.size(); ++n) {
-    if (!is_name(names[n])) {
-      shell.warn(base::cat("read: ", names[n], ": bad variable name"));
-      return 2;
-    }
-    if (n + 1 == names.size()) {
-      std::size_t end = line.size();
-      while (end > position && blank(end - 1)) --end;
-      // A single non-blank delimiter at the very end belongs to no field.
-      std::size_t delimiters = 0;
-      for (std::size_t i = position; i < end; ++i) delimiters += separates(i) && !blank(i);
-      if (n > 0 && delimiters == 1 && separates(end - 1)) --end;
-      shell.assign_value(names[n], line.substr(position, end - position));
-      break;
-    }
-    const std::size_t start = position;
-    while (position < line.size() && !separates(position)) ++position;
-    shell.assign_value(names[n], line.substr(start, position - start));
-    while (position < line.size() && blank(position)) ++position;
-    if (position < line.size() && separates(position) && !blank(position)) {
-      ++position;
-      while (position < line.size() && blank(position)) ++position;
-    }
-  }
-  return complete ? 0 : 1;
 }
 
 }  // namespace shell::builtins

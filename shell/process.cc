@@ -91,10 +91,14 @@ void Interpreter::run_child(const Command& body) {
 }
 
 int Interpreter::wait_for(pid_t pid) {
-  const ValueGuard<volatile std::sig_atomic_t> awaited(&g_awaited, pid);
+  const std::sig_atomic_t before = g_awaited;
+  g_awaited = pid;
   int status = 0;
-  while (::waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR) return kNotFound;
+  pid_t ended = 0;
+  do ended = ::waitpid(pid, &status, 0);
+  while (ended < 0 && errno == EINTR);
+  g_awaited = before;
+  if (ended < 0) return kNotFound;
   return WIFSIGNALED(status) ? kSignalBase + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
