@@ -1436,8 +1436,8 @@ def test_objects_in_use_are_not_removed(identity, command, run, sifrun, sifconv,
     assert identity.run([sifrun, "sif", "del", str(overlay), sif]).returncode == 0
 
 
-def test_root_of_a_namespace_with_one_id(user, make, sifrun, image):
+def test_root_of_a_namespace_with_one_id(identity, make, sifrun, image):
     """Who is root in `unshare --map-root-user` owns what the user owns outside."""
     overlay = make()
-    done = user.run(["unshare", "--user", "--map-root-user", sifrun, "exec", "--overlay", overlay.path, image, "sh", "-c", "echo text > /y; stat -c '%u %g' / /y; cat /y"])
+    done = identity.run(["unshare", "--user", "--map-root-user", sifrun, "exec", "--overlay", overlay.path, image, "sh", "-c", "echo text > /y; stat -c '%u %g' / /y; cat /y"])
     assert done.stdout.split() == ["0", "0", "0", "0", "text"], done.stderr
