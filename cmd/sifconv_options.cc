@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "cmd/options.h"
 #include "sif/codec.h"
+#include "sif/sif_format.h"
 
 namespace cmd {
 namespace {
@@ -197,6 +198,9 @@ SifconvRequest parse_sifconv_arguments(std::span<const char* const> arguments) {
   request.source.registry.auth = {parsed.text("authfile").value_or(""), oci::usual_auth_files()};
   request.push_target.registry = request.source.registry;
   request.go_arch = parsed.text("arch").value_or("");
+  if (!request.go_arch.empty() && sif::sif_arch_code(request.go_arch) == "00")
+    throw base::error("--arch ", base::printable(request.go_arch), " is no architecture")
+        .with_hint("those of Go are meant: amd64, arm64, 386, arm, ppc64le, riscv64, s390x");
   request.overlay = parsed.text("overlay").value_or("");
   if (!request.overlay.empty() && request.source.transport != oci::Transport::file)
     throw base::error("--overlay: SOURCE must be a SIF or squashfs file");

@@ -116,6 +116,7 @@ def test_architecture_of_several(convert, tmp_path, user, sifconv, index_is):
         write_layout(tmp_path / "lay", ("t", ours))
     assert "srv/ours" in "".join(listing(convert("oci:lay:t")))
     assert "srv/s390x" in "".join(listing(convert("oci:lay:t", "--arch", "s390x", name="other.sif")))
+    assert "--arch x86_64 is no architecture" in user.run([sifconv, "--arch", "x86_64", "oci:lay:t", "x.sif"], cwd=tmp_path).stderr
     done = user.run([sifconv, "--arch", "arm", "oci:lay:t", "x.sif"], cwd=tmp_path)
     assert done.returncode == 255 and "for linux/arm, only for linux/s390x" in done.stderr
 
