@@ -20,13 +20,20 @@
 namespace runtime {
 namespace {
 
+constexpr const char *kBash = "/bin/bash", *kSh = "/bin/sh";
 constexpr std::size_t kMaxExportBytes = std::size_t{4} << 20;
 constexpr int kExports = 9;  // the descriptor on which a shell tells what it exports
 // A NUL says that it got so far: the end of file may be long in coming, as background jobs have the
 // descriptor, too.
-constexpr const char* kCommand = R"(. "$0"; export -p >&9; printf '\0' >&9)";
+constexpr std::string_view kTell = R"(export -p >&9; printf '\0' >&9)";
 // What every shell sets for itself.
 constexpr std::array<std::string_view, 3> kOfShells = {"SHLVL", "OLDPWD", "_"};
+
+// A script that sh cannot read would end it, unlike bash; then it changes nothing.
+std::string command_of(const std::string& program) {
+  const std::string run = base::cat(R"(. "$0"; )", kTell);
+  return program == kSh ? base::cat(program, R"( -n "$0" || { )", kTell, "; exit; }; ", run) : run;
+}
 
 // Without the NUL; nullopt where the shell has ended before.
 std::optional<std::string> read_exports(int fd, const std::string& program) {
@@ -53,7 +60,7 @@ std::optional<std::string> read_exports(int fd, const std::string& program) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);  // we may be ended by --runscript-timeout
   ::dup2(exports, kExports);
   ::fcntl(kExports, F_SETFD, 0);  // it may have been that number before
-  arguments.insert(arguments.begin(), {program, "-c", kCommand, path});
+  arguments.insert(arguments.begin(), {program, "-c", command_of(program), path});
   if (!shell::leads_to_ourselves(program)) shell::become_program(program, arguments, variables);
   ::_exit(127);
 }
@@ -83,7 +90,7 @@ void take_over(shell::Variables& variables, const std::string& text, const std::
 
 int run_with_image_shell(shell::Interpreter& interpreter, const std::string& path,
                          const shell::SyntaxError& error) {
-  const std::string program = ::access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
+  const std::string program = ::access(kBash, X_OK) == 0 ? kBash : kSh;
   if (::access(program.c_str(), X_OK) != 0) throw error;
   base::log_debug(error.what(), "; using ", program);
   base::Pipe pipe = base::make_pipe();

@@ -193,11 +193,13 @@ class BraceExpansion {
 
 }  // namespace
 
-std::vector<Word> expand_braces(const Word& word) {
-  const bool has_brace = std::ranges::any_of(word.parts, [](const WordPart& part) {
+bool has_brace(const Word& word) {
+  return std::ranges::any_of(word.parts, [](const WordPart& part) {
     return part.kind == PartKind::literal && part.text.find('{') != std::string::npos;
   });
-  if (!has_brace) return {word};
+}
+
+std::vector<Word> expand_braces(const Word& word) {
   std::vector<Word> words;
   for (const Pieces& pieces : BraceExpansion().expand(pieces_of(word)))
     words.push_back(word_of(pieces));

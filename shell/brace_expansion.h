@@ -9,6 +9,8 @@
 
 namespace shell {
 
+// Whether there may be any to expand.
+bool has_brace(const Word& word);
 // The words that `word` stands for: itself, mostly. Throws Error for more than a command takes.
 std::vector<Word> expand_braces(const Word& word);
 

@@ -4,7 +4,6 @@
 
 #include <utility>
 
-#include "shell/brace_expansion.h"
 #include "shell/builtins.h"
 #include "shell/expansion.h"
 #include "shell/guards.h"
@@ -144,8 +143,7 @@ int Interpreter::execute_loop(const Loop& loop) {
 int Interpreter::execute_for(const For& loop) {
   std::vector<std::string> values;
   if (loop.over_arguments) values = state_.arguments;
-  for (const Word& each : loop.words)
-    for (const Word& word : expand_braces(each)) expand_fields(*this, word, &values);
+  for (const Word& word : loop.words) expand_fields(*this, word, &values);
   if (!is_name(loop.name)) fatal(base::cat(loop.name, ": bad for loop variable"));
   const ValueGuard<int> loops(&state_.loops, state_.loops + 1);
   int status = 0;

@@ -2,6 +2,7 @@
 #include "shell/expansion.h"
 
 #include "base/syscalls.h"
+#include "shell/brace_expansion.h"
 #include "shell/pattern.h"
 
 namespace shell {
@@ -24,6 +25,24 @@ std::string final_text(const Field& field) {
   for (std::size_t i = 0; i < field.text.size(); ++i)
     if (field.mask[i] != 'm') text += field.text[i];
   return text;
+}
+
+void expand_unbraced(Interpreter& shell, const Word& word, std::vector<std::string>* fields) {
+  WordExpansion expansion(shell, true);
+  expansion.word(word, false);
+  const std::string ifs = shell.variables().value_or("IFS", " \t\n");
+  const bool paths = !shell.flag('f') && shell.options().files;
+  for (const Field& whole : expansion.fields()) {
+    for (const Field& field : split_fields(whole, ifs)) {
+      const std::string pattern = paths ? pattern_of(field) : std::string();
+      if (paths && has_wildcard(pattern)) {
+        const std::vector<std::string> found = matching_paths(pattern);
+        fields->insert(fields->end(), found.begin(), found.end());
+        if (!found.empty()) continue;
+      }
+      fields->push_back(final_text(field));
+    }
+  }
 }
 
 }  // namespace
@@ -72,21 +91,8 @@ std::vector<Field> split_fields(const Field& field, const std::string& ifs) {
 }
 
 void expand_fields(Interpreter& shell, const Word& word, std::vector<std::string>* fields) {
-  WordExpansion expansion(shell, true);
-  expansion.word(word, false);
-  const std::string ifs = shell.variables().value_or("IFS", " \t\n");
-  const bool paths = !shell.flag('f') && shell.options().files;
-  for (const Field& whole : expansion.fields()) {
-    for (const Field& field : split_fields(whole, ifs)) {
-      const std::string pattern = paths ? pattern_of(field) : std::string();
-      if (paths && has_wildcard(pattern)) {
-        const std::vector<std::string> found = matching_paths(pattern);
-        fields->insert(fields->end(), found.begin(), found.end());
-        if (!found.empty()) continue;
-      }
-      fields->push_back(final_text(field));
-    }
-  }
+  if (!has_brace(word)) return expand_unbraced(shell, word, fields);
+  for (const Word& each : expand_braces(word)) expand_unbraced(shell, each, fields);
 }
 
 std::string expand_text(Interpreter& shell, const Word& word, bool assignment) {

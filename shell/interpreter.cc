@@ -10,7 +10,6 @@
 
 #include "base/syscalls.h"
 #include "shell/arithmetic.h"
-#include "shell/brace_expansion.h"
 #include "shell/builtins.h"
 #include "shell/expansion.h"
 #include "shell/guards.h"
@@ -186,8 +185,7 @@ std::vector<std::string> Interpreter::command_arguments(const SimpleCommand& sim
     const std::optional<Assignment>* assignment =
         simple.declarations.empty() ? nullptr : &simple.declarations[i];
     if (!assignment || !*assignment) {
-      for (const Word& word : expand_braces(simple.words[i]))
-        expand_fields(*this, word, &arguments);
+      expand_fields(*this, simple.words[i], &arguments);
     } else if ((*assignment)->elements) {
       arguments.push_back((*assignment)->name);
     } else {

@@ -639,3 +639,9 @@ def test_environment_script_that_waits(sh, tmp_path):
     begun = time.monotonic()
     done = sh("echo started", "--runscript-timeout", "1s", f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh", check=False)
     assert done.returncode == 255 and "take too long" in done.stderr and time.monotonic() - begun < 60
+
+
+@pytest.mark.parametrize("script, expected", [("read -u 0 x </dev/null; export A=1", "1\n"), ("export A=1; cat <(echo x) | (", "\n")], ids=["run by sh", "no text for sh either"])
+def test_environment_script_for_bash_without_bash(script, expected, sh, tmp_path):
+    (tmp_path / "script").write_text(script + "\n")
+    assert sh('echo "$A"', f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh") == expected
