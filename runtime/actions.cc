@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/actions.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -47,15 +48,31 @@ std::string_view verb_name(Verb verb) {
 
 bool is_executable(const std::string& path) { return !shell::find_program(path, "").empty(); }
 
+// What they would go on writing to our streams, others wait for.
+void kill_children() {
+  const int list = ::open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+  std::array<char, 4096> text{};
+  const ssize_t size = ::read(list, text.data(), text.size());
+  pid_t child = 0;
+  for (ssize_t i = 0; i < size; ++i) {
+    const char c = text[static_cast<std::size_t>(i)];
+    if (c >= '0' && c <= '9') {
+      child = child * 10 + (c - '0');
+    } else if (child > 0) {
+      ::kill(std::exchange(child, 0), SIGKILL);
+    }
+  }
+}
+
 extern "C" void report_timeout(int) {
   static constexpr char kMessage[] =
       "FATAL:   the environment scripts of the image take too long (see --runscript-timeout)\n";
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
-  if (const pid_t child = shell::awaited_child(); child > 0) ::kill(child, SIGKILL);
+  kill_children();
   ::_exit(255);
 }
 
-// SIGALRM while it lives: a signal handler may use only write, kill and _exit.
+// SIGALRM while it lives: a signal handler may use only open, read, write, kill and _exit.
 class ScriptTimeout {
  public:
   explicit ScriptTimeout(std::chrono::seconds limit) {

@@ -68,9 +68,10 @@ void DirectoryProbe::start() {
   control_ = std::move(pair.first);
 }
 
-// It was killed. A second one could not tell what the first has done.
+// It was killed. What it had not told counts as ended; the next probe begins with another process.
 void DirectoryProbe::lose() {
-  is_lost_ = true;
+  finished_ += begun_.size();
+  begun_.clear();
   control_.reset();
   reap();
 }
@@ -122,7 +123,7 @@ void DirectoryProbe::stand_in_for_server(int control) const {
 }
 
 std::uint64_t DirectoryProbe::begin(std::uint64_t directory, std::string_view name) {
-  if (!control_ && !is_lost_) start();
+  if (!control_) start();
   const std::vector<std::byte> message = notification(directory, name);
   const auto sent =
       ::send(control_.get(), message.data(), message.size(), MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -50,7 +50,6 @@ class DirectoryProbe {
   base::UniqueFd device_;
   base::UniqueFd control_;
   pid_t process_ = -1;
-  bool is_lost_ = false;
   std::deque<std::uint64_t> begun_;  // directories of probes that have not ended
   std::uint64_t finished_ = 0;
 };

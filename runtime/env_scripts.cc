@@ -45,6 +45,29 @@ shell::Options script_options() {
   return options;
 }
 
+// `exec >file` of a script is for the scripts alone.
+class SavedStreams {
+ public:
+  SavedStreams() {
+    for (int fd = 0; fd < 3; ++fd)
+      copies_.at(static_cast<std::size_t>(fd)).reset(::fcntl(fd, F_DUPFD_CLOEXEC, kFirstCopy));
+  }
+  void restore() const {
+    for (int fd = 0; fd < 3; ++fd) {
+      const base::UniqueFd& copy = copies_.at(static_cast<std::size_t>(fd));
+      if (copy) {
+        ::dup2(copy.get(), fd);
+      } else {
+        ::close(fd);  // as it was
+      }
+    }
+  }
+
+ private:
+  static constexpr int kFirstCopy = 10;  // scripts use those below
+  std::array<base::UniqueFd, 3> copies_;
+};
+
 // Evaluation of one container's environment, step by step.
 class Evaluation {
  public:
@@ -71,7 +94,9 @@ class Evaluation {
   }
 
   std::vector<std::string> run() {
+    const SavedStreams streams;
     run_scripts();
+    streams.restore();
     return_from_scripts();
     apply_path();
     restore_host_variables();

@@ -67,7 +67,7 @@ template <typename Prepare>
 pid_t start(const FuseProgram& program, int device, int failure, const Prepare& prepare) {
   const pid_t pid = ::fork();
   if (pid != 0) return pid;
-  ::setsid();  // what the terminal sends is for the payload
+  ::setsid();     // what the terminal sends is for the payload
   sigset_t none;  // an instance's start blocks them all
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

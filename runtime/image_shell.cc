@@ -102,6 +102,7 @@ int run_with_image_shell(shell::Interpreter& interpreter, const std::string& pat
   pipe.write_end.reset();
   const std::optional<std::string> exports = read_exports(pipe.read_end.get(), program);
   const int status = interpreter.wait_for(pid);
+  if (!exports && program == kSh) return status;  // it may have been bash's language that ended it
   if (!exports) throw shell::ExitRequest{status};
   take_over(interpreter.variables(), *exports, path);
   return status;

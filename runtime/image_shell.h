@@ -13,7 +13,7 @@ namespace runtime {
 // then; gives its status. Jobs that it leaves in the background are not waited for. Variables that
 // are not exported, functions and the working directory are neither known to it nor taken over.
 // Throws `error`, for which this is done, where there is no shell, and ExitRequest where the script
-// ends its shell.
+// ends bash.
 int run_with_image_shell(shell::Interpreter& interpreter, const std::string& path,
                          const shell::SyntaxError& error);
 

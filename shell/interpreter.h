@@ -185,9 +185,6 @@ class Interpreter {
   const pid_t process_ = ::getpid();
 };
 
-// The child that a shell of this process waits for, or 0: for a signal handler that ends us both.
-pid_t awaited_child() noexcept;
-
 // Whether the command surely needs no process of its own and touches no file: then a substitution
 // or subshell of it can run in this process.
 bool runs_in_process(const Command& command, const std::map<std::string, CommandPtr>& functions);

@@ -5,7 +5,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <csignal>
 #include <exception>
 #include <utility>
 
@@ -22,8 +21,6 @@ constexpr int kFailure = 2;
 constexpr int kNotFound = 127;
 constexpr int kNotExecutable = 126;
 constexpr int kSignalBase = 128;
-
-volatile std::sig_atomic_t g_awaited = 0;
 
 void strip_newlines(std::string* text) {
   std::erase(*text, '\0');
@@ -71,8 +68,6 @@ bool reads_a_file(const Command& command) {
 
 }  // namespace
 
-pid_t awaited_child() noexcept { return g_awaited; }
-
 pid_t Interpreter::fork_child() {
   const pid_t pid = ::fork();
   if (pid < 0) throw base::errno_error(errno, "cannot fork");
@@ -91,14 +86,9 @@ void Interpreter::run_child(const Command& body) {
 }
 
 int Interpreter::wait_for(pid_t pid) {
-  const std::sig_atomic_t before = g_awaited;
-  g_awaited = pid;
   int status = 0;
-  pid_t ended = 0;
-  do ended = ::waitpid(pid, &status, 0);
-  while (ended < 0 && errno == EINTR);
-  g_awaited = before;
-  if (ended < 0) return kNotFound;
+  while (::waitpid(pid, &status, 0) < 0)
+    if (errno != EINTR) return kNotFound;
   return WIFSIGNALED(status) ? kSignalBase + WTERMSIG(status) : WEXITSTATUS(status);
 }
 

@@ -494,6 +494,7 @@ change(1); print("done", flush=True); sys.stdin.readline()
     process.stdin.write("go\n")
     process.stdin.flush()
     assert process.stdout.readline() == "done\n"
+    assert "sifrun-probe\n" in [pathlib.Path(f"/proc/{each}/comm").read_text() for each in pathlib.Path(f"/proc/{server}/task/{server}/children").read_text().split()]
     process.communicate("\n", timeout=30)
     overlay.check()
 

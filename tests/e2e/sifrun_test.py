@@ -573,6 +573,7 @@ def test_option_in_place_of_a_program(identity, sifrun, busybox_sif):
 
 
 ENVIRONMENT_SCRIPTS = {
+    "streams of its own": ("exec >/dev/null 2>&1 </dev/null; export A=1", "1 start"),
     "another folder": ("cd /bin && export A=$PWD", "/bin start"),
     "no home": ("unset HOME; export A=${HOME-none}", "none start"),
     "a file": ("export A=$(</srv/text)", "of a file start"),
@@ -633,15 +634,16 @@ def test_environment_script_that_ends(language, sh, tmp_path):
     assert (done.returncode, done.stdout) == (3, ""), done.stderr
 
 
-def test_environment_script_that_waits(sh, tmp_path):
+@pytest.mark.parametrize("script", ["sleep 100", "x=$(sleep 100)", "sleep 100 & wait"])
+def test_environment_script_that_waits(script, sh, tmp_path):
     """What it waits for ends with it: who reads our output would wait for that, too."""
-    (tmp_path / "script").write_text("sleep 100\n")
+    (tmp_path / "script").write_text(script + "\n")
     begun = time.monotonic()
     done = sh("echo started", "--runscript-timeout", "1s", f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh", check=False)
     assert done.returncode == 255 and "take too long" in done.stderr and time.monotonic() - begun < 60
 
 
-@pytest.mark.parametrize("script, expected", [("read -u 0 x </dev/null; export A=1", "1\n"), ("export A=1; cat <(echo x) | (", "\n")], ids=["run by sh", "no text for sh either"])
+@pytest.mark.parametrize("script, expected", [("read -u 0 x </dev/null; export A=1", "1\n"), ("f() { local -n r=$1; r=5; }; f A", "\n"), ("export A=1; cat <(echo x) | (", "\n")], ids=["run by sh", "ends sh", "no text for sh either"])
 def test_environment_script_for_bash_without_bash(script, expected, sh, tmp_path):
     (tmp_path / "script").write_text(script + "\n")
     assert sh('echo "$A"', f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh") == expected
