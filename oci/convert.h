@@ -18,13 +18,13 @@ struct ConvertOptions {
 };
 
 struct ConvertResult {
-  std::string reference;  // empty for an unnamed image
-  std::string image_id;   // "sha256:...", of the image or of a tree without one
-  std::string architecture;
+  std::string reference{};  // empty for an unnamed image
+  std::string image_id{};   // "sha256:...", of the image or of a tree without one
+  std::string architecture{};
   std::size_t layers = 0;
   std::uint64_t source_bytes = 0;  // of the uncompressed archive
   std::uint64_t sif_bytes = 0;
-  sif::SquashfsStats squashfs;
+  sif::SquashfsStats squashfs{};
 };
 
 // Fills the empty folder `dir_fd` in place of a SIF; the result has no sizes.
