@@ -49,23 +49,27 @@ shell::Options script_options() {
 class SavedStreams {
  public:
   SavedStreams() {
-    for (int fd = 0; fd < 3; ++fd)
-      copies_.at(static_cast<std::size_t>(fd)).reset(::fcntl(fd, F_DUPFD_CLOEXEC, kFirstCopy));
+    for (Stream& stream : streams_) {
+      stream.copy.reset(::fcntl(stream.fd, F_DUPFD_CLOEXEC, kFirstCopy));
+      stream.was_closed = !stream.copy && errno == EBADF;
+    }
   }
+  // One that could not be copied, by a limit of the user's, stays as it is.
   void restore() const {
-    for (int fd = 0; fd < 3; ++fd) {
-      const base::UniqueFd& copy = copies_.at(static_cast<std::size_t>(fd));
-      if (copy) {
-        ::dup2(copy.get(), fd);
-      } else {
-        ::close(fd);  // as it was
-      }
+    for (const Stream& stream : streams_) {
+      if (stream.copy) ::dup2(stream.copy.get(), stream.fd);
+      if (stream.was_closed) ::close(stream.fd);
     }
   }
 
  private:
   static constexpr int kFirstCopy = 10;  // scripts use those below
-  std::array<base::UniqueFd, 3> copies_;
+  struct Stream {
+    int fd;
+    base::UniqueFd copy{};
+    bool was_closed = false;
+  };
+  std::array<Stream, 3> streams_ = {{{STDIN_FILENO}, {STDOUT_FILENO}, {STDERR_FILENO}}};
 };
 
 // Evaluation of one container's environment, step by step.
