@@ -5,12 +5,12 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/path_walk.h"
 #include "oci/tar_reader.h"
 
 namespace oci {
 namespace {
 
-constexpr int kMaxLinkHops = 40;
 constexpr std::size_t kTarMagicOffset = 257;
 constexpr std::string_view kTarMagic = "ustar";
 constexpr std::size_t kSifMagicOffset = 32;
@@ -82,7 +82,7 @@ FileSource ArchiveMembers::open(const std::string& path, std::string_view what,
   const std::string place = base::cat(base::printable(archive_.name()), ": ", document, " names ",
                                       what, " ", base::printable(path));
   std::string wanted = path;
-  for (int hop = 0; hop <= kMaxLinkHops; ++hop) {
+  for (int hop = 0; hop <= base::kMaxLinks; ++hop) {
     const std::optional<std::string> clean = clean_member_path(wanted);
     // A link may climb within the archive ("../abc/layer.tar"), a document has no reason to.
     if (!clean || (hop == 0 && base::cat("/", wanted, "/").find("/../") != std::string::npos))

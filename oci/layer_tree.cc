@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/path_walk.h"
 #include "oci/clean_path.h"
 #include "oci/whiteout.h"
 #include "sif/squashfs_format.h"
@@ -298,7 +299,7 @@ sif::Inode* LayerTree::enter(sif::Inode& directory, std::string_view name, Missi
     if (!create) return nullptr;
     throw position.error("'", base::printable(name), "' in its path is no folder");
   }
-  if (++links > kMaxLinksInPath) throw position.error("too many symbolic links in its path");
+  if (++links > base::kMaxLinks) throw position.error("too many symbolic links in its path");
   std::string_view target = inode.symlink_target;
   const std::size_t before = pending.size();
   for (bool more = true; more;) {

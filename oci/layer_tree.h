@@ -19,7 +19,6 @@ namespace oci {
 inline constexpr std::size_t kMaxPath = 4095;  // PATH_MAX without its NUL
 inline constexpr std::size_t kMaxName = 255;
 inline constexpr std::uint32_t kMaxDepth = 2048;  // folders in each other; what PATH_MAX can name
-inline constexpr int kMaxLinksInPath = 40;        // the kernel's
 // Names walked through symbolic links, per layer: so many, and some more for each member.
 inline constexpr std::uint64_t kMaxLinkSteps = 1'000'000;
 inline constexpr std::uint64_t kMaxLinkStepsPerMember = 16;

@@ -16,6 +16,7 @@
 #include "base/base64.h"
 #include "base/error.h"
 #include "base/output_file.h"
+#include "base/path_walk.h"
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "oci/credential_helper.h"
@@ -28,7 +29,6 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr mode_t kSecret = 0600;
-constexpr int kMaxLinks = 40;  // as the kernel
 
 std::string variable(const char* name) {
   const char* value = std::getenv(name);
@@ -54,7 +54,7 @@ ordered_json parse(const std::string& text, const std::string& file) {
 
 // Where links lead to, so that they stay.
 std::string real_file(std::string file) {
-  for (int hop = 0; hop < kMaxLinks; ++hop) {
+  for (int hop = 0; hop < base::kMaxLinks; ++hop) {
     const std::optional<std::string> target = base::find_link_target(file);
     if (!target) return file;
     file = std::filesystem::path(file).parent_path() / *target;

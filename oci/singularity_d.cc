@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/path_walk.h"
 #include "base/text.h"
 #include "oci/file_source.h"
 
@@ -16,8 +17,6 @@ namespace {
 using sif::FileType;
 using sif::Inode;
 using sif::Tree;
-
-constexpr int kMaxLinkHops = 40;  // as the kernel
 
 struct RootLink {
   std::string_view name;
@@ -89,7 +88,7 @@ class TreeBuilder {
       if (child == stack.back()->children.end()) return nullptr;
       Inode* inode = child->second;
       if (inode->type == FileType::symlink) {
-        if (++hops > kMaxLinkHops) return nullptr;
+        if (++hops > base::kMaxLinks) return nullptr;
         if (inode->symlink_target.starts_with('/')) stack = {&tree_.root()};
         for (std::string& part : reversed(inode->symlink_target))
           pending.push_back(std::move(part));

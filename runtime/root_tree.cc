@@ -11,12 +11,11 @@
 #include <cerrno>
 #include <memory>
 
+#include "base/path_walk.h"
 #include "base/syscalls.h"
 
 namespace runtime {
 namespace {
-
-constexpr int kMaxLinks = 40;  // as in the kernel
 
 // Target of a symbolic link; empty for what is none; nullopt for what is not there. One system call
 // tells all three.
@@ -80,7 +79,7 @@ std::optional<std::string> RootTree::walk(std::string_view path,
       current = next;
       continue;
     }
-    if (++links > kMaxLinks) return std::nullopt;
+    if (++links > base::kMaxLinks) return std::nullopt;
     if (target->starts_with('/')) current.clear();
     push_components(*target, pending);
     if (spellings) spellings->push_back(spelled(current, pending));
@@ -97,7 +96,7 @@ const std::optional<std::string>& RootTree::canonical_directory(std::string_view
 // Most questions are about many files of few directories: those are walked to once.
 std::optional<std::string> RootTree::resolve(std::string_view path) const {
   std::string whole(path);
-  for (int links = 0; links <= kMaxLinks; ++links) {
+  for (int links = 0; links <= base::kMaxLinks; ++links) {
     const std::string_view name = base_name(whole);
     if (name.empty() || name == "." || name == "..") return walk(whole, nullptr);
     const std::optional<std::string>& directory = canonical_directory(parent_path(whole));
