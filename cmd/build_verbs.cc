@@ -225,8 +225,7 @@ std::string pulled_name(std::string_view source) {
   std::string_view name = last.substr(std::min(last.rfind('/') + 1, last.size()));
   const std::size_t colon = name.find(':');
   std::string tag(colon == std::string_view::npos ? "latest" : name.substr(colon + 1));
-  if (tag.find('@') == std::string::npos)
-    tag.resize(std::min(tag.find_first_of(":,"), tag.size()));
+  if (tag.find('@') == std::string::npos) tag.resize(std::min(tag.find_first_of(":,"), tag.size()));
   std::ranges::replace(tag, ':', '_');  // of a digest behind the tag
   return base::cat(name.substr(0, colon), "_", tag, ".sif");
 }

@@ -16,8 +16,8 @@ namespace cmd {
 class Interrupts {
  public:
   // Blocks SIGINT, SIGTERM and SIGHUP for this thread and those it starts later; a signal that was
-  // ignored (nohup) stays so. `clean_up` runs in the waiting thread, beside the others. Destroyed by
-  // the thread that made it, which gets its signals back.
+  // ignored (nohup) stays so. `clean_up` runs in the waiting thread, beside the others. Destroyed
+  // by the thread that made it, which gets its signals back.
   explicit Interrupts(std::function<void()> clean_up);
   ~Interrupts();
   Interrupts(const Interrupts&) = delete;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Changes to an existing SIF, in place as siftool makes them: programs that run from it go on, and
 // an image of many gigabytes is not copied. New bytes go behind all others and are on the disk
-// before the descriptor table speaks of them; table and header are one write each, in this order. So
-// an interruption leaves the old content or the new; between the two, with the header's counts and
-// architecture still the old ones. Concurrent editors wait for each other.
+// before the descriptor table speaks of them; table and header are one write each, in this order.
+// So an interruption leaves the old content or the new; between the two, with the header's counts
+// and architecture still the old ones. Concurrent editors wait for each other.
 #pragma once
 
 #include <cstddef>
