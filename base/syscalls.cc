@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -185,6 +186,12 @@ std::vector<std::string> readable_names(const std::string& folder) {
   } catch (const Error&) {
     return {};
   }
+}
+
+void unblock_all_signals() {
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
 }
 
 Pipe make_pipe() {

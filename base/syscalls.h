@@ -56,6 +56,9 @@ std::optional<std::vector<std::string>> list_names(int directory, std::string_vi
 // The same of a folder, as far as it can be read.
 std::vector<std::string> readable_names(const std::string& folder);
 
+// Of the calling thread, whatever it had blocked or was started with.
+void unblock_all_signals();
+
 struct Pipe {
   UniqueFd read_end, write_end;
 };

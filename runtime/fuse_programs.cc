@@ -67,10 +67,8 @@ template <typename Prepare>
 pid_t start(const FuseProgram& program, int device, int failure, const Prepare& prepare) {
   const pid_t pid = ::fork();
   if (pid != 0) return pid;
-  ::setsid();     // what the terminal sends is for the payload
-  sigset_t none;  // an instance's start blocks them all
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::setsid();                   // what the terminal sends is for the payload
+  base::unblock_all_signals();  // an instance's start blocks them
   prepare();
   const int problem = execute(program, device);
   [[maybe_unused]] const ssize_t told = ::write(failure, &problem, sizeof problem);

@@ -16,6 +16,7 @@
 #include <span>
 #include <string_view>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "base/text.h"
@@ -24,6 +25,7 @@
 #include "runtime/image_extract.h"
 #include "runtime/image_preview.h"
 #include "runtime/join.h"
+#include "runtime/ld_cache.h"
 #include "runtime/loop_mount.h"
 #include "runtime/root_key.h"
 #include "runtime/user_namespace.h"
@@ -35,34 +37,35 @@ namespace {
 
 constexpr MountFlags kWritableFlags = MountFlags::no_setuid | MountFlags::no_devices;
 
+constexpr std::string_view kElfMagic =
+    "\x7F"
+    "ELF";
+
 // Directories that every host has, any of which serves to mount the image at for a moment.
 constexpr std::array<const char*, 5> kPlaces = {"/tmp", "/run", "/mnt", "/var", "/etc"};
 
 // The kernel may still run foreign programs through a registered emulator.
 bool has_emulator() { return ::access("/proc/sys/fs/binfmt_misc/status", F_OK) == 0; }
 
-// What tells the machine of an ELF file: its class, byte order and e_machine (elf(5)).
-std::string machine_of(std::span<const std::byte> start) {
+// Of the beginning of an ELF file (elf(5)); little-endian, as all supported machines are.
+bool is_native_elf(std::span<const std::byte> start) {
   constexpr std::size_t kClass = 4, kMachine = 18, kEnd = 20;
+  const LibraryAbi* const abi = native_abi();
   const std::string_view text(reinterpret_cast<const char*>(start.data()), start.size());
-  if (text.size() < kEnd || !text.starts_with("\x7F"
-                                              "ELF"))
-    return "";
-  return base::cat(text.substr(kClass, 2), text.substr(kMachine, kEnd - kMachine));
+  return abi != nullptr && text.size() >= kEnd && text.starts_with(kElfMagic) &&
+         (text[kClass] == 2) == abi->is_64 &&
+         base::little_endian<std::uint16_t>(start.subspan(kMachine)) == abi->elf_machine;
 }
 
 // Configurations of hand-made images name a wrong architecture at times: a shell does not.
 bool has_native_shell(const sif::ImageFile& image) {
   if (image.file_system != sif::FileSystemType::squashfs) return false;
   std::array<std::byte, 64> start{};
-  base::read_up_to(base::open_file("/proc/self/exe", O_RDONLY).get(), start, "this program");
-  const std::string own = machine_of(start);
   try {
     const sif::SquashfsReader reader(image.fd.get(), image.offset, image.size, image.path);
     for (const char* path : {"/bin/sh", "/bin/bash", "/bin/busybox", "/usr/bin/env"}) {
       const std::optional<sif::InodeRef> file = sif::resolve_path(reader, path);
-      if (!file) continue;
-      return machine_of(std::span(start).first(reader.read_file(*file, 0, start))) == own;
+      if (file) return is_native_elf(std::span(start).first(reader.read_file(*file, 0, start)));
     }
   } catch (const base::Error&) {
     // Whoever mounts the image tells.

@@ -207,9 +207,7 @@ void become_init(int copy, base::UniqueFd& ready, pid_t script) {
           ends.ready.read_end.reset();
           ends.script.read_end.reset();
         });
-    sigset_t none;
-    ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    base::unblock_all_signals();
     be_init(action, ends, copy);
   } catch (const base::Error& error) {
     send_error(ends.answer.get(), error);

@@ -78,9 +78,7 @@ void reap(pid_t payload) {
   const rlimit no_core{0, 0};  // the payload has left its own, if any
   ::setrlimit(RLIMIT_CORE, &no_core);
   ::signal(number, SIG_DFL);
-  sigset_t none;
-  ::sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  base::unblock_all_signals();
   ::raise(number);
   ::_exit(128 + number);
 }

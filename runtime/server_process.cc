@@ -55,9 +55,7 @@ void ignore_signals() {
                            SIGTSTP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGCONT})
     ::signal(number, SIG_IGN);
   ::signal(SIGCHLD, SIG_DFL);
-  sigset_t none;
-  sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  base::unblock_all_signals();
 }
 
 // `ulimit -t` and the like are meant for the program, not for its file system.

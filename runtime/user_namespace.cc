@@ -6,7 +6,6 @@
 #include <linux/capability.h>
 #include <net/if.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -102,9 +101,7 @@ bool write_identity_maps(const std::string& process) {
 bool run_mapper(const char* program, const std::string& process, unsigned own, IdRange range) {
   const pid_t child = ::fork();
   if (child == 0) {
-    sigset_t none;  // an instance's start blocks them all
-    ::sigemptyset(&none);
-    ::sigprocmask(SIG_SETMASK, &none, nullptr);
+    base::unblock_all_signals();  // an instance's start blocks them
     const std::string first = std::to_string(own), start = std::to_string(range.start),
                       count = std::to_string(range.count);
     ::execlp(program, program, process.c_str(), "0", first.c_str(), "1", "1", start.c_str(),

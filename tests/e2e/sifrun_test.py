@@ -572,6 +572,8 @@ def test_option_in_place_of_a_program(identity, sifrun, busybox_sif):
     assert (done.returncode, done.stdout, done.stderr) == (255, "", 'FATAL:   "--help": executable file not found in $PATH\n')
 
 
+# For images without it.
+HOST_BASH = [f"--bind={path}" for path in ("/lib/x86_64-linux-gnu", "/lib64", "/usr/lib", "/bin/bash") if os.path.exists(path)]
 ENVIRONMENT_SCRIPTS = {
     "streams of its own": ("exec >/dev/null 2>&1 </dev/null; export A=1", "1 start"),
     "another folder": ("cd /bin && export A=$PWD", "/bin start"),
@@ -592,8 +594,7 @@ def test_environment_script(name, sh, tmp_path):
     (tmp_path / "script").write_text(script + "\n")
     (tmp_path / "text").write_text("of a file\n")
     (tmp_path / "start").write_text("start\n")
-    libraries = [f"--bind={path}" for path in ("/lib/x86_64-linux-gnu", "/lib64", "/usr/lib", "/bin/bash") if os.path.exists(path)]
-    binds = [f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh", f"--bind={tmp_path}/text:/srv/text", *libraries]
+    binds = [f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh", f"--bind={tmp_path}/text:/srv/text", *HOST_BASH]
     assert sh('echo "$A" $(cat start); test -n "$HOME" && test "$PWD" = "$(pwd)" || echo lost', *binds) == expected + "\n"
 
 
@@ -629,8 +630,7 @@ def test_value_that_is_no_shell_text(sh):
 def test_environment_script_that_ends(language, sh, tmp_path):
     """The program is not started without what the script was to prepare."""
     (tmp_path / "script").write_text(language + "export A=1; exit 3\n")
-    binds = [f"--bind={path}" for path in ("/lib/x86_64-linux-gnu", "/lib64", "/usr/lib", "/bin/bash") if os.path.exists(path)]
-    done = sh("echo started", f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh", *binds, check=False)
+    done = sh("echo started", f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh", *HOST_BASH, check=False)
     assert (done.returncode, done.stdout) == (3, ""), done.stderr
 
 
