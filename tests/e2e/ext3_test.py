@@ -17,7 +17,7 @@ import time
 import pytest
 
 from beds import kernel
-from beds.servers import wait_until
+from beds.servers import open_files, wait_until
 
 MEBIBYTE = 1 << 20
 TOOLS = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -213,7 +213,7 @@ def server_of(image):
     """The process id of the file server that has this image open, if any."""
     for entry in pathlib.Path("/proc").iterdir():
         try:
-            if (entry / "comm").read_text() == "sifrun-ext\n" and str(image.path) in [os.readlink(fd) for fd in (entry / "fd").iterdir()]:
+            if (entry / "comm").read_text() == "sifrun-ext\n" and str(image.path) in open_files(entry.name):
                 return int(entry.name)
         except OSError:
             continue

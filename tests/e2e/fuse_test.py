@@ -14,7 +14,7 @@ import time
 
 import pytest
 
-from beds.servers import wait_until
+from beds.servers import open_files, wait_until
 from conftest import absent
 
 CODECS = ["gzip", "zstd", "lz4", "xz", "lzo", "lzma"]
@@ -157,11 +157,6 @@ def servers(image):
     return found
 
 
-def held(process):
-    folder = f"/proc/{process}/fd"
-    return {os.readlink(f"{folder}/{fd}") for fd in os.listdir(folder)}
-
-
 @pytest.mark.parametrize("transport, codec", [("device", codec) for codec in CODECS] + [("io_uring", codec) for codec in ("gzip", "zstd")],
                          indirect=["transport"], scope="module")
 def test_sixteen_readers_see_what_the_kernel_sees(root, probe, tree, target, tmp_path, codec):
@@ -231,7 +226,7 @@ def test_server_holds_nothing_and_survives_the_jobs_signals(root, probe, tree, t
     wait_until(lambda: len(servers(image)) == 1)
     server, = servers(image)
     # The process to end after, and the mount itself until then: nothing of the host.
-    wait_until(lambda: held(server) == {"/dev/null", "/dev/fuse", str(image), "anon_inode:[pidfd]", str(target)})
+    wait_until(lambda: open_files(server) == {"/dev/null", "/dev/fuse", str(image), "anon_inode:[pidfd]", str(target)})
     status = pathlib.Path(f"/proc/{server}/status").read_text()
     assert "NoNewPrivs:\t1" in status and "CapEff:\t0000000000000000" in status
     assert os.getpgid(server) != os.getpgid(payload.pid) and os.getsid(server) != os.getsid(payload.pid)
@@ -254,7 +249,7 @@ def test_transport_is_used_and_survives_a_kill_under_load(root, probe, tree, tar
                                stderr=subprocess.DEVNULL, start_new_session=True)
     assert payload.stdout.readline() == "ready\n"
     server, = servers(image)
-    assert ("anon_inode:[io_uring]" in held(server)) == (transport == "io_uring")
+    assert ("anon_inode:[io_uring]" in open_files(server)) == (transport == "io_uring")
     payload.stdin.write("go\n")
     payload.stdin.flush()
     if victim == "server":

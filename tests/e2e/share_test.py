@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from beds.servers import LINGER, servers, wait_until
+from beds.servers import LINGER, open_files, servers, wait_until
 from conftest import Identity
 from sifrun_test import make_tree, squash
 
@@ -329,7 +329,7 @@ def test_a_stopped_server_holds_up_nobody_for_ever(user, start, own_image):
 def name_of_server(image):
     """Where it listens; other tests' servers have names, too."""
     server, = servers(image)
-    links = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{server}/fd").iterdir()]
+    links = open_files(server)
     sockets = [line.split() for line in pathlib.Path("/proc/net/unix").read_text().splitlines() if "@sifrun-" in line]
     name, = {fields[7][1:] for fields in sockets if f"socket:[{fields[6]}]" in links}
     return name
@@ -339,7 +339,7 @@ def name_of(user, start, own_image):
     member = start(user)
     name = name_of_server(own_image)
     member.finish()
-    wait_until(lambda: name not in names(), LINGER + 5)  # the last that an ending process gives back: its command line goes first
+    wait_until(lambda: name not in names(), LINGER + 5)  # an ending process may have closed its image, but not yet its socket
     return name
 
 
