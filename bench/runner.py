@@ -127,6 +127,9 @@ class Runner:
     def _run(self):
         if self.program.before:
             self.program.before()
+        if self.program.output:  # neither freeing nor flushing an earlier one is on this one's account
+            self.program.output.unlink(missing_ok=True)
+            os.sync()
         if self.program.again:
             self.user.ask()
             time.sleep(SETTLE_SECONDS)

@@ -172,14 +172,6 @@ bool is_image_file(const std::string& path) {
   return file && sif::is_image(file->get(), path);
 }
 
-bool is_ext_file(const std::string& path) {
-  try {
-    return sif::open_any_image(path).file_system == sif::FileSystemType::ext3;
-  } catch (const base::Error&) {
-    return false;  // whoever opens it next says what it is
-  }
-}
-
 }  // namespace
 
 std::unique_ptr<FlatImage> find_local_image(const FlattenOptions& options) {
@@ -190,8 +182,10 @@ std::unique_ptr<FlatImage> find_local_image(const FlattenOptions& options) {
     return std::make_unique<FolderImage>(options);
   // Others are not even opened: who writes into a pipe would take our leaving for the end.
   if (!status || !S_ISREG(status->st_mode)) return nullptr;
-  if (options.overlay.empty() && is_ext_file(path)) return std::make_unique<ExtImage>(options);
-  return is_image_file(path) ? std::make_unique<FileImage>(options) : nullptr;
+  if (!is_image_file(path)) return nullptr;
+  const bool is_ext = sif::open_any_image(path).file_system == sif::FileSystemType::ext3;
+  if (is_ext && options.overlay.empty()) return std::make_unique<ExtImage>(options);
+  return std::make_unique<FileImage>(options);
 }
 
 }  // namespace oci

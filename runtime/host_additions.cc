@@ -37,7 +37,7 @@ void HostAdditions::append(HostAdditions other) {
 std::optional<std::string_view> find_variable(const std::vector<std::string>& environment,
                                               std::string_view name) {
   for (auto entry = environment.rbegin(); entry != environment.rend(); ++entry) {
-    if (entry->size() > name.size() && entry->starts_with(name) && (*entry)[name.size()] == '=')
+    if (entry->size() > name.size() && (*entry)[name.size()] == '=' && entry->starts_with(name))
       return std::string_view(*entry).substr(name.size() + 1);
   }
   return std::nullopt;

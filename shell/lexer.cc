@@ -12,6 +12,7 @@ namespace {
 constexpr std::array<std::string_view, 24> kOperators = {
     "<<-", "<<<", ";;&", "&>>", "<<", ">>", "<&", ">&", "<>", ">|", "&&", "||",
     ";;",  ";&",  "|&",  "&>",  "<",  ">",  ";",  "&",  "|",  "(",  ")",  "\n"};
+constexpr std::string_view kOperatorStarts = "<>;&|()\n";
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
@@ -98,6 +99,7 @@ Token Lexer::read_token() {
 
 bool Lexer::read_operator(Token* token) {
   const std::string_view rest = text_.substr(position_);
+  if (rest.empty() || kOperatorStarts.find(rest.front()) == rest.npos) return false;
   for (const std::string_view op : kOperators) {
     if (!rest.starts_with(op)) continue;
     if ((op == "<" || op == ">") && at(1) == '(') fail("process substitution is not supported");

@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "base/syscalls.h"
-#include "sif/codec.h"
 #include "sif/file_content.h"
 
 namespace sif {
@@ -46,7 +45,26 @@ std::size_t total_length(const BlockRequest& request) {
   return length;
 }
 
+std::unique_ptr<Compressor> make_compressor(const SquashfsOptions& options, Search search) {
+  return make_compressor(options.codec, options.level, options.block_size, search);
+}
+
 }  // namespace
+
+struct BlockPipeline::Workspace {
+  explicit Workspace(const SquashfsOptions& options)
+      : scratch(std::make_unique_for_overwrite<std::byte[]>(options.block_size)),
+        thorough(make_compressor(options, Search::thorough)),
+        quick(make_compressor(options, Search::quick)) {}
+
+  std::size_t compress(std::span<const std::byte> data, Search search) {
+    Compressor& compressor = search == Search::quick ? *quick : *thorough;
+    return compressor.compress(data, std::span(scratch.get(), data.size()));
+  }
+
+  Buffer scratch;
+  std::unique_ptr<Compressor> thorough, quick;
+};
 
 void throw_if_cancelled(const WriteProgress& progress) {
   if (progress.cancelled.load(std::memory_order_relaxed)) throw base::error("cancelled");
@@ -124,9 +142,7 @@ void BlockPipeline::work() {
 }
 
 void BlockPipeline::work_until_closed(std::unique_lock<std::mutex>& lock) {
-  const std::unique_ptr<Compressor> compressor =
-      make_compressor(options_.codec, options_.level, options_.block_size);
-  Buffer scratch = std::make_unique_for_overwrite<std::byte[]>(options_.block_size);
+  Workspace own(options_);
   lock.lock();
   for (;;) {
     work_.wait(lock, [this] { return failure_ || started_ < slots_.size() || closed_; });
@@ -136,7 +152,7 @@ void BlockPipeline::work_until_closed(std::unique_lock<std::mutex>& lock) {
     lock.unlock();
 
     throw_if_cancelled(progress_);
-    fill_and_compress(slot, scratch, *compressor);
+    fill_and_compress(slot, own);
 
     lock.lock();
     slot.done = true;
@@ -150,8 +166,8 @@ void BlockPipeline::work_until_closed(std::unique_lock<std::mutex>& lock) {
   }
 }
 
-void BlockPipeline::fill_and_compress(Slot& slot, Buffer& scratch, Compressor& compressor) {
-  if (slot.request.image != nullptr) return take_stored(slot, scratch);
+void BlockPipeline::fill_and_compress(Slot& slot, Workspace& own) {
+  if (slot.request.image != nullptr) return take_stored(slot, own.scratch);
   const std::size_t size = total_length(slot.request);
   const std::span data(slot.buffer.get(), size);
   std::size_t filled = 0;
@@ -160,13 +176,13 @@ void BlockPipeline::fill_and_compress(Slot& slot, Buffer& scratch, Compressor& c
     filled += range.length;
   }
   const auto compressed = [&]() -> std::size_t {
-    return slot.request.plain ? 0 : compressor.compress(data, std::span(scratch.get(), size));
+    return slot.request.search ? own.compress(data, *slot.request.search) : 0;
   };
   if (slot.request.zeros_are_hole && all_zeros(data)) {
     slot.size_word = 0;
   } else if (const std::size_t packed = compressed(); packed != 0) {
     slot.size_word = static_cast<std::uint32_t>(packed);
-    std::swap(slot.buffer, scratch);
+    std::swap(slot.buffer, own.scratch);
   } else {
     slot.size_word = static_cast<std::uint32_t>(size) | kBlockStoredBit;
   }

@@ -13,9 +13,11 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <thread>
 #include <vector>
 
+#include "sif/codec.h"
 #include "sif/squashfs_reader.h"
 #include "sif/squashfs_writer.h"
 #include "sif/tree.h"
@@ -32,7 +34,7 @@ struct BlockRequest {
   std::vector<FileRange> ranges;  // laid end to end: one of a data block, many of a fragment block
   std::uint64_t tag = 0;          // the caller's own
   bool zeros_are_hole = false;    // data blocks: all zeros is stored as size 0
-  bool plain = false;             // not to be compressed
+  std::optional<Search> search = Search::thorough;  // nullopt: not to be compressed
   // Instead of ranges: a block of an image, taken as it is.
   const SquashfsReader* image = nullptr;
   StoredBlock stored{};
@@ -71,7 +73,8 @@ class BlockPipeline {
 
   void work();
   void work_until_closed(std::unique_lock<std::mutex>& lock);
-  void fill_and_compress(Slot& slot, Buffer& scratch, class Compressor& compressor);
+  struct Workspace;  // of one worker
+  void fill_and_compress(Slot& slot, Workspace& own);
   void take_stored(Slot& slot, Buffer& scratch);
   std::vector<Slot> place_finished(std::unique_lock<std::mutex>& lock);
   void write(const std::vector<Slot>& batch);

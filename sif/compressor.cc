@@ -27,13 +27,21 @@ constexpr std::size_t kProbeChunks = 64;
 // uniform bytes its expectation is n + n*n/256 (here n = 8192); compressed media and archives stay
 // within 3 % of it, data from which entropy coding alone could gain 1 % does not.
 bool bytes_look_random(std::span<const std::byte> in) {
-  std::array<std::uint32_t, 256> counts{};
+  // Two tables, since equal bytes in a row would wait for each other's count.
+  std::array<std::array<std::uint32_t, 256>, 2> counts{};
   const std::size_t step = (in.size() - kProbeChunk) / (kProbeChunks - 1);
-  for (std::size_t chunk = 0; chunk < kProbeChunks; ++chunk)
-    for (const std::byte b : in.subspan(chunk * step, kProbeChunk))
-      ++counts[std::to_integer<unsigned>(b)];
+  for (std::size_t chunk = 0; chunk < kProbeChunks; ++chunk) {
+    const std::span<const std::byte> sample = in.subspan(chunk * step, kProbeChunk);
+    for (std::size_t i = 0; i < kProbeChunk; i += 2) {
+      ++counts[0][std::to_integer<unsigned>(sample[i])];
+      ++counts[1][std::to_integer<unsigned>(sample[i + 1])];
+    }
+  }
   std::uint64_t squares = 0;
-  for (const std::uint64_t count : counts) squares += count * count;
+  for (std::size_t value = 0; value < counts[0].size(); ++value) {
+    const std::uint64_t count = counts[0][value] + counts[1][value];
+    squares += count * count;
+  }
   constexpr std::uint64_t kSamples = kProbeChunk * kProbeChunks;
   constexpr std::uint64_t kUniform = kSamples + kSamples * kSamples / 256;
   return squares < kUniform + kUniform / 50;
@@ -70,13 +78,22 @@ class GzipCompressor final : public Compressor {
 constexpr int kCachedLevel = 3;
 constexpr std::uint32_t kCachedBlockSize = 128 << 10;
 constexpr int kCachedHashLog = 13, kCachedChainLog = 12, kCachedMinMatch = 4;
+// One table and one look per position: what very large files hold, mostly code for GPUs, has its
+// matches close by.
+constexpr int kQuickHashLog = 15, kQuickMinMatch = 5;
 
 class ZstdCompressor final : public Compressor {
  public:
-  ZstdCompressor(int level, std::uint32_t block_size) : state_(ZSTD_createCCtx(), ZSTD_freeCCtx) {
+  ZstdCompressor(int level, std::uint32_t block_size, Search search)
+      : state_(ZSTD_createCCtx(), ZSTD_freeCCtx) {
     if (!state_) throw std::bad_alloc();
     set(ZSTD_c_compressionLevel, level);
-    if (level == kCachedLevel && block_size <= kCachedBlockSize) {
+    if (level != kCachedLevel || block_size > kCachedBlockSize) return;
+    if (search == Search::quick) {
+      set(ZSTD_c_strategy, ZSTD_fast);
+      set(ZSTD_c_hashLog, kQuickHashLog);
+      set(ZSTD_c_minMatch, kQuickMinMatch);
+    } else {
       set(ZSTD_c_hashLog, kCachedHashLog);
       set(ZSTD_c_chainLog, kCachedChainLog);
       set(ZSTD_c_minMatch, kCachedMinMatch);
@@ -155,7 +172,8 @@ void check_level(Codec codec, int level, int lowest, int highest) {
 
 }  // namespace
 
-std::unique_ptr<Compressor> make_compressor(Codec codec, int level, std::uint32_t block_size) {
+std::unique_ptr<Compressor> make_compressor(Codec codec, int level, std::uint32_t block_size,
+                                            Search search) {
   switch (codec) {
     case Codec::gzip:
       check_level(codec, level, 1, 12);
@@ -168,7 +186,7 @@ std::unique_ptr<Compressor> make_compressor(Codec codec, int level, std::uint32_
       return std::make_unique<Lz4Compressor>(level);
     case Codec::zstd:
       check_level(codec, level, 1, ZSTD_maxCLevel());
-      return std::make_unique<ZstdCompressor>(level, block_size);
+      return std::make_unique<ZstdCompressor>(level, block_size, search);
     case Codec::lzma:
     case Codec::lzo:
       break;

@@ -24,6 +24,8 @@ constexpr std::uint64_t kMaxSizeWords = 1 << 28;
 constexpr std::uint64_t kFragmentTag = 1ULL << 63;
 
 constexpr std::uint64_t kMaxStartFile = 4 << 20;
+// Few images have such files, and then most of their bytes are in them.
+constexpr std::uint64_t kMinQuickFile = 64 << 20;
 
 // Every dynamic program reads its loader and the C library at its start, nearly whole, and
 // inflating them takes longer than all else that the start does. They are 1-2 MB.
@@ -106,6 +108,7 @@ class FilePacker {
   // Up front, because workers write into the vectors while this thread adds files.
   void reserve_size_words();
   void add(const TreePlan::File& entry);
+  std::optional<Search> search_for(const Inode& file) const;
   void submit_blocks(const Inode& file, std::uint32_t label);
   void add_tail(const Inode& file, FileLayout& layout);
   void flush_fragment();
@@ -222,6 +225,11 @@ void FilePacker::take_tail(const StoredFile& file, const StoredTail& tail, FileL
   pipeline_.submit(std::move(request));
 }
 
+std::optional<Search> FilePacker::search_for(const Inode& file) const {
+  if (plain_) return std::nullopt;
+  return file.size < kMinQuickFile ? Search::thorough : Search::quick;
+}
+
 void FilePacker::submit_blocks(const Inode& file, std::uint32_t label) {
   const std::uint64_t count = file.size / block_size_;
   for (std::uint64_t block = 0; block < count; ++block) {
@@ -234,7 +242,7 @@ void FilePacker::submit_blocks(const Inode& file, std::uint32_t label) {
     pipeline_.submit({{{&file, offset, block_size_}},
                       static_cast<std::uint64_t>(label) << 32 | block,
                       true,
-                      plain_});
+                      search_for(file)});
   }
 }
 
@@ -251,7 +259,7 @@ void FilePacker::add_tail(const Inode& file, FileLayout& layout) {
 void FilePacker::flush_fragment() {
   if (fragment_fill_ == 0) return;
   fragment_.tag = kFragmentTag | fragment_number_;
-  fragment_.plain = plain_;
+  if (plain_) fragment_.search = std::nullopt;
   pipeline_.submit(std::exchange(fragment_, {}));
   fragment_fill_ = 0;
 }

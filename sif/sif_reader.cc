@@ -188,16 +188,20 @@ bool is_bare_squashfs(std::string_view start) {
   return start.substr(bare_image_offset(start)).starts_with("hsqs");
 }
 
-bool has_ext_magic(std::string_view start, std::size_t offset) {
-  constexpr std::size_t kExtMagicOffset = 1024 + 56;
-  return start.size() > offset + kExtMagicOffset + 1 &&
-         start.substr(offset + kExtMagicOffset, 2) == "\x53\xEF";
+// The magic alone is two bytes, which any archive may have there; the block size (1 KiB, shifted by
+// up to 6) rules those out.
+bool is_bare_ext(std::string_view start) {
+  constexpr std::size_t kSuperblock = 1024, kBlockSizeAt = 24, kMagicAt = 56, kEnd = 58;
+  start.remove_prefix(bare_image_offset(start));
+  if (start.size() < kSuperblock + kEnd) return false;
+  const auto superblock = std::as_bytes(std::span(start)).subspan(kSuperblock);
+  return base::little_endian<std::uint16_t>(superblock.subspan(kMagicAt)) == 0xEF53 &&
+         base::little_endian<std::uint32_t>(superblock.subspan(kBlockSizeAt)) <= 6;
 }
 
-[[noreturn]] void throw_unknown_format(std::string_view start, std::size_t offset,
-                                       const std::string& name) {
+[[noreturn]] void throw_unknown_format(std::string_view start, const std::string& name) {
   if (start.empty()) throw format_error(name + " is empty, not a SIF or squashfs image");
-  if (has_ext_magic(start, offset))
+  if (is_bare_ext(start))
     throw format_error(name + " is an ext3 image, not a SIF or squashfs image")
         .with_hint("convert it once: sifrun build NEW.sif " + name);
   base::Error error = format_error(name + " is neither a SIF nor a squashfs image");
@@ -234,8 +238,8 @@ ImageFile open_accepted(const std::string& path, PartitionChoice choice, Accepte
   const std::string start = start_of_file(fd.get(), name);
   const std::size_t offset = bare_image_offset(start);
   const bool is_squashfs = is_bare_squashfs(start);
-  if (!is_squashfs && (!has_ext_magic(start, offset) || accepted == Accepted::squashfs))
-    throw_unknown_format(start, offset, name);
+  if (!is_squashfs && (!is_bare_ext(start) || accepted == Accepted::squashfs))
+    throw_unknown_format(start, name);
   const std::uint64_t size = file_size_of(fd.get(), name) - offset;
   if (is_squashfs) check_squashfs(fd.get(), offset, size, name);
   return {std::move(fd),
@@ -258,7 +262,7 @@ bool is_sif(int fd) {
 
 bool is_image(int fd, const std::string& name) {
   const std::string start = start_of_file(fd, name);
-  return is_sif(fd) || is_bare_squashfs(start);
+  return is_sif(fd) || is_bare_squashfs(start) || is_bare_ext(start);
 }
 
 SifContainer read_sif(int fd, const std::string& name) {

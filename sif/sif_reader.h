@@ -44,7 +44,7 @@ struct SifContainer {
 
 // True when "SIF_MAGIC" stands where the header has it.
 bool is_sif(int fd);
-// That, or a squashfs, which may come behind the launch line of Singularity 2.4 to 2.6. `name` is
+// That, or a squashfs or ext3, which may come behind the launch line of Singularity 2. `name` is
 // for messages.
 bool is_image(int fd, const std::string& name);
 // Throws Error naming structure, offset, found value and allowed range.

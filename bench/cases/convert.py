@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """An archive of `docker save`, in the page cache, made a SIF; peers that know no archives start from the unpacked tree, or a tar file of
-it. All with as many threads as there are CPUs unless said otherwise, and blocks of 128 KiB. The tree twice is an archive with every file under
-two names. The last column is the size of what was made."""
+it. Each writes a new file, when all that was written before is on the disk. All with as many threads as there are CPUs unless said
+otherwise, and blocks of 128 KiB. The tree twice is an archive with every file under two names. The last column is the size of what was made."""
 import subprocess
 
 from runner import Program, Target
