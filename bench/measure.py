@@ -32,7 +32,7 @@ class CpuClock:
             try:
                 if not (pathlib.Path(folder) / "cgroup.procs").exists():
                     continue
-                group.mkdir()
+                group.mkdir(exist_ok=True)  # a run that was killed may have left one of that name
                 (group / "cgroup.procs").write_text(str(os.getpid()))
                 file = os.open(group / counter, os.O_RDONLY)
             except OSError:

@@ -127,9 +127,8 @@ class Runner:
     def _run(self):
         if self.program.before:
             self.program.before()
-        if self.program.output:  # neither freeing nor flushing an earlier one is on this one's account
+        if self.program.output:  # freeing an earlier one is not on this one's account
             self.program.output.unlink(missing_ok=True)
-            os.sync()
         if self.program.again:
             self.user.ask()
             time.sleep(SETTLE_SECONDS)

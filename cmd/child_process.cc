@@ -43,6 +43,15 @@ int HeldSignals::pending() const {
   return std::max(::sigtimedwait(&ending_, nullptr, &at_once), 0);
 }
 
+void HeldSignals::throw_if_interrupted() const {
+  sigset_t come;
+  ::sigpending(&come);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    if (::sigismember(&ending_, signal) != 0 && ::sigismember(&come, signal) != 0)
+      throw base::error("interrupted");
+  }
+}
+
 void HeldSignals::release() noexcept {
   ::sigaction(SIGCHLD, &child_action_, nullptr);
   ::sigprocmask(SIG_SETMASK, &before_, nullptr);

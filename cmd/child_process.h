@@ -24,8 +24,10 @@ class HeldSignals {
   // The next of them; also that a child has ended. Negative after so many seconds without; 0: no
   // limit.
   int wait(int seconds = 0) const;
-  // One that has come, or 0.
+  // One that has come, or 0; it is not delivered any more.
   int pending() const;
+  // Throws when one has come; release() delivers it.
+  void throw_if_interrupted() const;
   // As it was before.
   void release() noexcept;
 

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstdint>
 #include <cstdlib>
 #include <ctime>
@@ -24,6 +23,7 @@
 #include "base/log.h"
 #include "base/output_file.h"
 #include "base/syscalls.h"
+#include "cmd/child_process.h"
 #include "cmd/verbs.h"
 #include "ext/make_file_system.h"
 #include "ext/partition.h"
@@ -65,30 +65,6 @@ struct Wanted {
   std::uint64_t size = 0;  // bytes
   bool sparse = false;
   ext::NewFileSystem content;
-};
-
-// Ctrl-C and its like wait until everything is undone or done; so no file is left half made, and
-// the program dies by the signal nevertheless.
-class HeldSignals {
- public:
-  HeldSignals() {
-    ::sigemptyset(&held_);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaddset(&held_, signal);
-    ::sigprocmask(SIG_BLOCK, &held_, &before_);
-  }
-  ~HeldSignals() { ::sigprocmask(SIG_SETMASK, &before_, nullptr); }
-  HeldSignals(const HeldSignals&) = delete;
-  HeldSignals& operator=(const HeldSignals&) = delete;
-
-  void throw_if_interrupted() const {
-    sigset_t pending;
-    ::sigpending(&pending);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP})
-      if (::sigismember(&pending, signal) != 0) throw base::error("interrupted");
-  }
-
- private:
-  sigset_t held_{}, before_{};
 };
 
 std::array<std::uint8_t, 16> random_uuid() {
@@ -160,7 +136,7 @@ void fill(int fd, std::uint64_t offset, const std::string& name, const Wanted& w
 }
 
 void make_file(const std::string& path, const Wanted& wanted) {
-  const HeldSignals signals;
+  const HeldSignals signals;  // no file is left half made
   base::AtomicOutputFile file(path, kImageMode, base::Existing::refuse);
   const std::string name = base::printable(path);
   if (::fchmod(file.fd(), kImageMode) != 0 ||

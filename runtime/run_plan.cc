@@ -131,7 +131,7 @@ void PlanBuilder::add_table_rows() {
 HomeChoice PlanBuilder::choose_home() const {
   if (!options_.home) {
     const std::string& home = facts_.caller.home;
-    return {home, options_.identity.fake_root ? "/root" : home, false};
+    return {home, plan_.identity.fake_root ? "/root" : home, false};
   }
   const std::string& text = *options_.home;
   const std::size_t colon = text.find(':');
@@ -314,26 +314,10 @@ std::string image_path(const std::string& image, const HostFacts& facts) {
 }  // namespace
 
 RunPlan make_run_plan(RunOptions options, HostFacts facts) {
-  RunPlan plan;
+  RunPlan plan{static_cast<RunSettings&&>(options)};
   plan.image = image_path(options.image, facts);
-  plan.driver = options.driver;
-  plan.unsquash = options.unsquash;
-  plan.share = options.share;
-  plan.preload = options.preload;
-  plan.writable = options.writable;
-  plan.writable_tmpfs = options.writable_tmpfs;
-  plan.overlays = options.overlays;
-  plan.identity = options.identity;
-  plan.capabilities = options.capabilities;
-  plan.seccomp_profile = options.seccomp_profile;
-  plan.pid_namespace = options.pid_namespace;
-  plan.ipc_namespace = options.ipc_namespace;
-  plan.uts_namespace = options.uts_namespace || options.hostname.has_value();
-  plan.empty_network = options.empty_network;
-  plan.init = options.init;
+  if (options.hostname) plan.uts_namespace = true;
   plan.hostname = options.hostname.value_or("");
-  plan.reset_umask = options.reset_umask;
-  plan.action = std::move(options.action);
 
   check_layers(plan);
 

@@ -29,10 +29,28 @@ struct OverlaySpec {
   bool writable = true;  // folders and ext3 images
 };
 
-// The command line, its values parsed but not yet judged.
-struct RunOptions {
-  std::string image;
+// What the command line says and the plan takes as it is.
+struct RunSettings {
+  ImageDriver driver = ImageDriver::fuse;
+  bool unsquash = false;
+  ShareRequest share;
+  bool preload = true;
+  bool writable_tmpfs = false;
+  bool writable = false;              // the image itself
+  std::vector<OverlaySpec> overlays;  // paths absolute
+  IdentityRequest identity;
+  Capabilities capabilities = 0;  // that the payload has
+  std::string seccomp_profile;    // absolute path; empty: none
+  bool pid_namespace = false, ipc_namespace = false, uts_namespace = false;
+  bool empty_network = false;
+  bool init = true;
+  bool reset_umask = false;
   ActionRequest action;
+};
+
+// The command line, its values parsed but not yet judged.
+struct RunOptions : RunSettings {
+  std::string image;
   std::vector<BindSpec> binds;
   std::optional<std::string> home;  // SRC[:DST]
   bool no_home = false;
@@ -41,23 +59,9 @@ struct RunOptions {
   bool contain = false;
   std::optional<std::string> workdir;
   std::vector<std::string> scratch;
-  bool writable_tmpfs = false;
-  bool writable = false;  // the image itself
-  std::vector<OverlaySpec> overlays;
-  IdentityRequest identity;
-  Capabilities capabilities = 0;
-  std::string seccomp_profile;
   std::vector<std::string> name_servers;
   std::vector<std::string> no_mount;
-  bool pid_namespace = false, ipc_namespace = false, uts_namespace = false;
-  bool empty_network = false;
-  bool init = true;
   std::optional<std::string> hostname;
-  bool reset_umask = false;
-  bool unsquash = false;
-  ImageDriver driver = ImageDriver::fuse;
-  ShareRequest share;
-  bool preload = true;
   HostFeatures host;
 };
 
@@ -77,30 +81,15 @@ struct ImageTexts {
   std::optional<std::string> passwd, group;
 };
 
-struct RunPlan {
+struct RunPlan : RunSettings {
   std::string image;  // absolute
-  ImageDriver driver = ImageDriver::fuse;
-  bool unsquash = false;
-  ShareRequest share;
-  bool preload = true;
-  bool writable_tmpfs = false;
-  bool writable = false;
-  std::vector<OverlaySpec> overlays;  // paths absolute
-  IdentityRequest identity;
-  Capabilities capabilities = 0;  // that the payload has
-  std::string seccomp_profile;    // absolute path; empty: none
-  bool pid_namespace = false, ipc_namespace = false, uts_namespace = false;
-  bool empty_network = false;
-  bool init = true;
   std::string hostname;
-  bool reset_umask = false;
   std::vector<MountEntry> mounts;           // in the order to be made
   std::vector<FuseProgram> fuse_programs;   // in the order of their entries in `mounts`
   Account caller;                           // home is the container's
   std::string cache_folder, unpack_folder;  // of the caller's, on the host: runtime/user_cache
   std::vector<Group> groups;
   StartRequest start;
-  ActionRequest action;
   HostAdditions host;  // what its mounts and environment leave of it: see runtime/host_features
   std::vector<std::string> warnings;
   ImageTexts image_texts;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What levels cost and give, on the archive with NumPy. `--compression zstd` (the default) is zstd 3, `gzip` is gzip 6, `fast` is lz4 1 and `small`
+"""What levels cost and give, on the archive with NumPy. `--compression zstd` (the default) is zstd 3 (files of 64 MiB and more: with a quicker search), `gzip` is gzip 6, `fast` is lz4 1 and `small`
 is zstd 14: each is the last level of its codec before several times the CPU time buys a few per cent of size. Reading costs the same at
 every level of a codec."""
 from runner import Program

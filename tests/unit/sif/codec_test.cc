@@ -35,12 +35,17 @@ Bytes random_bytes(std::size_t size) {
 struct Case {
   Codec codec;
   int level;
+  Search search = Search::thorough;
 };
+
+std::unique_ptr<Compressor> make_case_compressor(const Case& c) {
+  return make_compressor(c.codec, c.level, 131072, c.search);
+}
 
 class CodecTest : public testing::TestWithParam<Case> {};
 
 TEST_P(CodecTest, RoundTripsEverySize) {
-  const auto compressor = make_compressor(GetParam().codec, GetParam().level, 131072);
+  const auto compressor = make_case_compressor(GetParam());
   const auto decompressor = make_decompressor(GetParam().codec);
   for (const std::size_t size : {1000, 4096, 8192, 65537, 131072}) {
     const Bytes in = text_like(size);
@@ -54,7 +59,7 @@ TEST_P(CodecTest, RoundTripsEverySize) {
 }
 
 TEST_P(CodecTest, StoresWhatDoesNotShrink) {
-  const auto compressor = make_compressor(GetParam().codec, GetParam().level, 131072);
+  const auto compressor = make_case_compressor(GetParam());
   for (const std::size_t size : {1, 100, 8192, 131072}) {
     Bytes packed(size);
     EXPECT_EQ(compressor->compress(random_bytes(size), packed), 0U) << size;
@@ -65,14 +70,14 @@ TEST_P(CodecTest, FlatBytesWithRepeatsAreStillCompressed) {
   Bytes in = random_bytes(20000);
   in.insert(in.end(), in.begin(), in.end());
   Bytes packed(in.size());
-  const auto compressor = make_compressor(GetParam().codec, GetParam().level, 131072);
+  const auto compressor = make_case_compressor(GetParam());
   const std::size_t size = compressor->compress(in, packed);
   EXPECT_GT(size, 0U);
   EXPECT_LT(size, 22000U);
 }
 
 TEST_P(CodecTest, OutputLargerThanTheBlockIsCorrupt) {
-  const auto compressor = make_compressor(GetParam().codec, GetParam().level, 131072);
+  const auto compressor = make_case_compressor(GetParam());
   const auto decompressor = make_decompressor(GetParam().codec);
   const Bytes in = text_like(8192);
   Bytes packed(in.size()), out(8191);
@@ -87,7 +92,7 @@ TEST_P(CodecTest, OutputLargerThanTheBlockIsCorrupt) {
 }
 
 TEST_P(CodecTest, TruncatedAndDamagedBlocksNeverCrash) {
-  const auto compressor = make_compressor(GetParam().codec, GetParam().level, 131072);
+  const auto compressor = make_case_compressor(GetParam());
   const auto decompressor = make_decompressor(GetParam().codec);
   const Bytes in = text_like(8192);
   Bytes packed(in.size()), out(8192);
@@ -110,12 +115,14 @@ TEST_P(CodecTest, TruncatedAndDamagedBlocksNeverCrash) {
 
 INSTANTIATE_TEST_SUITE_P(All, CodecTest,
                          testing::Values(Case{Codec::zstd, 3}, Case{Codec::zstd, 19},
-                                         Case{Codec::gzip, 6}, Case{Codec::gzip, 12},
-                                         Case{Codec::lz4, 1}, Case{Codec::lz4, 12},
-                                         Case{Codec::xz, 0}, Case{Codec::xz, 6}),
+                                         Case{Codec::zstd, 3, Search::quick}, Case{Codec::gzip, 6},
+                                         Case{Codec::gzip, 12}, Case{Codec::lz4, 1},
+                                         Case{Codec::lz4, 12}, Case{Codec::xz, 0},
+                                         Case{Codec::xz, 6}),
                          [](const auto& each) {
                            return std::string(codec_name(each.param.codec)) +
-                                  std::to_string(each.param.level);
+                                  std::to_string(each.param.level) +
+                                  (each.param.search == Search::quick ? "quick" : "");
                          });
 
 TEST(DecompressorTest, ReadsLzo) {

@@ -214,6 +214,11 @@ TEST_F(SifTest, OtherFilesAreToldApart) {
   ext.replace(1080, 2, "\x53\xEF");
   write_bytes(ext);
   EXPECT_THAT(error_of_open(), HasSubstr("ext3 image"));
+  EXPECT_TRUE(is_image(base::open_file(path_, O_RDONLY).get(), path_));
+  ext.replace(1048, 4, "\x80\x01\x02\x03");  // no block size: by chance has an archive the magic
+  write_bytes(ext);
+  EXPECT_THAT(error_of_open(), HasSubstr("neither a SIF nor a squashfs"));
+  EXPECT_FALSE(is_image(base::open_file(path_, O_RDONLY).get(), path_));
   std::string tar(1024, '\0');
   tar.replace(257, 5, "ustar");
   write_bytes(tar);

@@ -81,6 +81,19 @@ TEST_P(SquashfsWriterCodecTest, TheSameBytesForAnyNumberOfThreads) {
   }
 }
 
+TEST_F(SquashfsWriterTest, VeryLargeFilesArePackedWithTheQuickSearch) {
+  constexpr std::uint64_t kLarge = 64 << 20;
+  const auto packed = [this](std::uint64_t size, unsigned threads) {
+    MemoryTree t;
+    t.file(t.root(), "weights", text(2'000'000, 5)).size = size;  // a hole behind the text
+    Image image = write_image(t.tree, {.threads = threads});
+    if (threads == 1) compare_with_unpacked(t.root(), unpack(image));
+    return image.bytes;
+  };
+  EXPECT_GT(packed(kLarge, 1).size(), packed(kLarge - 1, 1).size());
+  EXPECT_TRUE(packed(kLarge, 1) == packed(kLarge, 4));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, SquashfsWriterCodecTest,
                          testing::Values(CodecCase{Codec::zstd, 3}, CodecCase{Codec::gzip, 6},
                                          CodecCase{Codec::lz4, 1}, CodecCase{Codec::lz4, 9},
