@@ -107,13 +107,15 @@ class Watch {
   const Interrupts interrupts_;
 };
 
+constexpr sif::FolderOptions kUsable{.of_folders = 0700, .of_files = 0600};  // by its owner
+
 // The folder gets its name when it is complete.
 void convert_to_sandbox(const SifconvRequest& request) {
   OutputFolder output(request.destination, request.existing);
   Watch watch(output, request.progress);
-  const oci::ConvertResult result =
-      oci::convert_to_folder(flatten_options(request, output.parent()), output.fd(),
-                             {.fix_permissions = request.fix_permissions}, watch.progress);
+  const oci::ConvertResult result = oci::convert_to_folder(
+      flatten_options(request, output.parent()), output.fd(),
+      request.fix_permissions ? kUsable : sif::FolderOptions{}, watch.progress);
   watch.commit();
   tell(request, result, 0);
 }

@@ -5,7 +5,6 @@
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "base/error.h"
@@ -32,11 +31,6 @@ unsigned thread_count(const SquashfsOptions& options) {
   if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
     return options.threads;
   return static_cast<unsigned>(std::clamp<rlim_t>(limit.rlim_cur / kSpace, 1, options.threads));
-}
-
-bool all_zeros(std::span<const std::byte> data) {
-  return data.front() == std::byte{0} &&
-         std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0;
 }
 
 std::size_t total_length(const BlockRequest& request) {

@@ -43,6 +43,11 @@ bool is_hole(const Inode& file, std::uint64_t offset, std::uint64_t length) {
   return extent == file.extents.end() || extent->file_offset >= offset + length;
 }
 
+bool all_zeros(std::span<const std::byte> data) {
+  return data.front() == std::byte{0} &&
+         std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0;
+}
+
 bool has_holes(const Inode& file) {
   std::uint64_t covered = 0;
   for (const DataExtent& extent : file.extents) covered += extent.length;

@@ -17,6 +17,9 @@ void read_content(const Inode& file, std::uint64_t offset, std::span<std::byte> 
 // Whether no extent touches [offset, offset + length): known to be zeros without reading.
 bool is_hole(const Inode& file, std::uint64_t offset, std::uint64_t length);
 
+// Of bytes that were read; there is at least one.
+bool all_zeros(std::span<const std::byte> data);
+
 // Whether extents cover less than the file's size.
 bool has_holes(const Inode& file);
 

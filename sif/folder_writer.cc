@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/syscalls.h"
 #include "base/unique_fd.h"
+#include "sif/file_content.h"
 
 namespace sif {
 namespace {
@@ -78,8 +79,9 @@ class FolderWriter {
     const auto [first, is_new] = first_paths_.emplace(&inode, path);
     if (!is_new) {
       if (::linkat(root_fd_, first->second.c_str(), parent, name.c_str(), 0) == 0) return;
-      // File systems without hard links, or at their limit: a copy serves as well.
-      if (errno != EPERM && errno != EMLINK && errno != EOPNOTSUPP) check(-1, path);
+      // File systems without hard links, a limit of theirs or of a path: a copy serves as well.
+      if (errno != EPERM && errno != EMLINK && errno != EOPNOTSUPP && errno != ENAMETOOLONG)
+        check(-1, path);
     }
     if (inode.type == FileType::symlink) return make_link(parent, name, inode, path);
     if (inode.type != FileType::regular && make_special(parent, name, inode, path)) return;
@@ -136,9 +138,9 @@ class FolderWriter {
     if (is_root()) check_owner(::fchown(fd, inode.uid, inode.gid), path);
     for (const auto& [name, value] : inode.xattrs)
       check_xattr(::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0), path);
-    mode_t mode = inode.mode;
-    if (options_.fix_permissions) mode |= inode.type == FileType::directory ? 0700 : 0600;
-    check(::fchmod(fd, mode), path);
+    const mode_t added =
+        inode.type == FileType::directory ? options_.of_folders : options_.of_files;
+    check(::fchmod(fd, inode.mode | added), path);
     const std::array<timespec, 2> times = times_of(inode);
     ::futimens(fd, times.data());
   }
@@ -149,7 +151,7 @@ class FolderWriter {
         const auto piece =
             std::span(buffer_).first(std::min<std::uint64_t>(kChunk, extent.length - done));
         inode.source->read_at(extent.source_offset + done, piece);
-        base::pwrite_all(fd, piece, extent.file_offset + done, path);
+        if (!all_zeros(piece)) base::pwrite_all(fd, piece, extent.file_offset + done, path);
         done += piece.size();
         progress_.bytes_done += piece.size();
         if (progress_.cancelled) throw base::error("cancelled");

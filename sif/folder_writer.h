@@ -4,18 +4,20 @@
 // image cannot write outside its folder.
 #pragma once
 
-#include <string>
+#include <sys/types.h>
 
 #include "sif/squashfs_writer.h"
 #include "sif/tree.h"
 
 namespace sif {
 
+// Permissions that are added to what the tree has.
 struct FolderOptions {
-  bool fix_permissions = false;  // u+rwx for folders, u+rw for files
+  mode_t of_folders = 0, of_files = 0;
 };
 
-// Fills the existing, empty folder `dir_fd`. Throws Error.
+// Fills the existing, empty folder `dir_fd`; where there are only zeros, files get holes. Throws
+// Error.
 void write_folder(const Tree& tree, int dir_fd, const FolderOptions& options,
                   WriteProgress& progress);
 

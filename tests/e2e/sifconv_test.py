@@ -547,7 +547,7 @@ def test_changes_of_an_overlay(user, sifconv, sifrun, busybox_sif, tmp_path, fus
     assert re.search(r"^-rw-r--r-- 1234/70000 .*/srv/owned$", listing, re.M) and "overlay" not in listing
     objects = [user.run([sifrun, "sif", "list", image], cwd=tmp_path).stdout.count("JSON.Generic") for image in (busybox_sif, "new.sif")]
     assert objects == [2, 2]
-    for words, said in (([busybox_sif, "x.sif"], "nothing/upper"), (["docker-archive:x.tar", "x.sif"], "SOURCE must be a SIF or squashfs file"), (["changes", "x.sif"], "is no SIF or squashfs file")):
+    for words, said in (([busybox_sif, "x.sif"], "nothing/upper"), (["docker-archive:x.tar", "x.sif"], "SOURCE must be a SIF or squashfs file"), (["changes", "x.sif"], "is an ext3 image, not a SIF or squashfs image")):
         failed = user.run([sifconv, "--overlay", "nothing", *words], cwd=tmp_path)
         assert failed.returncode in (1, 255) and said in failed.stderr, failed.stderr
     assert not (tmp_path / "x.sif").exists()

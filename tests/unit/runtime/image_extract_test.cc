@@ -34,6 +34,8 @@ class ExtractTest : public ::testing::Test {
     fs::create_hard_link(tree_ / "secret", tree_ / "closed/link");
     fs::create_symlink("/etc", tree_ / "outside");
     ASSERT_EQ(::mkfifo((tree_ / "fifo").c_str(), 0644), 0);
+    sif::write_text(tree_ / "sparse", "");
+    fs::resize_file(tree_ / "sparse", 8 << 20);
     ASSERT_EQ(::chmod((tree_ / "secret").c_str(), 04011), 0);
     ASSERT_EQ(::chmod((tree_ / "closed").c_str(), 0555), 0);
     ASSERT_TRUE(sif::make_image(tree_.path(), output_ / "i", "-comp gzip"));
@@ -48,10 +50,13 @@ TEST_F(ExtractTest, MakesATreeThatItsOwnerCanRead) {
   EXPECT_EQ(content(folder + "/closed/inner/file"), "text");
   EXPECT_EQ(content(folder + "/secret"), "unreadable");
   struct stat secret = base::find_status(folder + "/secret").value();
-  EXPECT_EQ(secret.st_mode & 07777, 0411U);  // no setuid bit, readable for the owner
+  EXPECT_EQ(secret.st_mode & 07777, 04411U);  // readable for the owner
   EXPECT_EQ(secret.st_ino, base::find_status(folder + "/closed/link").value().st_ino);
   EXPECT_EQ(base::find_link_target(folder + "/outside"), "/etc");
-  EXPECT_TRUE(S_ISREG(base::find_status(folder + "/fifo").value().st_mode));
+  const struct stat sparse = base::find_status(folder + "/sparse").value();
+  EXPECT_EQ(sparse.st_size, 8 << 20);
+  EXPECT_LT(sparse.st_blocks * 512, 1 << 20);
+  EXPECT_TRUE(S_ISFIFO(base::find_status(folder + "/fifo").value().st_mode));
   EXPECT_EQ(base::find_status(folder + "/closed").value().st_mode & 07777, 0755U);
 }
 
