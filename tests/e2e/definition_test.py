@@ -443,7 +443,8 @@ From: hostile.tar
 @pytest.mark.parametrize("where", ["setup", "post", "test", "files", "sandbox"])
 def test_interrupted(where, name, bench):
     """The scripts end with it, nothing is left, and the signal is what the caller sees."""
-    script = f"echo begun > {bench.folder}/temporary/begun; sleep 100"
+    nap = f"sleep 100.{os.getpid()}"  # nobody else's
+    script = f"echo begun > {bench.folder}/temporary/begun; {nap}"
     text = HEADER + {"setup": f"%setup\n {script}\n", "test": f"%test\n {script}\n", "files": f"%setup\n echo begun > {bench.folder}/temporary/begun\n%files\n many /many\n"}.get(
         where, f"%post\n {script}\n")
     if where == "files":
@@ -469,7 +470,7 @@ def test_interrupted(where, name, bench):
     assert process.returncode == -getattr(signal, name), said
     begun.unlink()
     assert bench.left() == [] and not (bench.folder / "x.sif").exists() and not (bench.folder / "x").exists()
-    assert "sleep 100" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert nap not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
 
 
 def test_script_that_will_not_end(bench):
