@@ -16,10 +16,10 @@ function(add_dependency target)
   endforeach()
 endfunction()
 
-add_dependency(compression deflate zstd lz4 lzma lzo2 bz2 z)
+add_dependency(compression deflate zstd lz4 xxhash lzma lzo2 bz2 z)
 add_dependency(squashfs squashfs)
 target_link_libraries(squashfs INTERFACE compression)
-add_dependency(crypto crypto)
+add_dependency(crypto crypto zstd z)  # OpenSSL's own compression, which Debian's has from 13 on
 target_link_libraries(crypto INTERFACE ${CMAKE_DL_LIBS})
 add_dependency(tls ssl)
 target_link_libraries(tls INTERFACE crypto)

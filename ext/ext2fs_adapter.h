@@ -3,14 +3,13 @@
 // input and output goes to a device of ours.
 #pragma once
 
-#include <ext2fs/ext2fs.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 
 #include "base/error.h"
+#include "ext/libext2fs.h"
 
 namespace ext {
 

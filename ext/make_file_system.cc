@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "ext/make_file_system.h"
 
-#include <ext2fs/ext2fs.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>

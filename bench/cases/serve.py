@@ -26,7 +26,8 @@ WHOLE = ("all of the image is inflated and copied into the page cache, and every
 ENABLE_URING = pathlib.Path("/sys/module/fuse/parameters/enable_uring")
 ASKED = ("on two CPUs Python and the file server, which inflates and copies what is imported into the page cache, compete for time. Python waits for its first pages, "
          "which nobody can inflate sooner, and at each file that it opens, because it asks whether that is a terminal (an ioctl, which the kernel passes to the file "
-         "server and never remembers). What is read later is stored ahead; tried without gain were more threads for that, and beginning before there is a mount")
+         "server and never remembers; an overlay above the mount would answer that itself, and make stat(2) slower than the kernel's). What is "
+         "read later is stored ahead; tried without gain were more threads for that, and beginning before there is a mount")
 
 
 def script(work, state):
