@@ -112,9 +112,9 @@ class FilePacker {
   void submit_blocks(const Inode& file, std::uint32_t label);
   void add_tail(const Inode& file, FileLayout& layout);
   void flush_fragment();
-  // All three: of a file that is taken as it is stored. find_taken() gives the label of the one
-  // whose content is the same for its image.
-  std::optional<std::uint32_t> find_taken(const StoredFile& file, std::uint32_t label);
+  // The label of an equal file; `fresh` if there is none, which is remembered then.
+  std::uint32_t find_label(const Inode& file, const StoredFile* stored, std::uint32_t fresh);
+  // Both: of a file that is taken as it is stored.
   void submit_stored_blocks(const StoredFile& file, FileLayout& layout, std::uint32_t label);
   void take_tail(const StoredFile& file, const StoredTail& tail, FileLayout& layout);
   void note_placed(std::uint64_t tag, std::uint64_t position, std::uint32_t size_word);
@@ -164,15 +164,12 @@ void FilePacker::add(const TreePlan::File& entry) {
   packed_.input_bytes += file.size;
   const auto fresh = static_cast<std::uint32_t>(packed_.layouts.size());
   const StoredFile* const stored = plain_ ? nullptr : stored_.find(entry);
-  std::optional<std::uint32_t> same = duplicates_.find_or_add(file, fresh);
-  if (stored && !same) same = find_taken(*stored, fresh);
-  if (same) {
-    label = *same;
+  label = find_label(file, stored, fresh);
+  if (label != fresh) {
     packed_.duplicate_bytes += file.size;
     progress_.bytes_done.fetch_add(file.size, std::memory_order_relaxed);
     return;
   }
-  label = fresh;
   FileLayout& layout = packed_.layouts.emplace_back();
   layout.first_word = next_word_;
   if (stored != nullptr) {
@@ -187,10 +184,13 @@ void FilePacker::add(const TreePlan::File& entry) {
   tail ? take_tail(*stored, *tail, layout) : add_tail(file, layout);
 }
 
-std::optional<std::uint32_t> FilePacker::find_taken(const StoredFile& file, std::uint32_t label) {
+std::uint32_t FilePacker::find_label(const Inode& file, const StoredFile* stored,
+                                     std::uint32_t fresh) {
+  if (stored == nullptr) return duplicates_.find_or_add(file, fresh).value_or(fresh);
   const auto [known, is_new] =
-      taken_files_.try_emplace({&file.image, file.image.stored_place(file.inode)}, label);
-  return is_new ? std::nullopt : std::optional(known->second);
+      taken_files_.try_emplace({&stored->image, stored->image.stored_place(stored->inode)}, fresh);
+  if (is_new) known->second = duplicates_.find_or_add(file, fresh).value_or(fresh);
+  return known->second;
 }
 
 void FilePacker::submit_stored_blocks(const StoredFile& file, FileLayout& layout,

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sif/squashfs_reader.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <algorithm>
 #include <tuple>
 #include <utility>
@@ -120,7 +123,13 @@ std::size_t SquashfsReader::read_file(InodeRef ref, std::uint64_t offset,
 
 StoredPlace SquashfsReader::stored_place(InodeRef file) const {
   const InodeRecord inode = read_inode(state_->tables, file);
-  return {inode.attributes.size, inode.data_position, inode.fragment, inode.fragment_offset};
+  StoredPlace place{inode.attributes.size, inode.data_position, 0, inode.fragment,
+                    inode.fragment_offset};
+  state_->files.visit_blocks(inode, [&](const StoredBlock& block) {
+    place.size_words =
+        XXH3_64bits_withSeed(&block.size_word, sizeof block.size_word, place.size_words);
+  });
+  return place;
 }
 
 void SquashfsReader::visit_blocks(InodeRef file,

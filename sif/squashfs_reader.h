@@ -51,9 +51,11 @@ struct StoredBlock {
   std::uint32_t length = 0;     // inflated; of tails, what is needed of it at least
 };
 
-// Where a file's content lies: files with the same are equal.
+// Where a file's content lies: files with the same are equal. The first position does not say it
+// alone: holes have none, and a writer may let files share the beginning of their blocks.
 struct StoredPlace {
   std::uint64_t size = 0, position = 0;
+  std::uint64_t size_words = 0;  // a hash of those of its blocks
   std::uint32_t fragment = 0, fragment_offset = 0;
   auto operator<=>(const StoredPlace&) const = default;
 };
