@@ -42,6 +42,7 @@ std::string injection_text(std::string_view value) {
 shell::Options script_options() {
   shell::Options options;
   options.on_unsupported = run_with_image_shell;
+  options.forgives_errors = true;
   return options;
 }
 

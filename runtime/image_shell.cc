@@ -79,6 +79,7 @@ void take_over(shell::Variables& variables, const std::string& text, const std::
   }
   for (const std::string& name : reader.variables().names()) {
     const std::string* value = reader.variables().value(name);
+    if (!reader.variables().find(name)->exported) continue;  // a shell's own
     const shell::Variable* old = variables.find(name);
     const bool is_shells = std::ranges::find(kOfShells, name) != kOfShells.end();
     if (value == nullptr || (old && old->readonly) || (!old && is_shells)) continue;

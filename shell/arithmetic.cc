@@ -100,6 +100,15 @@ class Evaluator {
     return result;
   }
 
+  // A variable or an element.
+  std::string reference(bool live) {
+    std::string target = name();
+    if (target.empty() || !take("[")) return target;
+    target += base::cat("[", comma(live), "]");
+    if (!take("]")) fail("\"]\" expected");
+    return target;
+  }
+
   std::int64_t variable(const std::string& name) {
     if (++*reads_ > kMaxVariableReads) fail("reads too many variables");
     const std::string value = variables_.get(name);
@@ -117,11 +126,13 @@ class Evaluator {
   std::int64_t assignment(bool live) {
     const Level level(this);
     const std::size_t start = position_;
-    if (const std::string target = name(); !target.empty()) {
+    if (!reference(false).empty()) {  // the index is evaluated below, once
       for (const std::string_view op :
            {"=", "+=", "-=", "*=", "/=", "%=", "<<=", ">>=", "&=", "^=", "|="}) {
         if (!text_.substr(position_).starts_with(op)) continue;
         if (op == "=" && at(1) == '=') break;
+        position_ = start;
+        const std::string target = reference(live);
         take(op);
         std::int64_t value = assignment(live);
         if (op != "=" && live)
@@ -214,7 +225,7 @@ class Evaluator {
     for (const std::string_view op : {"++", "--"}) {
       const std::size_t start = position_;
       if (!take(op)) continue;
-      const std::string target = name();
+      const std::string target = reference(live);
       if (target.empty()) {
         position_ = start;
         break;
@@ -243,7 +254,7 @@ class Evaluator {
       return value;
     }
     if (std::isdigit(static_cast<unsigned char>(at(0)))) return number();
-    const std::string target = name();
+    const std::string target = reference(live);
     if (target.empty()) fail("operand expected");
     if (take("++")) return step(target, "+", false, live);
     if (take("--")) return step(target, "-", false, live);

@@ -9,6 +9,7 @@
 
 namespace shell {
 
+// `name` may be that of an array's element, as in "x[3]".
 struct ArithmeticVariables {
   std::function<std::string(const std::string& name)> get;  // "" if unset
   std::function<void(const std::string& name, const std::string& value)> set;

@@ -21,7 +21,7 @@ using Flow = Interpreter::Flow;
 int leave_loops(Interpreter& shell, const Arguments& arguments, Flow flow) {
   std::int64_t levels = 1;
   if (arguments.size() > 1) levels = parse_integer(arguments[1]).value_or(0);
-  if (levels < 1) shell.fatal(base::cat(arguments[0], ": bad number"));
+  if (levels < 1) shell.fail(base::cat(arguments[0], ": bad number"));
   const int loops = shell.state().loops;
   if (loops > 0) shell.request(flow, static_cast<int>(std::min<std::int64_t>(levels, loops)));
   return 0;
@@ -122,7 +122,7 @@ int eval(Interpreter& shell, const Arguments& arguments) {
 int source(Interpreter& shell, const Arguments& arguments) {
   const std::size_t first = arguments.size() > 1 && arguments[1] == "--" ? 2 : 1;
   if (arguments.size() <= first)
-    shell.fatal(base::cat(arguments[0], ": filename argument required"));
+    shell.fail(base::cat(arguments[0], ": filename argument required"));
   std::string path = arguments[first];
   if (path.find('/') == std::string::npos) {
     for (const std::string& directory : base::split(shell.variables().value_or("PATH", ""), ':')) {
@@ -190,10 +190,17 @@ int builtin(Interpreter& shell, const Arguments& arguments) {
 
 int type(Interpreter& shell, const Arguments& arguments) {
   int status = 0;
-  bool kind_only = false;
+  bool kind_only = false, path_only = false;
   for (std::size_t i = 1; i < arguments.size(); ++i) {
     if (arguments[i].starts_with('-') && arguments[i].size() > 1) {
       kind_only = arguments[i] == "-t";
+      path_only = arguments[i] == "-p" || arguments[i] == "-P";
+      continue;
+    }
+    if (path_only) {
+      const std::string path = description(shell, arguments[i], true);
+      if (path.starts_with('/')) shell.write_output(path + "\n");
+      if (path.empty()) status = 1;
       continue;
     }
     const std::string text = description(shell, arguments[i], false);

@@ -113,7 +113,7 @@ class Printf {
         value = value * 10 + (format[(*i)++] - '0');
     }
     if (value > kMaxPrintfWidth || value < -kMaxPrintfWidth)
-      shell_.fatal("printf: the field width is too large", 1);
+      shell_.fail("printf: the field width is too large", 1);
     return static_cast<int>(value);
   }
 

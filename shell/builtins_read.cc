@@ -31,7 +31,7 @@ ReadOptions read_options(Interpreter& shell, const Arguments& arguments, std::si
       if (option[i] == 'd') options.delimiter = value.empty() ? '\0' : value[0];
       if (option[i] == 'a') options.array = value;
       if (option[i] == 'n' || option[i] == 'u')
-        shell.fatal(base::cat("read: -", option[i], " is not supported"), 1);
+        shell.fail(base::cat("read: -", option[i], " is not supported"), 1);
       break;
     }
   }

@@ -102,7 +102,7 @@ std::string declare_options(Interpreter& shell, const Arguments& arguments, std:
     letters += option.substr(1);
   }
   if (letters.find_first_of("An") != std::string::npos)
-    shell.fatal(base::cat(arguments[0], ": -", letters, " is not supported"), 1);
+    shell.fail(base::cat(arguments[0], ": -", letters, " is not supported"), 1);
   return letters;
 }
 
@@ -172,7 +172,7 @@ int set_named(Interpreter& shell, const std::string& name, bool on) {
   if (name == "posix" || name == "vi" || name == "emacs" || name == "history" ||
       name == "braceexpand" || name == "ignoreeof" || name == "notify" || name == "nolog")
     return 0;
-  shell.fatal(base::cat("set: ", name, ": invalid option name"));
+  shell.fail(base::cat("set: ", name, ": invalid option name"));
 }
 
 int list_options(Interpreter& shell) {
@@ -227,7 +227,7 @@ int unset(Interpreter& shell, const Arguments& arguments) {
     } else if (!is_name(name)) {
       status = bad_name(shell, "unset", name);
     } else if (known && shell.variables().find(name)->readonly) {
-      shell.fatal(base::cat("unset: ", name, ": is read only"));
+      shell.fail(base::cat("unset: ", name, ": is read only"));
     } else {
       shell.variables().unset(name);
     }
@@ -265,7 +265,7 @@ int shift(Interpreter& shell, const Arguments& arguments) {
   std::vector<std::string>& parameters = shell.state().arguments;
   std::int64_t count = 1;
   if (arguments.size() > 1) count = parse_integer(arguments[1]).value_or(-1);
-  if (count < 0) shell.fatal("shift: bad number");
+  if (count < 0) shell.fail("shift: bad number");
   if (count > static_cast<std::int64_t>(parameters.size())) return 1;
   parameters.erase(parameters.begin(), parameters.begin() + count);
   return 0;
@@ -273,7 +273,7 @@ int shift(Interpreter& shell, const Arguments& arguments) {
 
 // OPTIND names the argument, `getopts_offset` the letter within it.
 int getopts(Interpreter& shell, const Arguments& arguments) {
-  if (arguments.size() < 3) shell.fatal("getopts: usage: getopts optstring name [arg ...]");
+  if (arguments.size() < 3) shell.fail("getopts: usage: getopts optstring name [arg ...]");
   const std::string& letters = arguments[1];
   Arguments given = shell.state().arguments;
   if (arguments.size() > 3) given.assign(arguments.begin() + 3, arguments.end());

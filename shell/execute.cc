@@ -39,11 +39,21 @@ int Interpreter::execute(const Command& command) {
   const DepthGuard depth(this);
   step();
   if (command.line > 0) line_ = command.line;
-  if (const auto* simple = std::get_if<SimpleCommand>(&command.body)) {
-    state_.status = execute_simple(*simple, command);
+  try {
+    if (const auto* simple = std::get_if<SimpleCommand>(&command.body)) {
+      state_.status = execute_simple(*simple, command);
+      check_errexit(state_.status);
+      return state_.status;
+    }
+    return execute_compound(command);
+  } catch (const CommandFailure& failure) {
+    state_.status = failure.status;
     check_errexit(state_.status);
     return state_.status;
   }
+}
+
+int Interpreter::execute_compound(const Command& command) {
   RedirectionGuard redirections(this, &capture_);
   const bool ready = redirections.apply(command.redirections);
   state_.status = ready ? execute_body(command) : 1;
@@ -144,7 +154,7 @@ int Interpreter::execute_for(const For& loop) {
   std::vector<std::string> values;
   if (loop.over_arguments) values = state_.arguments;
   for (const Word& word : loop.words) expand_fields(*this, word, &values);
-  if (!is_name(loop.name)) fatal(base::cat(loop.name, ": bad for loop variable"));
+  if (!is_name(loop.name)) fail(base::cat(loop.name, ": bad for loop variable"));
   const ValueGuard<int> loops(&state_.loops, state_.loops + 1);
   int status = 0;
   for (std::string& value : values) {
@@ -220,7 +230,7 @@ bool Interpreter::condition_comparison(const Condition& node) {
     return compare_numbers(node.op, number, arithmetic_text(right));
   }
   const std::optional<bool> result = test_binary(left, node.op, right);
-  if (!result) fatal(base::cat("[[: ", node.op, ": unknown operator"));
+  if (!result) fail(base::cat("[[: ", node.op, ": unknown operator"));
   return *result;
 }
 
@@ -228,7 +238,7 @@ bool Interpreter::matches_regex(const std::string& text, const std::string& expr
   regex_t regex;
   if (expression.size() > kMaxRegexBytes ||
       ::regcomp(&regex, expression.c_str(), REG_EXTENDED) != 0)
-    fatal(base::cat("[[: ", expression, ": bad regular expression"));
+    fail(base::cat("[[: ", expression, ": bad regular expression"));
   std::vector<regmatch_t> groups(regex.re_nsub + 1);
   const bool found = ::regexec(&regex, text.c_str(), groups.size(), groups.data(), 0) == 0;
   ::regfree(&regex);

@@ -55,6 +55,7 @@ class WordExpansion {
   };
   void parameter(const WordPart& part, bool quoted);
   Value lookup(const WordPart& part);
+  Value indices(const WordPart& part);
   Value lookup_name(const std::string& name, const Word* index);
   std::optional<std::string> special_parameter(const std::string& name);
   std::optional<std::string> dynamic_variable(const std::string& name);

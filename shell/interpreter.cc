@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -16,6 +17,19 @@
 #include "shell/parser.h"
 
 namespace shell {
+
+namespace {
+
+// As in x=([3]=text)
+bool names_its_index(const Word& word) {
+  const auto is_end = [](const WordPart& part) {
+    return part.kind == PartKind::literal && part.text.find("]=") != std::string::npos;
+  };
+  return !word.parts.empty() && word.parts[0].kind == PartKind::literal &&
+         word.parts[0].text.starts_with('[') && std::ranges::any_of(word.parts, is_end);
+}
+
+}  // namespace
 
 int Interpreter::run_text(std::string_view text, const std::string& name) {
   const CommandPtr script = parse_script(text, name);
@@ -89,6 +103,16 @@ void Interpreter::fatal(std::string_view message, int status) const {
   throw ExitRequest{status};
 }
 
+void Interpreter::fail(std::string_view message, int status) const {
+  warn(message);
+  end_command(status);
+}
+
+void Interpreter::end_command(int status) const {
+  if (options_.forgives_errors) throw CommandFailure{status};
+  throw ExitRequest{status};
+}
+
 void Interpreter::write_output(std::string_view text) {
   if (capture_) {
     if (capture_->size() + text.size() > options_.max_value_bytes)
@@ -114,24 +138,32 @@ std::int64_t Interpreter::arithmetic(const Word& expression) {
 }
 
 std::int64_t Interpreter::arithmetic_text(const std::string& expression) {
-  const ArithmeticVariables access = {
-      [this](const std::string& name) {
-        const std::string* value = variables().value(name);
-        if (!value && name == "LINENO") return std::to_string(line_);
-        if (!value && flag('u')) fatal(base::cat(name, ": parameter not set"));
-        return value ? *value : std::string();
-      },
-      [this](const std::string& name, const std::string& value) { assign_value(name, value); }};
+  const ArithmeticVariables access = {[this](const std::string& name) {
+                                        const std::string* value = variables().element(name);
+                                        if (!value && name == "LINENO")
+                                          return std::to_string(line_);
+                                        if (!value && flag('u'))
+                                          fatal(base::cat(name, ": parameter not set"));
+                                        return value ? *value : std::string();
+                                      },
+                                      [this](const std::string& name, const std::string& value) {
+                                        const auto [array, index] = split_element(name);
+                                        if (index) {
+                                          element_to_assign(array, *index) = value;
+                                        } else {
+                                          assign_value(name, value);
+                                        }
+                                      }};
   try {
     return evaluate_arithmetic(expression, access);
   } catch (const base::Error& error) {
-    fatal(error.what());
+    fail(error.what());
   }
 }
 
 Variable& Interpreter::assignable(const std::string& name) {
   const Variable* variable = variables().find(name);
-  if (variable && variable->readonly) fatal(base::cat(name, ": is read only"));
+  if (variable && variable->readonly) fail(base::cat(name, ": is read only"));
   return variables().writable(name);
 }
 
@@ -148,10 +180,19 @@ void Interpreter::assign_array(const Assignment& assignment) {
   const Variable* old = variables().find(assignment.name);
   if (assignment.append && old && old->elements) elements = *old->elements;
   if (assignment.append && old && !old->elements && old->value) elements[0] = *old->value;
-  std::vector<std::string> fields;
-  for (const Word& word : *assignment.elements) expand_fields(*this, word, &fields);
   std::int64_t next = elements.empty() ? 0 : elements.rbegin()->first + 1;
-  for (std::string& field : fields) elements[next++] = std::move(field);
+  for (const Word& word : *assignment.elements) {
+    if (names_its_index(word)) {
+      const std::string text = expand_text(*this, word, true);
+      const std::size_t end = text.find("]=");
+      next = arithmetic_text(text.substr(1, end - 1));
+      elements[next++] = text.substr(end + 2);
+      continue;
+    }
+    std::vector<std::string> fields;
+    expand_fields(*this, word, &fields);
+    for (std::string& field : fields) elements[next++] = std::move(field);
+  }
   Variable& variable = assignable(assignment.name);
   variable.value.reset();
   variable.elements = std::move(elements);
@@ -164,16 +205,20 @@ void Interpreter::assign(const Assignment& assignment) {
     if (assignment.append) value = variables().value_or(assignment.name, "") + value;
     return assign_value(assignment.name, std::move(value));
   }
-  std::int64_t index = arithmetic(*assignment.index);
-  Variable& variable = assignable(assignment.name);
+  std::string& element = element_to_assign(assignment.name, arithmetic(*assignment.index));
+  element = assignment.append ? element + value : std::move(value);
+}
+
+// Makes it, and an array of what was none.
+std::string& Interpreter::element_to_assign(const std::string& name, std::int64_t index) {
+  Variable& variable = assignable(name);
   if (!variable.elements) {
     variable.elements.emplace();
     if (variable.value) (*variable.elements)[0] = *std::exchange(variable.value, std::nullopt);
   }
   if (index < 0 && !variable.elements->empty()) index += variable.elements->rbegin()->first + 1;
-  if (index < 0) fatal(base::cat(assignment.name, ": bad array subscript"), 1);
-  std::string& element = (*variable.elements)[index];
-  element = assignment.append ? element + value : std::move(value);
+  if (index < 0) fail(base::cat(name, ": bad array subscript"), 1);
+  return (*variable.elements)[index];
 }
 
 // Arguments of declaration builtins that look like assignments are expanded like assignments; an
@@ -208,12 +253,12 @@ int Interpreter::execute_simple(const SimpleCommand& simple, const Command& comm
   if (!arguments.empty() && arguments[0] == "exec") {
     // The redirections of exec stay.
     for (const Redirection& redirection : command.redirections)
-      if (!apply_redirection(redirection)) throw ExitRequest{1};
+      if (!apply_redirection(redirection)) end_command(1);
     return execute_with_assignments(simple, arguments);
   }
   RedirectionGuard redirections(this, &capture_);
   if (!redirections.apply(command.redirections)) {
-    if (!arguments.empty() && is_special_builtin(arguments[0])) throw ExitRequest{2};
+    if (!arguments.empty() && is_special_builtin(arguments[0])) end_command(2);
     return 1;
   }
   if (!arguments.empty()) return execute_with_assignments(simple, arguments);

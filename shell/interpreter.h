@@ -30,6 +30,11 @@ struct ExitRequest {
   int status = 0;
 };
 
+// Thrown where a shell gives up a command but not the script.
+struct CommandFailure {
+  int status = 1;
+};
+
 class Interpreter;
 
 struct Options {
@@ -38,6 +43,9 @@ struct Options {
   bool files = true;                  // redirections, `.` and pathname expansion
   std::uint64_t max_steps = 0;        // 0: unlimited
   std::size_t max_value_bytes = std::size_t{64} << 20;
+  // Errors that end a POSIX shell (in arithmetic, of a special builtin, an assignment to what is
+  // read-only) end the command alone, as in Apptainer's shell and mostly in bash.
+  bool forgives_errors = false;
   // Takes over the exec builtin of the shell itself (not of subshells): must not return.
   std::function<void(const std::vector<std::string>& arguments,
                      const std::vector<std::string>& environment)>
@@ -68,7 +76,10 @@ struct State {
 
 class Interpreter {
  public:
-  explicit Interpreter(Options options = {}) : options_(std::move(options)) {}
+  explicit Interpreter(Options options = {}) : options_(std::move(options)) {
+    state_.variables.set("IFS", " \t\n");
+    state_.variables.set("OPTIND", "1");
+  }
 
   // Parses, then runs. Gives the exit status; throws SyntaxError before anything ran, ExitRequest
   // if the script ends the shell. `name` stands in messages.
@@ -108,6 +119,8 @@ class Interpreter {
   void warn(std::string_view message) const;
   // Prints the message and ends the shell.
   [[noreturn]] void fatal(std::string_view message, int status = 2) const;
+  // Prints the message and ends the shell, or the command: Options::forgives_errors.
+  [[noreturn]] void fail(std::string_view message, int status = 2) const;
   int call_function(const Command& body, const std::vector<std::string>& arguments);
   int run_external(const std::vector<std::string>& arguments);
   // By PATH; empty if there is none, with errno ENOENT or EACCES.
@@ -132,7 +145,10 @@ class Interpreter {
   class DepthGuard;
 
   void step();
+  int execute_compound(const Command& command);
   int execute_body(const Command& command);
+  [[noreturn]] void end_command(int status) const;  // or the shell
+  std::string& element_to_assign(const std::string& name, std::int64_t index);
   int execute_simple(const SimpleCommand& simple, const Command& command);
   int execute_with_assignments(const SimpleCommand& simple,
                                const std::vector<std::string>& arguments);

@@ -48,8 +48,10 @@ void change_case(std::string* text, ParameterOp op) {
 }  // namespace
 
 bool WordExpansion::is_empty_list(const WordPart& part) {
-  if (part.kind != PartKind::parameter || part.op != ParameterOp::none || part.indirect)
+  if (part.kind != PartKind::parameter ||
+      (part.op != ParameterOp::none && part.op != ParameterOp::use_alternative))
     return false;
+  if (part.indirect) return list_index(part.index.get()) == '@' && indices(part).items.empty();
   if (part.text == "@") return shell_.state().arguments.empty();
   if (list_index(part.index.get()) != '@') return false;
   return lookup_name(part.text, part.index.get()).items.empty();
@@ -122,6 +124,22 @@ WordExpansion::Value WordExpansion::lookup_name(const std::string& name, const W
   return value;
 }
 
+// ${!name[@]}
+WordExpansion::Value WordExpansion::indices(const WordPart& part) {
+  Value value;
+  value.list = true;
+  value.joined = list_index(part.index.get()) == '*';
+  const Variable* variable = shell_.variables().find(part.text);
+  if (variable && variable->elements) {
+    for (const auto& [index, item] : *variable->elements)
+      value.items.push_back(std::to_string(index));
+  } else if (variable && variable->value) {
+    value.items.emplace_back("0");
+  }
+  value.set = !value.items.empty();
+  return value;
+}
+
 WordExpansion::Value WordExpansion::lookup(const WordPart& part) {
   if (part.op == ParameterOp::names) {
     Value value;
@@ -130,11 +148,12 @@ WordExpansion::Value WordExpansion::lookup(const WordPart& part) {
       if (name.starts_with(part.text)) value.items.push_back(name);
     return value;
   }
+  if (part.indirect && list_index(part.index.get()) != '\0') return indices(part);
   Value value = lookup_name(part.text, part.index.get());
   if (!part.indirect || value.list) return value;
   const std::string target = value.items[0];
   if (target != "@" && target != "*" && !is_name(target) && !all_digits(target)) {
-    if (value.set) shell_.fatal(base::cat(target, ": invalid variable name"), 1);
+    if (value.set) shell_.fail(base::cat(target, ": invalid variable name"), 1);
     return value;
   }
   return lookup_name(target.substr(0, 9999), nullptr);
@@ -171,7 +190,7 @@ bool WordExpansion::default_operator(const WordPart& part, const Value& value, b
     const std::string message = text.empty() ? "parameter not set" : text;
     shell_.fatal(base::cat(part.text, ": ", message), 2);
   }
-  if (!is_name(part.text)) shell_.fatal(base::cat(part.text, ": bad variable name"), 2);
+  if (!is_name(part.text)) shell_.fail(base::cat(part.text, ": bad variable name"));
   shell_.assign_value(part.text, text);
   append(text, quoted ? 'q' : 'e');
   return true;

@@ -62,11 +62,6 @@ bool is_binary_test(std::string_view op) {
          op == "-ot" || op == "-ef" || is_numeric_comparison(op);
 }
 
-bool test_variable(Interpreter& shell, const std::string& name) {
-  const std::size_t bracket = name.find('[');
-  return shell.variables().value(name.substr(0, bracket)) != nullptr;
-}
-
 // The general form, with -a, -o, ! and parentheses.
 class TestExpression {
  public:
@@ -162,7 +157,7 @@ bool test_unary(Interpreter& shell, std::string_view op, const std::string& oper
     case 'z':
       return operand.empty();
     case 'v':
-      return test_variable(shell, operand);
+      return shell.variables().element(operand) != nullptr;
     case 'o':
       return operand == "pipefail" && shell.state().pipefail;
     case 't':

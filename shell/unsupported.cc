@@ -14,9 +14,9 @@ namespace {
 struct OptionRow {
   std::string_view command, missing, with_value;
 };
-constexpr std::array<OptionRow, 5> kOptions = {{{"declare", "An", ""},
-                                                {"typeset", "An", ""},
-                                                {"local", "An", ""},
+constexpr std::array<OptionRow, 5> kOptions = {{{"declare", "Ailnu", ""},
+                                                {"typeset", "Ailnu", ""},
+                                                {"local", "Ailnu", ""},
                                                 {"readonly", "A", ""},
                                                 {"read", "nu", "adpt"}}};
 
@@ -34,11 +34,20 @@ bool has_missing_option(const OptionRow& row, std::string_view word) {
   return false;
 }
 
+// Options of `shopt -s` that change what patterns give.
+constexpr std::array<std::string_view, 4> kPatternOptions = {"nullglob", "failglob", "dotglob",
+                                                             "nocaseglob"};
+
 }  // namespace
 
 std::string find_unsupported(const SimpleCommand& command) {
   if (command.words.empty()) return "";
   const std::string name(literal(command.words[0]));
+  if (name == "shopt" && command.words.size() > 2 && literal(command.words[1]) == "-s") {
+    for (const Word& word : command.words)
+      if (std::ranges::find(kPatternOptions, literal(word)) != kPatternOptions.end())
+        return base::cat("shopt -s ", literal(word));
+  }
   const auto* const row = std::ranges::find(kOptions, name, &OptionRow::command);
   if (row == kOptions.end()) return "";
   for (std::size_t i = 1; i < command.words.size(); ++i) {

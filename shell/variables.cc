@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 #include "base/error.h"
 
@@ -15,12 +16,27 @@ bool is_name(std::string_view text) {
   });
 }
 
+ElementName split_element(const std::string& text) {
+  const std::size_t open = text.find('[');
+  std::int64_t index = 0;
+  if (open == std::string::npos ||
+      std::from_chars(text.data() + open + 1, text.data() + text.size(), index).ec != std::errc())
+    return {text, {}};
+  return {text.substr(0, open), index};
+}
+
 void Variables::import_environment(const std::vector<std::string>& entries) {
   for (const std::string& entry : entries) {
     const std::size_t equals = entry.find('=');
     if (equals == std::string::npos || !is_name(std::string_view(entry).substr(0, equals)))
       continue;
-    set_exported(entry.substr(0, equals), entry.substr(equals + 1));
+    const std::string name = entry.substr(0, equals);
+    // Shells begin with values of their own for these.
+    if (name == "IFS" || name == "OPTIND") {
+      set_export_flag(name, true);
+    } else {
+      set_exported(name, entry.substr(equals + 1));
+    }
   }
 }
 
@@ -37,6 +53,16 @@ const std::string* Variables::value(const std::string& name) const {
     return first == variable->elements->end() ? nullptr : &first->second;
   }
   return variable->value ? &*variable->value : nullptr;
+}
+
+const std::string* Variables::element(const std::string& name) const {
+  auto [array, index] = split_element(name);
+  if (!index) return value(name);
+  const Variable* variable = find(array);
+  if (!variable || !variable->elements) return *index == 0 ? value(array) : nullptr;
+  if (*index < 0 && !variable->elements->empty()) *index += variable->elements->rbegin()->first + 1;
+  const auto found = variable->elements->find(*index);
+  return found == variable->elements->end() ? nullptr : &found->second;
 }
 
 std::string Variables::value_or(const std::string& name, std::string_view fallback) const {

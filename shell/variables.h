@@ -22,6 +22,13 @@ struct Variable {
 // Shell identifier: [A-Za-z_][A-Za-z0-9_]*.
 bool is_name(std::string_view text);
 
+// "x[3]" is element 3 of x; other text is a name alone.
+struct ElementName {
+  std::string array;
+  std::optional<std::int64_t> index;
+};
+ElementName split_element(const std::string& text);
+
 class Variables {
  public:
   // Imports "NAME=value" entries as exported variables; entries whose name is no identifier are
@@ -31,6 +38,8 @@ class Variables {
   const Variable* find(const std::string& name) const;
   // The scalar value (element 0 of an array); null if unset.
   const std::string* value(const std::string& name) const;
+  // The same for a name that may be an element's, as "x[3]"; from the end if negative.
+  const std::string* element(const std::string& name) const;
   std::string value_or(const std::string& name, std::string_view fallback) const;
 
   // Creates the variable if needed. Throws base::Error if it is read-only.

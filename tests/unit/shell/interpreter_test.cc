@@ -53,6 +53,29 @@ TEST(Interpreter, ExportsOnlyWhatIsMarked) {
   EXPECT_EQ(interpreter.variables().environment(), (std::vector<std::string>{"B=2", "C=3", "E=5"}));
 }
 
+TEST(Interpreter, CanGoOnBehindErrors) {
+  Options forgiving;
+  forgiving.forgives_errors = true;
+  for (const char* error :
+       {"x=$((1/0))", "readonly R=1; readonly R=2", "readonly R=1; unset R", "set -o nothing", ".",
+        ": > /nonexistent/file", "[[ a =~ '(' ]]", "for i in 1; do : $((1/0)); done",
+        "(: $((1/0)))", "f() { : $((08)); }; f", "x[-1]=1", "shift -1", "((x = 1 / 0))"}) {
+    EXPECT_EQ(value_after(base::cat(error, "; s=$?; after=yes"), "after", forgiving), "yes")
+        << error;
+  }
+  EXPECT_EQ(value_after("x=$((1/0)) || x=failed", "x", forgiving), "failed");
+  EXPECT_THROW(value_after("set -e; : $((1/0))", "x", forgiving), ExitRequest);
+}
+
+TEST(Interpreter, BeginsWithTheSeparatorsOfShells) {
+  EXPECT_EQ(value_after("old=$IFS; IFS=:; set -- $x; IFS=$old; y='a b'; set -- $y; n=$#", "n"),
+            "2");
+  Interpreter interpreter;
+  interpreter.variables().import_environment({"IFS=:", "OPTIND=7"});
+  EXPECT_EQ(interpreter.variables().environment(),
+            (std::vector<std::string>{"IFS= \t\n", "OPTIND=1"}));
+}
+
 TEST(Interpreter, DropsVariablesThatAreNoIdentifiers) {
   Interpreter interpreter;
   interpreter.variables().import_environment({"OK=1", "BASH_FUNC_x%%=() { :; }", "=C", "1=2"});
