@@ -13,6 +13,7 @@ namespace definition {
 namespace {
 
 constexpr int kMaxDepthOfDefaults = 16;
+constexpr std::size_t kMaxText = 16 << 20;  // with all values in place
 
 // The stages of a definition, each with the text from its "Bootstrap:" on.
 std::vector<std::string> split_stages(std::string_view text) {
@@ -74,6 +75,8 @@ class Substitution {
       out += text.substr(at, (value ? open : open + 2) - at);
       at = value ? close + 2 : open + 2;
       out += value.value_or("");
+      if (out.size() > kMaxText)
+        throw base::error("the values of build arguments add up to more than ", kMaxText, " bytes");
     }
   }
 

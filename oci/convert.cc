@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <exception>
 #include <functional>
-#include <future>
 #include <limits>
 #include <memory>
 #include <utility>
 
 #include "base/error.h"
+#include "base/launch_policy.h"
 #include "base/output_file.h"
 #include "oci/ready_image.h"
 #include "sif/sif_writer.h"
@@ -35,7 +35,7 @@ class OnFailure {
 // Writes while what is read in place is being verified; the failure of one ends the other.
 template <typename Write>
 auto write_verified(FlatImage& image, sif::WriteProgress& progress, const Write& write) {
-  auto writing = std::async(std::launch::async, [&] {
+  auto writing = std::async(base::kThreadIfPossible, [&] {
     const OnFailure stop([&] { image.stop(); });
     return write();
   });

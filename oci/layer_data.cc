@@ -3,10 +3,10 @@
 
 #include <algorithm>
 #include <functional>
-#include <future>
 #include <utility>
 
 #include "base/error.h"
+#include "base/launch_policy.h"
 #include "oci/digest.h"
 #include "oci/spool_file.h"
 
@@ -70,7 +70,7 @@ LayerData::LayerData(const ImageMembers& members, const std::vector<LayerBlob>& 
   std::vector<std::future<void>> workers;
   for (std::size_t i = 0; i < std::min<std::size_t>({threads, jobs.size(), kMaxParallelInflates});
        ++i) {
-    workers.push_back(std::async(std::launch::async, [&] {
+    workers.push_back(std::async(base::kThreadIfPossible, [&] {
       for (std::size_t job; (job = next++) < jobs.size();)
         inflate(*jobs[job].blob, *jobs[job].target, spool_folder, progress);
     }));
@@ -82,9 +82,7 @@ LayerData::LayerData(const ImageMembers& members, const std::vector<LayerBlob>& 
     require_digest(blob, "digest", blob.blob_digest, found->second.blob_digest);
     require_digest(blob, "diff ID", blob.diff_id, found->second.diff_id);
   }
-  // Without a thread to spare it is done when it is asked for.
-  hashing_ =
-      std::async(std::launch::async | std::launch::deferred, [this] { hash_plain_layers(); });
+  hashing_ = std::async(base::kThreadIfPossible, [this] { hash_plain_layers(); });
 }
 
 void LayerData::inflate(const LayerBlob& blob, Inflated& target, const std::string& spool_folder,

@@ -2,11 +2,11 @@
 #include "oci/registry_members.h"
 
 #include <algorithm>
-#include <future>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/error.h"
+#include "base/launch_policy.h"
 #include "base/output_file.h"
 #include "base/syscalls.h"
 #include "oci/digest.h"
@@ -112,7 +112,7 @@ void RegistryMembers::expect(const std::vector<std::string>& paths) const {
   std::atomic<std::size_t> next{0};
   std::vector<std::future<void>> workers;
   for (std::size_t i = 0; i < std::min(kParallelDownloads, wanted.size()); ++i) {
-    workers.push_back(std::async(std::launch::async, [&] {
+    workers.push_back(std::async(base::kThreadIfPossible, [&] {
       try {
         for (std::size_t job; (job = next++) < wanted.size();) fetch(wanted[job]);
       } catch (...) {

@@ -226,12 +226,13 @@ void ExtResponder::look_into(ext::InodeNumber directory) {
 }
 
 int ExtResponder::lookup(const Request& request, FuseReply& reply) {
+  const std::string_view name = parse_name(request.body);
+  if (name.size() > kMaxName) return ENAMETOOLONG;
   look_into(inode_of(request.header.nodeid));
-  const auto found =
-      file_system_.find_entry(inode_of(request.header.nodeid), parse_name(request.body));
+  const auto found = file_system_.find_entry(inode_of(request.header.nodeid), name);
   fuse_entry_out out{};
   out.entry_valid = kForever;  // with node id 0: absence is remembered, too
-  if (found) out = entry_of(*found, place_of(request, parse_name(request.body)));
+  if (found) out = entry_of(*found, place_of(request, name));
   reply.put(out);
   return 0;
 }

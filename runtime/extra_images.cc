@@ -13,6 +13,7 @@
 #include "base/syscalls.h"
 #include "base/text.h"
 #include "runtime/path_in_root.h"
+#include "sif/sif_reader.h"
 
 namespace runtime {
 namespace {
@@ -67,16 +68,24 @@ bool is_to_be_written(const RunPlan& plan, const MountEntry& bind) {
          });
 }
 
+// The same partition may be asked for by its id and by its kind; of a bare image it is the only
+// one.
+bool is_same_file_system(const ImageRequest& a, const ImageRequest& b) {
+  if (!base::is_same_file(a.path, b.path)) return false;
+  if (a.partition == b.partition) return true;
+  const auto status = base::find_status(a.path);
+  return status && !S_ISDIR(status->st_mode) &&
+         sif::open_any_image(a.path, a.partition).offset ==
+             sif::open_any_image(b.path, b.partition).offset;
+}
+
 }  // namespace
 
 std::size_t ExtraImages::add(ImageRequest request) {
   for (std::size_t i = 0; i < images_.size(); ++i) {
     const Image& known = images_[i];
-    if (known.request.partition.id != request.partition.id ||
-        !base::is_same_file(known.request.path, request.path))
-      continue;
+    if (!is_same_file_system(known.request, request)) continue;
     const bool is_ext = known.source.is_ext();
-    if (!is_ext && known.request.partition.kind != request.partition.kind) continue;
     if (known.request.writable == request.writable || (is_ext && known.source.is_writable()))
       return i;
     if (is_ext)

@@ -61,6 +61,9 @@ T parse(std::span<const std::byte> body) {
   return value;
 }
 
+// FUSE passes longer ones on, up to 1024 bytes.
+inline constexpr std::size_t kMaxName = 255;
+
 inline std::string_view parse_name(std::span<const std::byte> body) {
   const auto* text = reinterpret_cast<const char*>(body.data());
   return {text, ::strnlen(text, body.size())};

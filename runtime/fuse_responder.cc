@@ -178,6 +178,7 @@ fuse_entry_out FuseResponder::entry_of(const sif::InodeAttributes& inode) const 
 int FuseResponder::lookup(const Request& request, FuseReply& reply) {
   const std::uint64_t parent = request.header.nodeid;
   const std::string_view name = parse_name(request.body);
+  if (name.size() > kMaxName) return ENAMETOOLONG;
   fuse_entry_out out{};
   out.entry_valid = kForever;  // with node id 0: absence is remembered, too
   if (const AddedNodes::Node* added = added_.find(parent, name)) {
@@ -308,7 +309,7 @@ int FuseResponder::file_system_status(const Request&, FuseReply& reply) {
   out.st.bsize = out.st.frsize = reader_.block_size();
   out.st.blocks = (reader_.bytes_used() + reader_.block_size() - 1) / reader_.block_size();
   out.st.files = reader_.inode_count();
-  out.st.namelen = 255;
+  out.st.namelen = kMaxName;
   reply.put(out);
   return 0;
 }

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -21,6 +22,26 @@ namespace sif {
 namespace {
 
 constexpr std::size_t kXattrMax = 65536;  // Linux XATTR_SIZE_MAX and XATTR_LIST_MAX
+
+// Holes may be much larger than the disk: what says that it has some is asked where.
+std::vector<DataExtent> extents_of(const std::string& path, const struct stat& status) {
+  const auto size = static_cast<std::uint64_t>(status.st_size);
+  constexpr std::int64_t kSector = 512;
+  const base::UniqueFd file(status.st_blocks * kSector < status.st_size
+                                ? ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC)
+                                : -1);
+  if (!file) return {{0, 0, size}};
+  std::vector<DataExtent> extents;
+  for (off_t end = 0;;) {
+    const off_t begin = ::lseek(file.get(), end, SEEK_DATA);
+    if (begin < 0 && errno == ENXIO) return extents;  // a hole up to the end
+    end = begin < 0 ? begin : ::lseek(file.get(), begin, SEEK_HOLE);
+    if (end < 0) return {{0, 0, size}};  // not every file system can tell
+    const auto from = static_cast<std::uint64_t>(begin), to = static_cast<std::uint64_t>(end);
+    if (from < size) extents.push_back({from, from, std::min(to, size) - from});
+    if (to >= size) return extents;
+  }
+}
 
 struct TypeRow {
   mode_t bits;
@@ -126,7 +147,7 @@ void FolderTree::describe(const std::string& path, const struct stat& status, In
   if (S_ISLNK(status.st_mode)) inode.symlink_target = base::find_link_target(path).value_or("");
   if (S_ISREG(status.st_mode) && status.st_size > 0) {
     inode.size = static_cast<std::uint64_t>(status.st_size);
-    inode.extents = {{0, 0, inode.size}};
+    inode.extents = extents_of(path, status);
     inode.source = &sources_.emplace_back(path);
   }
   read_xattrs(path, inode);

@@ -79,9 +79,10 @@ class FolderWriter {
     const auto [first, is_new] = first_paths_.emplace(&inode, path);
     if (!is_new) {
       if (::linkat(root_fd_, first->second.c_str(), parent, name.c_str(), 0) == 0) return;
-      // File systems without hard links, a limit of theirs or of a path: a copy serves as well.
-      if (errno != EPERM && errno != EMLINK && errno != EOPNOTSUPP && errno != ENAMETOOLONG)
-        check(-1, path);
+      // File systems without hard links, a limit of theirs or of a path, a folder that is closed to
+      // an ordinary user by now: a copy serves as well.
+      constexpr std::array kCopied = {EPERM, EMLINK, EOPNOTSUPP, ENAMETOOLONG, EACCES};
+      if (std::ranges::find(kCopied, errno) == kCopied.end()) check(-1, path);
     }
     if (inode.type == FileType::symlink) return make_link(parent, name, inode, path);
     if (inode.type != FileType::regular && make_special(parent, name, inode, path)) return;
