@@ -87,6 +87,14 @@ def test_sandbox(call, busybox_tar, tmp_path):
     assert not list(tmp_path.glob(".sandbox*"))
 
 
+def test_hard_link_into_a_closed_folder(call, user, tmp_path):
+    """Nobody but root can make the second name any more: it is a copy."""
+    from beds.images import Layer
+    layer = Layer().folder("a", mode=0o400).file("a/f", "text").folder("b").hardlink("b/g", "a/f").bytes()
+    done = call("build", "--sandbox", "box", write_docker20(tmp_path / "in.tar", [layer]))
+    assert done.returncode == 0 and (tmp_path / "box/b/g").read_text() == "text", done.stderr
+
+
 def test_sandbox_of_root_is_exact(root, sifconv, busybox_tar, tmp_path):
     done = root.run([sifconv, "--sandbox", busybox_tar, tmp_path / "box"])
     assert done.returncode == 0, done.stderr

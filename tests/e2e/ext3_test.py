@@ -1113,6 +1113,26 @@ def test_binds_from_images(run, make, tmp_path):
     assert done.stdout == "deep\n" * 2
 
 
+def test_partitions_of_one_file(run, make, identity, sifrun, busybox_sif, tmp_path):
+    """A SIF's overlay and its data partition: each takes what is for it."""
+    data = make("data")
+    run("echo data > /data/name", "--bind", f"{data.path}:/data:image-src=/")
+    container = tmp_path / "container.sif"
+    shutil.copy(busybox_sif, container)
+    if os.geteuid() == 0:
+        os.chown(container, identity.uid, identity.gid)
+    for words in (["overlay", "create", "--size", "64", container],
+                  ["sif", "add", "--datatype", "4", "--parttype", "3", "--partfs", "2", "--partarch", "2", container, data.path]):
+        done = identity.run([sifrun, *words], cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    bind = f"{container}:/mnt:image-src=/"
+    assert run("cat /mnt/name; touch /srv/changed", "--overlay", container, "--bind", f"{bind},ro", root=busybox_sif).stdout == "data\n"
+    run("echo more > /mnt/more", "--overlay", container, "--bind", bind, root=busybox_sif)
+    shown = run("ls /mnt; ls /srv/changed", "--overlay", f"{container}:ro", "--bind", f"{bind},ro", root=busybox_sif).stdout.split()
+    assert shown == ["lost+found", "more", "name", "/srv/changed"]
+    assert "File name too long" in run(["ls", f"/mnt/{'x' * 256}"], "--bind", f"{bind},ro", status=1, root=busybox_sif).stderr
+
+
 def test_as_the_root(run, make, lower_tree, identity):
     """Images of old were ext3 files."""
     root = make("root", 32, "ext3", "-d", lower_tree)

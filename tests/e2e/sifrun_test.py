@@ -647,3 +647,9 @@ def test_environment_script_that_waits(script, sh, tmp_path):
 def test_environment_script_for_bash_without_bash(script, expected, sh, tmp_path):
     (tmp_path / "script").write_text(script + "\n")
     assert sh('echo "$A"', f"--bind={tmp_path}/script:/.singularity.d/env/95-script.sh") == expected
+
+
+def test_names_that_are_too_long(user, sifrun, busybox_sif, fuse_device):
+    """FUSE passes on what other file systems do not."""
+    for length, said in ((255, "No such file"), (256, "File name too long"), (1024, "File name too long")):
+        assert said in user.run([sifrun, "exec", busybox_sif, "ls", "/" + "x" * length]).stderr

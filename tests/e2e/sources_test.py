@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """sifconv on what is no archive: OCI layout folders, a Docker engine, a SIF, a bare squashfs, a folder. Each gives the tree that the archive gives."""
+import hashlib
 import json
 import os
 import shutil
@@ -140,6 +141,23 @@ def test_text_objects_of_a_sif_are_kept(convert, tmp_path, layers, user, sifrun)
     for option in ("--labels", "--runscript", "--deffile"):
         one, other = (user.run([sifrun, "inspect", option, image]) for image in (first, again))
         assert (one.returncode, one.stdout) == (other.returncode, other.stdout) and one.stdout
+
+
+def test_sparse_file_of_a_folder_is_not_read_through(convert, tmp_path, user, sifrun, fuse_device):
+    """As lastlog is where user ids are large: the holes are more than could be read in the time."""
+    folder = tmp_path / "folder"
+    (folder / "bin").mkdir(parents=True)
+    shutil.copy("/bin/busybox", folder / "bin/busybox")
+    with open(folder / "lastlog", "wb") as file:
+        file.truncate(100 << 30)
+        for place in (3 << 20, 99 << 30):
+            file.seek(place)
+            file.write(b"here" * 100_000)
+    image = convert(folder, timeout=20)
+    script = "/bin/busybox cmp /lastlog /same/lastlog -n 8000000 && for at in 101376 101375; do /bin/busybox dd if=/lastlog bs=1M skip=$at count=1 2>/dev/null | /bin/busybox md5sum; done; /bin/busybox stat -c %s /lastlog"
+    done = user.run([sifrun, "exec", "-B", f"{folder}:/same", image, "/bin/busybox", "sh", "-c", script], cwd=tmp_path)
+    sums = [hashlib.md5(data.ljust(1 << 20, b"\0")).hexdigest() for data in (b"here" * 100_000, b"")]
+    assert done.stdout.split() == [sums[0], "-", sums[1], "-", str(100 << 30)], done.stderr
 
 
 def test_folder_keeps_everything(convert, root, tmp_path, layers):

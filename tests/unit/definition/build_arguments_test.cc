@@ -54,6 +54,22 @@ TEST(BuildArguments, DefaultsMayHaveOthers) {
                base::Error);
 }
 
+TEST(BuildArguments, ValuesOfValuesHaveALimit) {
+  Used used;
+  std::string stage = "Bootstrap: x\n%arguments\nA0=text\n";
+  for (int i = 1; i < 15; ++i) {
+    stage += base::cat("A", i, "=");
+    for (int n = 0; n < 12; ++n) stage += base::cat("{{A", i - 1, "}}");
+    stage += "\n";
+  }
+  try {
+    substitute(stage + "%post\n{{A14}}\n", {}, used);
+    FAIL() << "accepted";
+  } catch (const base::Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("more than 16777216 bytes"));
+  }
+}
+
 TEST(BuildArguments, NamesInCommentsNeedNoValue) {
   Used used;
   for (const char* text : {"# {{ X }}", "Bootstrap: x\n%post\necho # {{ X }}\n #{{Y}} {{Z}}\n"})
