@@ -125,6 +125,10 @@ int start(const Invocation& invocation, runtime::Verb verb) {
     return EXIT_SUCCESS;
   }
   runtime::remember_environment(plan.action.environment, record);
+  record.capabilities = plan.capabilities;
+  record.seccomp_profile = plan.seccomp_profile;
+  record.uid = plan.identity.uid;
+  record.gid = plan.identity.gid;
   runtime::start_instance(std::move(plan), folder, std::move(record), std::move(lock));
   base::log_info("instance started successfully");
   if (const auto& path = parsed->text("pid-file"); path && !path->empty())

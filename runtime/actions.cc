@@ -214,6 +214,14 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
                   "No runscript and no /bin/sh executable found in container, aborting", 1);
 }
 
+// Empty if there is none.
+std::string find_start_script(const ActionRequest& request) {
+  const std::string& app = request.environment.app_name;
+  const std::string script =
+      app.empty() ? kStartscript : base::cat("/scif/apps/", app, "/scif/startscript");
+  return is_executable(script) ? script : "";
+}
+
 [[noreturn]] void start_test(const ActionRequest& request,
                              const std::vector<std::string>& environment) {
   const std::string& app = request.environment.app_name;
@@ -225,6 +233,12 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
 }
 
 }  // namespace
+
+void require_start_script(const ActionRequest& request) {
+  const std::string& app = request.environment.app_name;
+  if (request.verb == Verb::start && !app.empty() && find_start_script(request).empty())
+    throw base::error("No startscript for contained app: ", base::printable(app));
+}
 
 void run_action(ActionRequest request) {
   // As Apptainer: launchers written in Python ignore it, and what they exec would write to closed
@@ -248,7 +262,8 @@ void run_action(ActionRequest request) {
     case Verb::test:
       start_test(request, environment);
     case Verb::start:
-      if (is_executable(kStartscript)) start_script(request, kStartscript, environment);
+      if (const std::string script = find_start_script(request); !script.empty())
+        start_script(request, script, environment);
       report_and_exit(base::LogLevel::info, "No instance start script found in container", 0);
   }
   throw base::error("unknown action");

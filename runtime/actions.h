@@ -32,6 +32,9 @@ struct ActionRequest {
   base::PhaseTimes times;  // printed when the program starts, if wanted
 };
 
+// In the image: throws where an app is to be started that has no script for it.
+void require_start_script(const ActionRequest& request);
+
 // Replaces the process. Throws base::Error if the payload cannot be started (the caller prints it
 // as FATAL and exits 255); exits by itself with 0 or 1 where there is nothing to run, and with the
 // status of an environment script that calls exit. Single-threaded callers only: it may fork.

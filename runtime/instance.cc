@@ -25,6 +25,7 @@
 #include "runtime/ext_mount.h"
 #include "runtime/launch.h"
 #include "runtime/pid_namespace.h"
+#include "runtime/seccomp_filter.h"
 #include "runtime/user_namespace.h"
 
 namespace runtime {
@@ -207,6 +208,7 @@ void become_init(int copy, base::UniqueFd& ready, pid_t script) {
           ends.ready.read_end.reset();
           ends.script.read_end.reset();
         });
+    require_start_script(action);
     base::unblock_all_signals();
     be_init(action, ends, copy);
   } catch (const base::Error& error) {
@@ -289,6 +291,11 @@ void start_instance(RunPlan plan, const InstanceFolder& folder, InstanceRecord r
 }
 
 void run_in_instance(const InstanceRecord& record, JoinRequest request) {
+  const bool becomes_other = ::geteuid() == 0 && (record.uid || record.gid);
+  std::optional<SeccompFilter> filter;  // read where its path is the caller's
+  if (!record.seccomp_profile.empty())
+    filter.emplace(base::read_small_file(record.seccomp_profile), record.seccomp_profile,
+                   record.capabilities);
   auto namespaces = open_namespaces(record);
   for (std::size_t i = 0; i < kJoined.size(); ++i) {
     if (kJoined[i].flag == CLONE_NEWNS) enter_joined_pid_namespace();
@@ -297,7 +304,9 @@ void run_in_instance(const InstanceRecord& record, JoinRequest request) {
                               " namespace of instance ", record.name);
   }
   namespaces = {};
-  drop_privileges(IdMap::own_id, {}, 0);
+  drop_privileges(becomes_other ? IdMap::all_ids : IdMap::own_id,
+                  {.uid = record.uid, .gid = record.gid}, record.capabilities);
+  if (filter) filter->install();
   const std::string directory = enter_start_directory(request.start);
   set_variable(request.action.environment.host, "PWD", directory);
   if (request.reset_umask) ::umask(0022);

@@ -41,7 +41,8 @@ constexpr std::array kTexts = {TextField{"name", &InstanceRecord::name},
                                TextField{"log_out", &InstanceRecord::log_out},
                                TextField{"log_err", &InstanceRecord::log_err},
                                TextField{"home", &InstanceRecord::home},
-                               TextField{"image_name", &InstanceRecord::image_name}};
+                               TextField{"image_name", &InstanceRecord::image_name},
+                               TextField{"seccomp_profile", &InstanceRecord::seccomp_profile}};
 
 struct ListField {
   const char* key;
@@ -97,6 +98,9 @@ json to_json(const InstanceRecord& record) {
               {"boot_id", record.init.boot_id}};
   for (const TextField& field : kTexts) out[field.key] = record.*field.member;
   for (const ListField& field : kLists) out[field.key] = record.*field.member;
+  out["capabilities"] = record.capabilities;
+  if (record.uid) out["uid"] = *record.uid;
+  if (record.gid) out["gid"] = *record.gid;
   return out;
 }
 
@@ -106,6 +110,9 @@ InstanceRecord from_json(const json& in) {
   for (const TextField& field : kTexts) record.*field.member = in.at(field.key);
   for (const ListField& field : kLists)
     record.*field.member = in.at(field.key).get<std::vector<std::string>>();
+  record.capabilities = in.at("capabilities");
+  if (in.contains("uid")) record.uid = in.at("uid").get<uid_t>();
+  if (in.contains("gid")) record.gid = in.at("gid").get<gid_t>();
   return record;
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/unique_fd.h"
 #include "runtime/environment.h"
+#include "runtime/identity.h"
 #include "runtime/passwd_file.h"
 
 namespace runtime {
@@ -34,6 +35,11 @@ struct InstanceRecord {
   // What a command that joins needs of the environment that the instance was started with.
   std::string image_name, home;
   std::vector<std::string> path_front, path_back, library_front, library_back;
+  // What it may do, and with it who joins.
+  Capabilities capabilities = 0;
+  std::string seccomp_profile;  // absolute path; empty: none
+  std::optional<uid_t> uid;
+  std::optional<gid_t> gid;
 };
 
 // Copies what a joining command shares with the instance.

@@ -50,6 +50,8 @@ class PlanBuilder {
     return std::ranges::find(options_.no_mount, word) != options_.no_mount.end();
   }
   bool applies(MountWhen when) const;
+  // Root adds users to a root that takes changes: useradd replaces the files.
+  bool changes_accounts() const;
   // The last mount on the path or above it decides what is there; null if there is none.
   const MountEntry* shown_at(std::string_view path) const;
   // The user's bind over the home or above it that shows something else there.
@@ -108,11 +110,22 @@ MountEntry PlanBuilder::throwaway(MountStage stage, const std::string& name,
   return entry;
 }
 
+bool is_account_file(const MountRow& row) {
+  return row.kind == MountKind::passwd_file || row.kind == MountKind::group_file;
+}
+
+bool PlanBuilder::changes_accounts() const {
+  const bool is_root = plan_.identity.fake_root || facts_.caller.uid == 0;
+  return is_root && (plan_.writable || plan_.writable_tmpfs ||
+                     std::ranges::any_of(plan_.overlays, &OverlaySpec::writable));
+}
+
 void PlanBuilder::add_table_rows() {
   for (const MountRow& row : mount_table()) {
     if (!applies(row.when) || (!row.word.empty() && switched_off(row.word)) ||
         switched_off(row.target))
       continue;
+    if (is_account_file(row) && changes_accounts()) continue;
     if (row.target == "/var/tmp" && !options_.contain && facts_.one_temporary) continue;
     if (row.kind == MountKind::text_file) {
       add_text(row.target, *options_.hostname + "\n");
