@@ -2,6 +2,7 @@
 #include "cmd/sifconv.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -25,6 +26,7 @@
 #include "oci/digest.h"
 #include "oci/image_cache.h"
 #include "oci/ready_image.h"
+#include "runtime/user_namespace.h"
 
 namespace cmd {
 namespace {
@@ -176,6 +178,29 @@ void check_login(const SifconvRequest& request) {
       .check_login();
 }
 
+bool is_folder(const std::string& path) {
+  const auto status = base::find_status(path);
+  return status && S_ISDIR(status->st_mode);
+}
+
+// What an ordinary user has made in a folder, by way of user namespaces or without, is root's in an
+// image, and has the ids that it had there.
+void own_folders(const SifconvRequest& request) {
+  const uid_t user = ::geteuid();
+  const bool from_folder =
+      request.source.transport == oci::Transport::file && is_folder(request.source.path);
+  if (user == 0 || (!from_folder && !is_folder(request.overlay))) return;
+  try {
+    runtime::enter_user_namespace({.fake_root = true,
+                                   .subordinate_ids = runtime::has_subordinate_ids(),
+                                   .uid = {},
+                                   .gid = {}});
+  } catch (const base::Error& error) {
+    if (::geteuid() != user) throw;  // in one that is of no use
+    base::log_verbose("owners are those of the host: ", error.what());
+  }
+}
+
 void run(const SifconvRequest& request) {
   switch (request.action) {
     case SifconvRequest::Action::help:
@@ -191,6 +216,7 @@ void run(const SifconvRequest& request) {
       return check_login(request);
     case SifconvRequest::Action::convert:
       prepare(request);
+      own_folders(request);
       if (!request.cache.empty()) return convert_into_cache(request);
       if (request.sandbox) return convert_to_sandbox(request);
       return convert_and_tell(request);

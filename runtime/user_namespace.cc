@@ -53,6 +53,8 @@ void write_once(const std::string& path, const std::string& text) {
     throw base::errno_error(errno, "cannot write ", path);
 }
 
+bool is_unmapped(const std::string& map) { return base::read_small_file(map).empty(); }
+
 void make_user_namespace() {
   if (::unshare(CLONE_NEWUSER) == 0) return;
   const int problem = errno;
@@ -149,6 +151,8 @@ bool make_namespace_of_subordinate_ids() {
 
 }  // namespace
 
+bool has_subordinate_ids() { return find_subordinate_ids(::geteuid()).has_value(); }
+
 IdMap enter_user_namespace(const IdentityRequest& identity) {
   const uid_t uid = ::geteuid();
   const gid_t gid = ::getegid();
@@ -162,9 +166,13 @@ IdMap enter_user_namespace(const IdentityRequest& identity) {
   const uid_t inside_uid = identity.fake_root ? 0 : identity.uid.value_or(uid);
   const gid_t inside_gid = identity.fake_root ? 0 : identity.gid.value_or(gid);
   try {
-    write_once("/proc/self/setgroups", "deny");
-    write_once("/proc/self/gid_map", base::cat(inside_gid, " ", gid, " 1\n"));
-    write_once("/proc/self/uid_map", base::cat(inside_uid, " ", uid, " 1\n"));
+    // One of newuidmap and newgidmap may have worked: a map is written once.
+    if (is_unmapped("/proc/self/gid_map")) {
+      write_once("/proc/self/setgroups", "deny");
+      write_once("/proc/self/gid_map", base::cat(inside_gid, " ", gid, " 1\n"));
+    }
+    if (is_unmapped("/proc/self/uid_map"))
+      write_once("/proc/self/uid_map", base::cat(inside_uid, " ", uid, " 1\n"));
   } catch (base::Error& error) {
     HostState state = read_host_state();
     state.root = uid == 0;  // nobody is, while nothing is mapped

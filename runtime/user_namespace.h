@@ -24,6 +24,9 @@ void enter_mount_namespace(int more_flags);
 // Brings up the loopback interface of a new network namespace.
 void raise_loopback();
 
+// Whether /etc/subuid and /etc/subgid grant the caller ids.
+bool has_subordinate_ids();
+
 // For the payload: no_new_privs, the user and group asked for where root's own namespace has them,
 // and every capability set empty but for `kept`, which hold within its namespaces only.
 void drop_privileges(IdMap ids, const IdentityRequest& identity, Capabilities kept);

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -190,10 +191,17 @@ def test_folder_of_a_user_that_is_no_sandbox(convert, user, sifconv, tmp_path):
     user.run(["sh", "-c", "mkdir -p tree/bin; echo text > tree/bin/file; ln tree/bin/file tree/two; mkfifo tree/pipe"], cwd=tmp_path)
     lines = listing(convert("tree/"))
     assert any(line.startswith("prw") for line in lines) and any(line.endswith("root/proc") for line in lines)
-    user.run(["chmod", "000", "tree/bin/file"], cwd=tmp_path)
-    done = user.run([sifconv, "tree", "x.sif"], cwd=tmp_path)
-    assert done.returncode == 255 and "Permission denied" in done.stderr and "cannot open tree/" in done.stderr
-    assert not (tmp_path / "x.sif").exists()
+    # What is the user's is root's, who may read it.
+    user.run(["sh", "-c", "chmod 000 tree/bin/file; mkdir -m 0 tree/shut"], cwd=tmp_path)
+    lines = listing(convert("tree", name="shut.sif"))
+    assert all(re.match(r"\S+ 0/0 ", line) for line in lines) and any(re.match(r"d--------- .*root/shut$", line) for line in lines)
+    if os.geteuid() == 0:
+        (tmp_path / "tree/others").write_text("closed")
+        (tmp_path / "tree/others").chmod(0o600)
+        done = user.run([sifconv, "tree", "x.sif"], cwd=tmp_path)
+        (tmp_path / "tree/others").unlink()
+        assert done.returncode == 255 and "Permission denied" in done.stderr and "tree/others" in done.stderr, done.stderr
+        assert not (tmp_path / "x.sif").exists()
 
 
 def test_corrupt_image_files(user, sifconv, tmp_path, convert):
