@@ -72,6 +72,35 @@ def test_no_privileges_inside(instance):
     assert text.count("NoNewPrivs:\t1") == 2
 
 
+def test_joiners_may_do_what_the_instance_may(instance, tmp_path):
+    look = ["sh", "-c", "grep -e CapEff -e Seccomp: /proc/self/status; mkdir /tmp/instance-test-$$ && rmdir /tmp/instance-test-$$"]
+    for number, (options, capabilities) in enumerate(((["--fakeroot", "--writable-tmpfs"], "0" * 6), (["--add-caps", "CAP_CHOWN,CAP_NET_RAW"], "0000000000002001"))):
+        instance.start(f"caps{number}", *options)
+        text = instance(f"instance://caps{number}", *look, program="exec").stdout.split()
+        assert (text[1] == capabilities or capabilities == "0" * 6 and int(text[1], 16) > 0xFFFFFFFFF) and text[3] == "0"
+    assert instance("instance://caps0", "sh", "-c", "touch /made && chown 0 /made && echo name:x:5:5::/:/bin/sh >> /etc/passwd && mv /etc/passwd /etc/p && tail -1 /etc/p",
+                    program="exec").stdout == "name:x:5:5::/:/bin/sh\n"
+    profile = tmp_path / "profile.json"
+    profile.write_text('{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}')
+    profile.chmod(0o644)
+    instance.start("filtered", "--security", f"seccomp:{profile}")
+    done = instance("instance://filtered", *look, program="exec")
+    assert "Seccomp:\t2" in done.stdout and done.returncode != 0 and "not permitted" in done.stderr
+    profile.unlink()  # what it forbids is not known any more
+    assert instance("instance://filtered", "true", program="exec").returncode == 255
+
+
+def test_app_is_started(instance, tmp_path, identity, sifrun):
+    box = tmp_path / "box"
+    assert identity.run([sifrun, "build", "--sandbox", box, instance.image]).returncode == 0
+    script = "mkdir -p $0/scif/apps/one/scif; printf '#!/bin/sh\\necho started $*; exec sleep 100\\n' > $0/scif/apps/one/scif/startscript; chmod +x $0/scif/apps/one/scif/startscript"
+    assert identity.run(["sh", "-c", script, box]).returncode == 0
+    assert instance("start", "--app", "one", box, "app", "word").returncode == 0
+    wait_until(lambda: any("started word" in path.read_text() for path in instance.folder.rglob("app.out")))
+    failed = instance("start", "--app", "two", box, "other")
+    assert failed.returncode == 255 and "No startscript for contained app: two" in failed.stderr and "other" not in instance.list()
+
+
 def test_nothing_of_the_host_behind_its_first_process(identity, instance, sifrun, busybox_sif):
     """Neither the caller's variables nor our file, which who is inside could otherwise write to."""
     env = {"APPTAINER_CONFIGDIR": str(instance.folder), "TOP_SECRET": "not for images"}

@@ -117,6 +117,8 @@ exec -f --ignore-subuid IMAGE sh -c 'id; cat /proc/self/uid_map'
 exec -f --ignore-subuid IMAGE grep NoNewPrivs /proc/self/status
 exec IMAGE grep NoNewPrivs /proc/self/status
 exec --fakeroot --writable-tmpfs IMAGE sh -c 'echo x >> /etc/passwd; tail -1 /etc/passwd'
+exec --fakeroot --writable-tmpfs IMAGE sh -c 'mv /etc/passwd /etc/p && mv /etc/group /etc/g && echo moved; cat /etc/p /etc/g'
+exec --writable-tmpfs IMAGE sh -c 'mv /etc/passwd /etc/p; tail -1 /etc/passwd'
 exec --fakeroot IMAGE sh -c 'whoami; echo $HOME; ls -n /etc/passwd | cut -c1-30'
 exec --fakeroot --home one IMAGE sh -c 'whoami; echo $HOME'
 exec --fakeroot -c IMAGE sh -c 'whoami; echo $HOME; ls -A ~'
