@@ -126,6 +126,8 @@ void PlanBuilder::add_table_rows() {
         switched_off(row.target))
       continue;
     if (is_account_file(row) && changes_accounts()) continue;
+    // What is mounted there cannot be replaced, as installing tzdata does.
+    if (row.target == "/etc/localtime" && plan_.writable && changes_accounts()) continue;
     if (row.target == "/var/tmp" && !options_.contain && facts_.one_temporary) continue;
     if (row.kind == MountKind::text_file) {
       add_text(row.target, *options_.hostname + "\n");
