@@ -115,7 +115,8 @@ bool is_account_file(const MountRow& row) {
 }
 
 bool PlanBuilder::changes_accounts() const {
-  const bool is_root = plan_.identity.fake_root || facts_.caller.uid == 0;
+  const IdentityRequest& identity = plan_.identity;
+  const bool is_root = identity.fake_root || (facts_.caller.uid == 0 && !identity.uid);
   return is_root && (plan_.writable || plan_.writable_tmpfs ||
                      std::ranges::any_of(plan_.overlays, &OverlaySpec::writable));
 }
