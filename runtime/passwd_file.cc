@@ -132,8 +132,6 @@ std::string passwd_with(std::string_view image_text, const Account& caller, std:
       continue;
     }
     found = true;
-    if (caller.uid != 0) (*fields)[0] = safe_field(caller.name);
-    (*fields)[4] = safe_field(caller.gecos);
     (*fields)[5] = safe_field(home);
     out += base::join(*fields, ":") + '\n';
   }

