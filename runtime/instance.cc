@@ -292,10 +292,9 @@ void start_instance(RunPlan plan, const InstanceFolder& folder, InstanceRecord r
 
 void run_in_instance(const InstanceRecord& record, JoinRequest request) {
   const bool becomes_other = ::geteuid() == 0 && (record.uid || record.gid);
-  std::optional<SeccompFilter> filter;  // read where its path is the caller's
-  if (!record.seccomp_profile.empty())
-    filter.emplace(base::read_small_file(record.seccomp_profile), record.seccomp_profile,
-                   record.capabilities);
+  // Where its path is the caller's.
+  const std::optional<SeccompFilter> filter =
+      load_filter(record.seccomp_profile, record.capabilities);
   auto namespaces = open_namespaces(record);
   for (std::size_t i = 0; i < kJoined.size(); ++i) {
     if (kJoined[i].flag == CLONE_NEWNS) enter_joined_pid_namespace();

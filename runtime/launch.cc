@@ -112,12 +112,6 @@ bool may_share(const RunPlan& plan, const ExtraImages& extra) {
          plan.seccomp_profile.empty() && !identity.fake_root && !identity.uid && !identity.gid;
 }
 
-std::optional<SeccompFilter> find_filter(const RunPlan& plan) {
-  if (plan.seccomp_profile.empty()) return std::nullopt;
-  return SeccompFilter(base::read_small_file(plan.seccomp_profile), plan.seccomp_profile,
-                       plan.capabilities);
-}
-
 std::string find_trace_path(const RunPlan& plan, const ImageSource& image) {
   if (!plan.preload || image.served_file() == nullptr) return {};
   return trace_path(plan.cache_folder, *image.served_file(), plan.action.arguments);
@@ -141,7 +135,7 @@ void confine(RunPlan& plan, const EnterProcesses& enter_processes) {
       {plan.image, {}, plan.driver, plan.unsquash, plan.writable, plan.unpack_folder});
   ExtraImages extra = ExtraImages::open(plan, image.overlays());
   require_writable(plan, image, extra);
-  const std::optional<SeccompFilter> filter = find_filter(plan);
+  const std::optional<SeccompFilter> filter = load_filter(plan.seccomp_profile, plan.capabilities);
   if (may_share(plan, extra)) image.find_share(plan);
   times.end_phase("image opened, or found to be mounted");
   // Outside of the namespaces: out of the payload's reach, and no user of its own mount.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/syscalls.h"
 #include "base/text.h"
 
 namespace runtime {
@@ -201,6 +202,11 @@ SeccompFilter::SeccompFilter(std::string_view text, std::string_view name,
 void SeccompFilter::install() const {
   if (const int problem = seccomp_load(context_.get()); problem != 0)
     throw base::errno_error(-problem, "cannot install the seccomp filter");
+}
+
+std::optional<SeccompFilter> load_filter(const std::string& path, Capabilities capabilities) {
+  if (path.empty()) return std::nullopt;
+  return SeccompFilter(base::read_small_file(path), path, capabilities);
 }
 
 }  // namespace runtime

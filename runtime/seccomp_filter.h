@@ -4,6 +4,8 @@
 #pragma once
 
 #include <memory>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "runtime/identity.h"
@@ -26,5 +28,8 @@ class SeccompFilter {
   };
   std::unique_ptr<void, Release> context_;
 };
+
+// That of the file; nullopt for an empty path.
+std::optional<SeccompFilter> load_filter(const std::string& path, Capabilities capabilities);
 
 }  // namespace runtime

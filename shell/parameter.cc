@@ -109,14 +109,9 @@ WordExpansion::Value WordExpansion::lookup_name(const std::string& name, const W
   }
   std::optional<std::string> text;
   const std::int64_t at = index ? shell_.arithmetic(*index) : 0;
-  if (variable && variable->elements) {
-    std::int64_t position = at;
-    if (at < 0 && !variable->elements->empty()) position += variable->elements->rbegin()->first + 1;
-    const auto found = variable->elements->find(position);
-    if (found != variable->elements->end()) text = found->second;
-  } else if (const std::string* scalar = shell_.variables().value(name)) {
-    if (at == 0) text = *scalar;
-  } else if (at == 0) {
+  if (const std::string* element = shell_.variables().element(name, at)) {
+    text = *element;
+  } else if (at == 0 && !(variable && variable->elements)) {
     text = is_name(name) ? dynamic_variable(name) : special_parameter(name);
   }
   value.set = text.has_value();

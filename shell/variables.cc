@@ -56,12 +56,15 @@ const std::string* Variables::value(const std::string& name) const {
 }
 
 const std::string* Variables::element(const std::string& name) const {
-  auto [array, index] = split_element(name);
-  if (!index) return value(name);
+  const auto [array, index] = split_element(name);
+  return index ? element(array, *index) : value(name);
+}
+
+const std::string* Variables::element(const std::string& array, std::int64_t index) const {
   const Variable* variable = find(array);
-  if (!variable || !variable->elements) return *index == 0 ? value(array) : nullptr;
-  if (*index < 0 && !variable->elements->empty()) *index += variable->elements->rbegin()->first + 1;
-  const auto found = variable->elements->find(*index);
+  if (!variable || !variable->elements) return index == 0 ? value(array) : nullptr;
+  if (index < 0 && !variable->elements->empty()) index += variable->elements->rbegin()->first + 1;
+  const auto found = variable->elements->find(index);
   return found == variable->elements->end() ? nullptr : &found->second;
 }
 

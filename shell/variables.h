@@ -40,6 +40,7 @@ class Variables {
   const std::string* value(const std::string& name) const;
   // The same for a name that may be an element's, as "x[3]"; from the end if negative.
   const std::string* element(const std::string& name) const;
+  const std::string* element(const std::string& array, std::int64_t index) const;
   std::string value_or(const std::string& name, std::string_view fallback) const;
 
   // Creates the variable if needed. Throws base::Error if it is read-only.
