@@ -330,7 +330,8 @@ std::string image_path(const std::string& image, const HostFacts& facts) {
 }  // namespace
 
 RunPlan make_run_plan(RunOptions options, HostFacts facts) {
-  RunPlan plan{static_cast<RunSettings&&>(options)};
+  RunPlan plan;
+  static_cast<RunSettings&>(plan) = static_cast<RunSettings&&>(options);
   plan.image = image_path(options.image, facts);
   if (options.hostname) plan.uts_namespace = true;
   plan.hostname = options.hostname.value_or("");
