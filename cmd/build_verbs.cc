@@ -60,6 +60,8 @@ constexpr std::string_view kOfDefinitions = "Definition files";
 constexpr auto kBuildTable = joined(std::to_array<OptionRow>({
     {.name = "force", .letter = 'F', .help = "replace DEST if it exists", .env = "FORCE"},
     {.name = "sandbox", .letter = 's', .help = "make a folder instead of a SIF", .env = "SANDBOX"},
+    {.name = "fakeroot", .letter = 'f', .help = "in a sandbox, keep owners by the ids that /etc/subuid grants",
+     .env = "FAKEROOT"},
     {.name = "fix-perms", .help = "in a sandbox, make everything readable and writable for you",
      .env = "FIXPERMS"},
     {.name = "arch", .kind = text, .value = "ARCH", .help = "of an image for several architectures"},
@@ -85,7 +87,7 @@ constexpr auto kBuildTable = joined(std::to_array<OptionRow>({
     {.name = "ignore-subuid", .help = "be root without the ids that /etc/subuid grants",
      .group = kOfDefinitions},
     // Accepted without effect: they are always so, or of no account here.
-    {.name = "fakeroot", .letter = 'f', .env = "FAKEROOT"}, {.name = "userns"},
+    {.name = "userns"},
     {.name = "json"}, {.name = "no-cleanup", .env = "NO_CLEANUP"},
     {.name = "ignore-fakeroot-command"}, {.name = "ignore-userns"},
     {.name = "mksquashfs-args", .kind = text, .env = "MKSQUASHFS_ARGS"},
@@ -176,6 +178,7 @@ bool convert_to(const ParsedOptions& parsed, const std::string& source,
   base::log_info("Starting build...");
   std::vector<std::string> arguments = conversion(parsed, source, destination, replace);
   if (parsed.flag("fix-perms")) arguments.insert(arguments.begin(), "--fix-perms");
+  if (parsed.flag("fakeroot")) arguments.insert(arguments.begin(), "--fakeroot");
   return run_sifconv(arguments) == EXIT_SUCCESS;
 }
 

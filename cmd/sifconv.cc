@@ -184,12 +184,13 @@ bool is_folder(const std::string& path) {
 }
 
 // What an ordinary user has made in a folder, by way of user namespaces or without, is root's in an
-// image, and has the ids that it had there.
+// image, and has the ids that it had there; and the other way round.
 void own_folders(const SifconvRequest& request) {
   const uid_t user = ::geteuid();
   const bool from_folder =
       request.source.transport == oci::Transport::file && is_folder(request.source.path);
-  if (user == 0 || (!from_folder && !is_folder(request.overlay))) return;
+  const bool to_folder = request.sandbox && request.keeps_owners;
+  if (user == 0 || (!from_folder && !to_folder && !is_folder(request.overlay))) return;
   try {
     runtime::enter_user_namespace({.fake_root = true,
                                    .subordinate_ids = runtime::has_subordinate_ids(),

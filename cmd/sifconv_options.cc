@@ -17,7 +17,7 @@ namespace {
 
 constexpr unsigned kMaxThreads = 1024;
 
-constexpr std::array<OptionRow, 20> kOptions = {{
+constexpr std::array<OptionRow, 21> kOptions = {{
     {.name = "force", .letter = 'f', .help = "replace DEST if it exists", .group = "Options"},
     {.name = "ref",
      .kind = OptionKind::text,
@@ -35,6 +35,9 @@ constexpr std::array<OptionRow, 20> kOptions = {{
      .group = "Options"},
     {.name = "fix-perms",
      .help = "with --sandbox: all of it readable and writable for you",
+     .group = "Options"},
+    {.name = "fakeroot",
+     .help = "with --sandbox: owners of your own, by the ids that /etc/subuid grants you",
      .group = "Options"},
     {.name = "overlay",
      .kind = OptionKind::text,
@@ -192,6 +195,7 @@ SifconvRequest parse_sifconv_arguments(std::span<const char* const> arguments) {
   request.cache = parsed.text("cache").value_or("");
   request.sandbox = parsed.flag("sandbox");
   request.fix_permissions = parsed.flag("fix-perms");
+  request.keeps_owners = parsed.flag("fakeroot");
   read_positionals(parsed, request);
   if (parsed.text("ref")) request.source.reference = *parsed.text("ref");
   request.source.registry.no_https = parsed.flag("no-https");

@@ -245,8 +245,12 @@ def test_subordinate_ids(both, place):
     assert ours == theirs and ours["/d/in"][:2] == ("-rws--x--x", "33/33") and ours["/f"][1] == "5/6"
     reference, done = both("build", "--sandbox", "box", "x.def", write={"x.def": text}, binds=binds)
     assert (done.returncode, reference.returncode) == (0, 0), done.stderr
-    owners = [[((folder / "box" / name).lstat().st_uid, (folder / "box" / name).lstat().st_gid) for name in ("f", "d", "d/in", "bin")] for folder in both.folders]
-    assert owners[0] == owners[1] and owners[1][0] == (100004, 100005)
+    reference, done = both("build", "--fakeroot", "--sandbox", "copy", "x.sif", binds=binds)
+    assert (done.returncode, reference.returncode) == (0, 0), done.stderr
+    owners = {name: [((folder / name).lstat().st_uid, (folder / name).lstat().st_gid) for folder in both.folders] for name in ("box/f", "box/d", "box/d/in", "box/bin", "copy/f", "copy/bin")}
+    assert all(theirs == ours for theirs, ours in owners.values()) and owners["copy/f"][1] == (100004, 100005)
+    inside = (both.folders[1] / "copy/d/in").lstat()  # which Apptainer loses without a word
+    assert (inside.st_uid, inside.st_gid, inside.st_mode & 0o7777) == (100032, 100032, 0o4711)
     failed = both("build", "y.sif", "y.def", write={"y.def": text + "false\n"}, binds=binds)[1]
     assert failed.returncode == 255
     assert not [path for path in both.folders[1].parent.glob("apptainer-tmp/build-temp*")]
