@@ -147,10 +147,8 @@ std::string group_with(std::string_view image_text, std::span<const Group> group
                        std::string_view user) {
   std::string out(image_text);
   if (!out.empty() && out.back() != '\n') out += '\n';
-  for (const Group& group : groups) {
-    if (find_group(image_text, group.gid)) continue;
+  for (const Group& group : groups)
     out += base::cat(safe_field(group.name), ":x:", group.gid, ":", safe_field(user), "\n");
-  }
   return out;
 }
 

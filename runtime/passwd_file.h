@@ -39,7 +39,8 @@ std::vector<Group> find_host_groups(std::span<const gid_t> gids);
 // The image's passwd text with the caller's entry: one that the image has for the id gets the
 // container's home, as Apptainer 1.4 has it; else a line is appended.
 std::string passwd_with(std::string_view image_text, const Account& caller, std::string_view home);
-// The image's group text with a line for each group that it lacks by gid; `user` becomes a member.
+// The image's group text with a line for each group, whose member is `user`. A gid that the image
+// knows keeps its name, and can be asked for by the host's as well.
 std::string group_with(std::string_view image_text, std::span<const Group> groups,
                        std::string_view user);
 

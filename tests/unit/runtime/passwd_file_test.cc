@@ -45,10 +45,10 @@ TEST(PasswdFile, NoFieldEndsItsLine) {
   EXPECT_EQ(passwd_with("", odd, "/a:b\n"), "a_b:x:7:7:x_y:/a_b_:/bin/sh\n");
 }
 
-TEST(GroupFile, AppendsGroupsThatTheImageLacks) {
+TEST(GroupFile, AppendsTheCallersGroups) {
   const std::vector<Group> groups = {{"users", 100}, {"gpu", 200}};
-  EXPECT_EQ(group_with("root:x:0:\nusers:x:100:", groups, "ada"),
-            "root:x:0:\nusers:x:100:\ngpu:x:200:ada\n");
+  EXPECT_EQ(group_with("root:x:0:\npeople:x:100:", groups, "ada"),
+            "root:x:0:\npeople:x:100:\nusers:x:100:ada\ngpu:x:200:ada\n");
 }
 
 }  // namespace
