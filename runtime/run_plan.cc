@@ -184,10 +184,11 @@ void PlanBuilder::add_home(const HomeChoice& home) {
     add({MountStage::home, MountKind::bind, home.source, home.destination, kPlain,
          Importance::required});
   } else if (options_.contain) {
-    add(throwaway(MountStage::home, "home", home.destination, 0750));
+    const mode_t mode = workdir_.empty() ? 0755 : 0700;  // the host's other users see the latter
+    add(throwaway(MountStage::home, "home", home.destination, mode));
   } else if (!facts_.home_exists) {
     add({MountStage::home, MountKind::directory, "", home.destination, kPlain, Importance::expected,
-         0750});
+         0755});
   } else {
     add({MountStage::home, MountKind::bind, home.source, home.destination, kPlain,
          Importance::expected});
