@@ -193,7 +193,7 @@ fuse_attr ExtResponder::attributes_of(const ext::Attributes& found) const {
   out.uid = options_.owner ? options_.owner->uid : found.uid;
   out.gid = options_.owner ? options_.owner->gid : found.gid;
   out.rdev = found.device;
-  out.blksize = static_cast<std::uint32_t>(file_system_.statistics().block_size);
+  out.blksize = kRequestBytes;  // what programs read and write at a time
   return out;
 }
 
