@@ -138,8 +138,11 @@ bool TarReader::take_extension(const TarHeader& header, Extensions& extensions,
     extensions = {};
   }
   text.resize(std::min(text.size(), text.find('\0')));
-  if (header.type == 'L') extensions.long_name = std::move(text);
-  if (header.type == 'K') extensions.long_link = std::move(text);
+  if (header.type == 'L') {
+    extensions.long_name = std::move(text);
+  } else if (header.type == 'K') {
+    extensions.long_link = std::move(text);
+  }
   return true;
 }
 

@@ -89,8 +89,11 @@ void serve_once_mounted(const sif::ImageFile& image, base::UniqueFd control,
   FuseOptions options;
   std::memcpy(&options, start->text.data(), sizeof options);
   const auto added = parse_added_paths(std::string_view(start->text).substr(sizeof options));
-  if (listener) attend_in_background(std::move(*listener), std::move(control));
-  control.reset();
+  if (listener) {
+    attend_in_background(std::move(*listener), std::move(control));
+  } else {
+    control.reset();
+  }
   base::UniqueFd program;
   if (start->sender) program = open_process(start->sender->pid);
   base::UniqueFd known_reads;

@@ -71,7 +71,7 @@ std::string cap_path(unsigned cap) { return base::cat(kCapDirectory, "/", cap_na
 // The table lists every possible instance, thousands of them; those in use have a node.
 std::vector<MigMinor> read_mig_minors(const RootTree& host) {
   std::vector<MigMinor> minors;
-  const std::vector<std::string> nodes = host.list(kCapDirectory);
+  const std::vector<std::string>& nodes = host.list(kCapDirectory);
   if (nodes.empty()) return minors;
   const std::optional<std::string> text = host.read(kMigMinors);
   if (!text) return minors;

@@ -157,7 +157,7 @@ int mapfile(Interpreter& shell, const Arguments& arguments) {
     if (!is_complete && line.empty()) break;
     if (skipped-- > 0) continue;
     if (is_complete && keeps_end) line += options.delimiter;
-    size += line.size() + sizeof(line);
+    size += line.size() + sizeof(std::string);
     if (size > shell.options().max_value_bytes)
       throw base::error("mapfile: the array grows too large");
     elements.emplace(std::ssize(elements), std::move(line));
