@@ -22,35 +22,44 @@ constexpr std::size_t kMinProbedSize = 16384;
 constexpr std::size_t kProbeChunk = 128;
 constexpr std::size_t kProbeChunks = 64;
 
-// Whether byte frequencies of evenly spread samples are as flat as in random data. The sum of
-// squared counts is exact integer arithmetic, so the answer is the same on every machine. For
-// uniform bytes its expectation is n + n*n/256 (here n = 8192); compressed media and archives stay
-// within 3 % of it, data from which entropy coding alone could gain 1 % does not.
-bool bytes_look_random(std::span<const std::byte> in) {
+// What evenly spread samples tell of a block: exact integer arithmetic, so that the answer is the
+// same on every machine.
+struct Sampled {
+  // Byte frequencies are as flat as in random data. The sum of squared counts is, for uniform
+  // bytes, expected to be n + n*n/256 (here n = 8192); compressed media and archives stay within 3
+  // % of it, data from which entropy coding alone could gain 1 % does not.
+  bool looks_random = false;
+  bool is_text = false;  // none of the control characters that all else is full of
+};
+
+Sampled sample(std::span<const std::byte> in) {
+  if (in.size() < kMinProbedSize) return {};
   // Two tables, since equal bytes in a row would wait for each other's count.
   std::array<std::array<std::uint32_t, 256>, 2> counts{};
   const std::size_t step = (in.size() - kProbeChunk) / (kProbeChunks - 1);
   for (std::size_t chunk = 0; chunk < kProbeChunks; ++chunk) {
-    const std::span<const std::byte> sample = in.subspan(chunk * step, kProbeChunk);
+    const std::span<const std::byte> piece = in.subspan(chunk * step, kProbeChunk);
     for (std::size_t i = 0; i < kProbeChunk; i += 2) {
-      ++counts[0][std::to_integer<unsigned>(sample[i])];
-      ++counts[1][std::to_integer<unsigned>(sample[i + 1])];
+      ++counts[0][std::to_integer<unsigned>(piece[i])];
+      ++counts[1][std::to_integer<unsigned>(piece[i + 1])];
     }
   }
-  std::uint64_t squares = 0;
+  std::uint64_t squares = 0, controls = 0;
   for (std::size_t value = 0; value < counts[0].size(); ++value) {
     const std::uint64_t count = counts[0][value] + counts[1][value];
     squares += count * count;
+    if (value < '\t') controls += count;
   }
   constexpr std::uint64_t kSamples = kProbeChunk * kProbeChunks;
   constexpr std::uint64_t kUniform = kSamples + kSamples * kSamples / 256;
-  return squares < kUniform + kUniform / 50;
+  return {squares < kUniform + kUniform / 50, controls == 0};
 }
 
 // Already compressed data: neither skewed bytes nor repeats. LZ4 runs through such data at several
 // GB/s, so the probe costs a fraction of a fruitless attempt by the real codec.
-bool is_incompressible(std::span<const std::byte> in, std::span<std::byte> scratch) {
-  if (in.size() < kMinProbedSize || !bytes_look_random(in)) return false;
+bool is_incompressible(const Sampled& sampled, std::span<const std::byte> in,
+                       std::span<std::byte> scratch) {
+  if (!sampled.looks_random) return false;
   const int room = static_cast<int>(std::min(in.size() - in.size() / 128, scratch.size()));
   return LZ4_compress_default(reinterpret_cast<const char*>(in.data()),
                               reinterpret_cast<char*>(scratch.data()), static_cast<int>(in.size()),
@@ -64,7 +73,7 @@ class GzipCompressor final : public Compressor {
     if (!state_) throw std::bad_alloc();
   }
   std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out) override {
-    if (in.empty() || is_incompressible(in, out)) return 0;
+    if (in.empty() || is_incompressible(sample(in), in, out)) return 0;
     return libdeflate_zlib_compress(state_.get(), in.data(), in.size(), out.data(), in.size() - 1);
   }
 
@@ -72,47 +81,56 @@ class GzipCompressor final : public Compressor {
   std::unique_ptr<libdeflate_compressor, decltype(&libdeflate_free_compressor)> state_;
 };
 
-// The tables of level 3 for blocks of 128 KiB (2^16 long and 2^15 short matches) do not fit the
-// cache that is nearest to a core. These do, and are faster for it; matches of 4 bytes, where the
-// level has 5, make up for most of what smaller tables miss.
-constexpr int kCachedLevel = 3;
-constexpr std::uint32_t kCachedBlockSize = 128 << 10;
-constexpr int kCachedHashLog = 13, kCachedChainLog = 12, kCachedMinMatch = 4;
+// How zstd looks for repeats, instead of as level 3 does in blocks of 128 KiB: its tables (2^16
+// long and 2^15 short matches) do not fit the cache that is nearest to a core.
+constexpr int kTunedLevel = 3;
+constexpr std::uint32_t kTunedBlockSize = 128 << 10;
+struct Tuning {
+  ZSTD_strategy strategy;
+  int hash_log, chain_log, min_match;
+};
+// These fit, and matches of 4 bytes, where the level has 5, make up for most of what they miss.
+constexpr Tuning kOfBinaries{ZSTD_dfast, 13, 12, 4};
+// Words come back from further away, and 4 bytes of numbers or letters cost less than a match.
+constexpr Tuning kOfText{ZSTD_dfast, 13, 14, 5};
 // One table and one look per position: what very large files hold, mostly code for GPUs, has its
 // matches close by.
-constexpr int kQuickHashLog = 15, kQuickMinMatch = 5;
+constexpr Tuning kQuick{ZSTD_fast, 15, 15, 5};
 
 class ZstdCompressor final : public Compressor {
  public:
   ZstdCompressor(int level, std::uint32_t block_size, Search search)
-      : state_(ZSTD_createCCtx(), ZSTD_freeCCtx) {
+      : state_(ZSTD_createCCtx(), ZSTD_freeCCtx),
+        is_tuned_(level == kTunedLevel && block_size <= kTunedBlockSize),
+        search_(search) {
     if (!state_) throw std::bad_alloc();
     set(ZSTD_c_compressionLevel, level);
-    if (level != kCachedLevel || block_size > kCachedBlockSize) return;
-    if (search == Search::quick) {
-      set(ZSTD_c_strategy, ZSTD_fast);
-      set(ZSTD_c_hashLog, kQuickHashLog);
-      set(ZSTD_c_minMatch, kQuickMinMatch);
-    } else {
-      set(ZSTD_c_hashLog, kCachedHashLog);
-      set(ZSTD_c_chainLog, kCachedChainLog);
-      set(ZSTD_c_minMatch, kCachedMinMatch);
-    }
   }
   std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out) override {
-    if (in.empty() || is_incompressible(in, out)) return 0;
+    const Sampled sampled = sample(in);
+    if (in.empty() || is_incompressible(sampled, in, out)) return 0;
+    if (is_tuned_)
+      tune(search_ == Search::quick ? kQuick : sampled.is_text ? kOfText : kOfBinaries);
     const std::size_t size =
         ZSTD_compress2(state_.get(), out.data(), in.size() - 1, in.data(), in.size());
     return ZSTD_isError(size) != 0 ? 0 : size;
   }
 
  private:
+  void tune(const Tuning& tuning) {
+    set(ZSTD_c_strategy, tuning.strategy);
+    set(ZSTD_c_hashLog, tuning.hash_log);
+    set(ZSTD_c_chainLog, tuning.chain_log);
+    set(ZSTD_c_minMatch, tuning.min_match);
+  }
   void set(ZSTD_cParameter parameter, int value) {
     if (ZSTD_isError(ZSTD_CCtx_setParameter(state_.get(), parameter, value)) != 0)
       throw base::error("zstd does not take parameter ", static_cast<int>(parameter), " = ", value);
   }
 
   std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> state_;
+  const bool is_tuned_;
+  const Search search_;
 };
 
 class Lz4Compressor final : public Compressor {
@@ -146,7 +164,7 @@ class XzCompressor final : public Compressor {
   ~XzCompressor() override { lzma_end(&stream_); }
 
   std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out) override {
-    if (in.empty() || is_incompressible(in, out)) return 0;
+    if (in.empty() || is_incompressible(sample(in), in, out)) return 0;
     const lzma_filter filters[] = {{LZMA_FILTER_LZMA2, &options_}, {LZMA_VLI_UNKNOWN, nullptr}};
     // The kernel's decoder knows CRC32 only. Re-initialising keeps the encoder's memory.
     if (lzma_stream_encoder(&stream_, filters, LZMA_CHECK_CRC32) != LZMA_OK) throw std::bad_alloc();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <lzma.h>
 #include <lzo/lzo1x.h>
+#include <zstd.h>
 
 #include <cerrno>
 #include <random>
@@ -161,6 +162,35 @@ TEST(DecompressorTest, ReadsLzmaWithItsSizeInTheHeader) {
   EXPECT_THROW(decompressor->decompress(std::span(packed).first(size / 2), out), base::Error);
   EXPECT_THROW(decompressor->decompress(std::span(packed).first(size), std::span(out).first(8000)),
                base::Error);
+}
+
+// Words that come back from far away, and numbers.
+std::string words() {
+  std::mt19937 random(3);
+  std::vector<std::string> known;
+  for (int i = 0; i < 4000; ++i) known.push_back(std::to_string(random()).substr(0, 7));
+  std::string text;
+  while (text.size() < 131072) text += known[random() % known.size()] + " ";
+  return text.substr(0, 131072);
+}
+std::string numbers() {
+  std::mt19937 random(4);
+  std::string text;
+  while (text.size() < 131072) text += "0." + std::to_string(random() % 10000) + ",";
+  return text.substr(0, 131072);
+}
+
+TEST(CompressorTest, TunedSearchFindsInTextWhatTheLevelFinds) {
+  for (const std::string& text : {words(), numbers()}) {
+    std::vector<char> plain(ZSTD_compressBound(text.size()));
+    const std::size_t wanted =
+        ZSTD_compress(plain.data(), plain.size(), text.data(), text.size(), 3);
+    Bytes out(text.size());
+    const std::size_t size =
+        make_compressor(Codec::zstd, 3, 131072)->compress(std::as_bytes(std::span(text)), out);
+    EXPECT_GT(size, 0U);
+    EXPECT_LT(size, wanted + wanted / 20) << text.substr(0, 20);
+  }
 }
 
 TEST(CompressorTest, LevelsOutOfRangeAreNamed) {
