@@ -53,6 +53,7 @@ struct MountEntry {
   mode_t mode = 0755;           // of a directory entry
   bool make_source = false;     // binds: make the host directory (with `mode`) if it is not there
   bool unless_visible = false;  // binds: not if the target shows the same directory already
+  bool unless_missing = false;  // binds: not if the target would have to be made
   bool gives_way = false;       // binds: not over a file or a filled directory of the image
   std::vector<std::string> needs{};  // binds: only where the image has one of these; none: always
   std::string inside{};              // images: a path there, and which partition of a SIF

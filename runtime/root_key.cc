@@ -15,8 +15,8 @@ bool has_own_namespaces(const RunPlan& plan) {
 
 bool is_same_for_all(const MountEntry& entry) {
   if (entry.kind == MountKind::passwd_file || entry.kind == MountKind::group_file) return true;
-  return entry.kind == MountKind::bind && !entry.make_source && !entry.gives_way &&
-         entry.needs.empty();
+  return entry.kind == MountKind::bind && !entry.make_source && !entry.unless_missing &&
+         !entry.gives_way && entry.needs.empty();
 }
 
 // Texts of users end with a NUL, which none of them can contain.

@@ -179,6 +179,7 @@ void Rootfs::note_host_target(int target, int source, const MountEntry& entry) {
 }
 
 void Rootfs::mount_bind(const MountEntry& entry, MountSource source) {
+  if (entry.unless_missing && !find_target(root_.get(), entry)) return;
   const base::UniqueFd target = open_target(entry, source.is_directory());
   if (entry.unless_visible && shows_same(source.fd(), target.get(), entry.target)) return;
   if (S_ISDIR(base::file_status(target.get(), entry.target).st_mode) != source.is_directory())

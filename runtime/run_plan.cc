@@ -283,16 +283,19 @@ void PlanBuilder::keep_home(const HomeChoice& home) {
 
 void PlanBuilder::add_working_directory(const HomeChoice& home) {
   if (options_.contain || switched_off("cwd") || !facts_.directory) return;
+  // /bin is the image's, also where it is a name of the host's /usr/bin.
+  if (!is_bindable(facts_.directory->logical)) return;
+  const bool has_home = !options_.no_home && !switched_off("home");
   // The logical name too, where it differs: scripts say `cd $PWD`.
   for (const std::string& path : {facts_.directory->physical, facts_.directory->logical}) {
     if (!is_bindable(path) || switched_off(path)) continue;
-    // Who puts another home in place does not want to see this one.
-    if (is_within(path, home.destination) && cover_of(home) != nullptr) continue;
     const MountEntry* const shown = shown_at(path);
     if (shown != nullptr && (shown->target == path || shows_itself(*shown))) continue;
     MountEntry entry{MountStage::cwd, MountKind::bind,     facts_.directory->physical, path,
                      kPlain,          Importance::optional};
     entry.unless_visible = true;
+    // In another home that is bound over this one, it is shown where there is a place for it.
+    entry.unless_missing = has_home && is_within(path, home.destination) && cover_of(home);
     add(std::move(entry));
   }
 }
