@@ -49,11 +49,10 @@ using definition::Stage;
 
 constexpr mode_t kUmask = 0002;  // Apptainer's
 constexpr mode_t kBuiltMode = 0755;
-// The stage without what is not wanted (--section); the other sections are always there, as in
-// Apptainer.
+// The stage without what is not wanted (--section); apps are always there, as in Apptainer.
 Stage with_chosen_sections(Stage stage, const std::vector<std::string>& chosen) {
-  constexpr std::array<std::string_view, 5> kOptional = {"setup", "post", "environment", "test",
-                                                         "labels"};
+  constexpr std::array<std::string_view, 8> kOptional = {
+      "setup", "post", "environment", "test", "labels", "runscript", "startscript", "help"};
   std::set<std::string, std::less<>> words;
   for (const std::string& value : chosen) {
     for (std::string& word : base::split(value, ',')) words.insert(std::move(word));

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -136,8 +137,9 @@ void set_security(const ParsedOptions& parsed, const std::string& directory,
   options.capabilities = options.identity.fake_root ? runtime::kAllCapabilities
                                                     : parse_capability_option(parsed, "add-caps");
   // Root who changes a root wants to install programs there and give files to others.
-  if (::geteuid() == 0 && !parsed.flag("no-privs") &&
-      (parsed.flag("fakeroot") || parsed.flag("writable") || parsed.flag("writable-tmpfs")))
+  const bool changes = options.writable || options.writable_tmpfs ||
+                       std::ranges::any_of(options.overlays, &runtime::OverlaySpec::writable);
+  if (::geteuid() == 0 && !parsed.flag("no-privs") && (parsed.flag("fakeroot") || changes))
     options.capabilities = runtime::kAllCapabilities;
   const runtime::Capabilities dropped = parse_capability_option(parsed, "drop-caps");
   if (!options.identity.fake_root) options.capabilities &= ~dropped;

@@ -5,11 +5,13 @@
 #include <fnmatch.h>
 #include <limits.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -31,6 +33,7 @@ constexpr std::size_t kChunk = 1 << 20;
 constexpr std::uint64_t kMaxUnsized = 1 << 30;             // of a file whose size is not told
 constexpr mode_t kFileModes = 0775, kFolderModes = 01775;  // what is kept of the host's
 constexpr std::size_t kMaxDepth = 1000;                    // of folders in each other
+constexpr std::size_t kMaxXattrs = 64 << 10;               // the kernel's, of names and of a value
 
 // A descriptor that can be read, of one that only names a file.
 base::UniqueFd readable(const base::UniqueFd& path, std::string_view name) {
@@ -130,17 +133,21 @@ class Copier {
     }
   }
 
-  // As cp: into a folder that is there, or is named like one, under its own name.
-  void copy(const std::string& path, const std::string& destination) {
+  // Into a folder that is there, or is named like one, under its own name. As cp has it, `folder/.`
+  // is the folder's content; of a stage `folder/` is, as Apptainer has it.
+  void copy(const std::string& path, const std::string& destination, bool with_slash) {
     const std::optional<base::UniqueFd> from = source_.find(path);
     if (!from) throw base::errno_error(ENOENT, "while copying ", base::printable(path));
     if (destination.ends_with('/')) target_.make_folder(destination);
     RootFolder::Place place = target_.place_of(destination);
     if (place.exists && is_folder(place)) {
-      const std::string name(runtime::base_name(path));
-      const bool names_content = name.empty() || name == "." || name == "..";
+      const bool of_host = source_.follows_links();
+      const std::string name(runtime::base_name(of_host ? path : runtime::normal_path(path)));
+      const bool names_content =
+          name.empty() || (of_host ? name == "." || name == ".." : with_slash);
       if (!names_content) place = target_.place_of(destination + "/" + name);
     }
+    copies_.clear();  // a later copy may have taken their places
     copy_entry(*from, place.folder, place.name, path);
   }
 
@@ -173,7 +180,7 @@ class Copier {
       throw base::error("while copying ", base::printable(path),
                         ": it is neither a file nor a folder nor a link");
     }
-    if (!source_.follows_links()) keep_metadata(status, folder, name, path);
+    if (!source_.follows_links()) keep_metadata(from, status, folder, name, path);
     if (has_names) copies_.emplace(identity_of(status), place_name(folder, name));
   }
 
@@ -193,14 +200,34 @@ class Copier {
   }
 
   // What a stage made is that in the image, too, but for owners that this namespace lacks.
-  static void keep_metadata(const struct stat& status, const base::UniqueFd& folder,
-                            const std::string& name, const std::string& path) {
+  void keep_metadata(const base::UniqueFd& from, const struct stat& status,
+                     const base::UniqueFd& folder, const std::string& name,
+                     const std::string& path) {
     const std::string file = name.empty() ? "." : name;
     const bool is_given = ::fchownat(folder.get(), file.c_str(), status.st_uid, status.st_gid,
                                      AT_SYMLINK_NOFOLLOW) == 0;
     if (!is_given && errno != EINVAL && errno != EPERM) check(-1, path);
-    if (!S_ISLNK(status.st_mode))
+    if (!S_ISLNK(status.st_mode)) {
       check(::fchmodat(folder.get(), file.c_str(), status.st_mode & 07777, 0), path);
+      keep_xattrs(from, base::cat("/proc/self/fd/", folder.get(), "/", file));
+    }
+    // Of compiled Python files the source's time is a part.
+    const std::array<timespec, 2> times = {status.st_atim, status.st_mtim};
+    ::utimensat(folder.get(), file.c_str(), times.data(), AT_SYMLINK_NOFOLLOW);
+  }
+
+  // What may not be set is left out, and labels of the host's are none of the image's.
+  void keep_xattrs(const base::UniqueFd& from, const std::string& to) {
+    const std::string source = base::cat("/proc/self/fd/", from.get());
+    char* const names = reinterpret_cast<char*>(buffer_.data());
+    std::byte* const value = buffer_.data() + kMaxXattrs;
+    const ssize_t size = ::listxattr(source.c_str(), names, kMaxXattrs);
+    for (const char* name = names; name < names + size; name += std::strlen(name) + 1) {
+      const std::string_view word = name;
+      if (word != "security.capability" && !word.starts_with("user.")) continue;
+      const ssize_t length = ::getxattr(source.c_str(), name, value, kMaxXattrs);
+      if (length >= 0) ::setxattr(to.c_str(), name, value, static_cast<std::size_t>(length), 0);
+    }
   }
 
   // Holes stay holes.
@@ -282,7 +309,7 @@ class Copier {
       copy_entry(fd, made, child, child_path);
     }
     above_.pop_back();
-    if (!source_.follows_links()) keep_metadata(status, folder, name, path);
+    if (!source_.follows_links()) keep_metadata(from, status, folder, name, path);
   }
 
   static base::UniqueFd make_copy_of_folder(mode_t mode, const base::UniqueFd& folder,
@@ -320,7 +347,7 @@ void copy_files(const CopyJob& job, RootFolder& target, const std::function<void
       throw base::errno_error(ENOENT, "while copying ", base::printable(copy.source));
     for (const std::string& path : paths) {
       const std::string& wanted = copy.destination.empty() ? path : copy.destination;
-      copier.copy(path, job.base + "/" + wanted);
+      copier.copy(path, job.base + "/" + wanted, copy.source.ends_with('/'));
     }
   }
 }

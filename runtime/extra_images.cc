@@ -93,7 +93,8 @@ std::size_t ExtraImages::add(ImageRequest request) {
           .with_hint("add :ro to both");
   }
   ImageSource source = ImageSource::open(request);
-  images_.push_back({std::move(request), std::move(source)});
+  const bool is_folder = is_directory(request.path);  // its name is gone when roots have changed
+  images_.push_back({std::move(request), std::move(source), is_folder});
   return images_.size() - 1;
 }
 
@@ -183,7 +184,7 @@ void ExtraImages::open_in_namespace() {
 // What was written to as an overlay has its content below "upper".
 base::UniqueFd ExtraImages::open_lower(const Overlay& overlay, int root) const {
   const Image& image = images_[overlay.image];
-  const bool takes_changes = image.source.is_ext() || is_directory(image.request.path);
+  const bool takes_changes = image.source.is_ext() || image.is_folder;
   std::optional<base::UniqueFd> upper;
   if (takes_changes) upper = find_in_root(root, kUpper);
   return upper ? std::move(*upper) : base::open_file_at(root, ".", O_PATH | O_DIRECTORY);

@@ -42,6 +42,7 @@ class ExtraImages {
   struct Image {
     ImageRequest request;
     ImageSource source;
+    bool is_folder;
   };
   struct Overlay {
     std::size_t image;

@@ -33,7 +33,9 @@ void mount_layers(const Layers& layers, int mount_points, int image, int target)
   }
   // userxattr is what a user namespace needs for whiteouts that survive; kernels before 5.11 know
   // neither the word nor overlays in user namespaces.
-  for (const std::string& each : {options + ",userxattr", options}) {
+  const std::string changes = options + ",userxattr";
+  for (const std::string& each :
+       {layers.may_be_lost ? changes + ",volatile" : changes, changes, options}) {
     if (::mount("overlay", descriptor_path(target).c_str(), "overlay", flags, each.c_str()) == 0)
       return;
   }

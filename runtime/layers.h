@@ -13,6 +13,7 @@ namespace runtime {
 struct Layers {
   std::vector<base::UniqueFd> lowers;  // over the image, the topmost first
   base::UniqueFd upper, work;          // takes changes; none: the result is read-only
+  bool may_be_lost = false;            // by a crash of the host: nothing waits for the disk
 
   bool empty() const { return lowers.empty() && !upper; }
 };

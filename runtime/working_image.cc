@@ -47,6 +47,7 @@ std::string WorkingImage::mount_in(const std::string& folder, IdMap ids) {
   Layers layers;
   layers.upper = make_folder(folder + "/upper", 0755);
   layers.work = make_folder(folder + "/work", 0700);
+  layers.may_be_lost = true;
   const base::UniqueFd nothing = make_folder(folder + "/empty", 0755);
   const base::UniqueFd target = make_folder(merged, 0755);
   server_.open_device();
