@@ -26,18 +26,6 @@ auto retry_eintr(Call call) {
 
 bool is_absence(int errno_value) { return errno_value == ENOENT || errno_value == ENOTDIR; }
 
-std::string read_small(int fd, const std::string& path, std::size_t limit) {
-  std::string text;
-  std::array<std::byte, 16384> chunk{};
-  for (;;) {
-    const std::size_t count = read_up_to(fd, chunk, path);
-    text.append(reinterpret_cast<const char*>(chunk.data()), count);
-    if (text.size() > limit)
-      throw error("cannot read ", printable(path), ": larger than ", limit, " bytes");
-    if (count < chunk.size()) return text;
-  }
-}
-
 }  // namespace
 
 UniqueFd open_file(const std::string& path, int flags, mode_t mode) {
@@ -135,15 +123,27 @@ void pwrite_all(int fd, std::span<const std::byte> data, std::uint64_t offset,
   }
 }
 
+std::string read_small_file(int fd, const std::string& path, std::size_t limit) {
+  std::string text;
+  std::array<std::byte, 16384> chunk{};
+  for (;;) {
+    const std::size_t count = read_up_to(fd, chunk, path);
+    text.append(reinterpret_cast<const char*>(chunk.data()), count);
+    if (text.size() > limit)
+      throw error("cannot read ", printable(path), ": larger than ", limit, " bytes");
+    if (count < chunk.size()) return text;
+  }
+}
+
 std::string read_small_file(const std::string& path, std::size_t limit) {
-  return read_small(open_file(path, O_RDONLY).get(), path, limit);
+  return read_small_file(open_file(path, O_RDONLY).get(), path, limit);
 }
 
 std::optional<std::string> find_small_file(const std::string& path, std::size_t limit) {
   const std::optional<UniqueFd> fd = find_file(path, O_RDONLY);
   if (!fd) return std::nullopt;
   try {
-    return read_small(fd->get(), path, limit);
+    return read_small_file(fd->get(), path, limit);
   } catch (const Error& error) {
     // In /proc/PID: the process ended after the file was opened.
     if (error.errno_value() == ESRCH) return std::nullopt;

@@ -44,6 +44,7 @@ void pwrite_all(int fd, std::span<const std::byte> data, std::uint64_t offset,
 // A whole small file (configuration, /proc); throws when it is larger than `limit` bytes.
 // find_small_file gives nullopt, too, for a file of a process that ends while it is read.
 std::string read_small_file(const std::string& path, std::size_t limit = 1 << 20);
+std::string read_small_file(int fd, const std::string& path, std::size_t limit);
 std::optional<std::string> find_small_file(const std::string& path, std::size_t limit = 1 << 20);
 
 // readlink(2) of any length up to PATH_MAX; nullopt when the path is absent or no symbolic link.

@@ -115,28 +115,46 @@ constexpr auto kPushTable = joined(std::to_array<OptionRow>({
 
 bool exists(const std::string& path) { return base::find_status(path, false).has_value(); }
 
-// Text holds none of the bytes that archives, images and compressed data are full of.
+// Archives, images and compressed data have zeros near their beginning, if not there a magic
+// number.
 bool is_text(std::string_view start) {
-  return std::ranges::none_of(start, [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < ' ' && std::string_view("\t\n\v\f\r\x1b").find(c) == std::string_view::npos;
-  });
+  constexpr std::array<std::string_view, 3> kCompressed = {"\x1F\x8B", "\x28\xB5\x2F\xFD", "BZh"};
+  return start.find('\0') == start.npos &&
+         std::ranges::none_of(kCompressed, [&](auto magic) { return start.starts_with(magic); });
+}
+
+// The beginning of a file, or of what is in a pipe, where it stays.
+std::string peek(const base::UniqueFd& file, bool is_pipe, const std::string& name) {
+  constexpr std::size_t kStart = 4096;
+  std::string start(kStart, '\0');
+  const auto bytes = std::as_writable_bytes(std::span(start));
+  if (!is_pipe) {
+    start.resize(base::pread_up_to(file.get(), bytes, 0, name));
+    return start;
+  }
+  std::array<int, 2> ends{};
+  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw base::errno_error(errno, "cannot make a pipe");
+  const base::UniqueFd out(ends[0]);
+  base::UniqueFd in(ends[1]);
+  if (::tee(file.get(), in.get(), kStart, 0) < 0)
+    throw base::errno_error(errno, "cannot read ", base::printable(name));
+  in.reset();
+  start.resize(base::read_up_to(out.get(), bytes, name));
+  return start;
 }
 
 // The text of a definition file; nullopt where SOURCE is an image in whatever form.
 std::optional<std::string> find_definition(const std::string& source) {
-  constexpr std::size_t kStart = 4096;
   const std::optional<struct stat> status = base::find_status(source);
   if (!status) {
     throw base::error("Unable to build from ", base::printable(source), ": unable to open file ",
                       base::printable(source), ": no such file or directory");
   }
-  if (!S_ISREG(status->st_mode)) return std::nullopt;
-  std::string start(kStart, '\0');
+  const bool is_pipe = S_ISFIFO(status->st_mode);
+  if (!is_pipe && !S_ISREG(status->st_mode)) return std::nullopt;
   const base::UniqueFd file = base::open_file(source, O_RDONLY);
-  start.resize(base::pread_up_to(file.get(), std::as_writable_bytes(std::span(start)), 0, source));
-  if (!is_text(start)) return std::nullopt;
-  return base::read_small_file(source, definition::kMaxDefinition);
+  if (!is_text(peek(file, is_pipe, source))) return std::nullopt;
+  return base::read_small_file(file.get(), source, definition::kMaxDefinition);
 }
 
 bool may_replace(const std::string& destination) {
@@ -161,7 +179,9 @@ bool is_update(const ParsedOptions& parsed, const std::string& destination) {
   if (!parsed.flag("update")) return false;
   if (!parsed.flag("sandbox"))
     throw base::error("--update goes with --sandbox: only a folder can be changed");
-  return exists(destination);
+  if (!exists(destination))
+    throw base::error("could not update sandbox ", base::printable(destination), ": doesn't exist");
+  return !parsed.flag("force");  // which starts afresh
 }
 
 // Whether what exists is to be replaced. Throws if it may not be.

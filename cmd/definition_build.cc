@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/definition_build.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -95,6 +96,8 @@ class DefinitionBuild {
   void open_bases();
   // As root of a namespace that has these ids.
   void run(runtime::IdMap ids);
+  // Of the caller, for what is his when all is done.
+  void set_umask(mode_t umask) { umask_ = umask; }
 
  private:
   using Command = std::vector<std::string>;
@@ -128,6 +131,7 @@ class DefinitionBuild {
   HeldSignals& signals_;
   BuildScripts scripts_;
   TemporaryFolder work_;
+  mode_t umask_ = 0;
   std::optional<OutputFolder> folder_;  // --sandbox: the result
   std::optional<runtime::HiddenFolder> hidden_work_, hidden_result_;
   std::vector<std::string> bases_;       // the recipe's, or files that were made of them
@@ -257,6 +261,7 @@ void check_executable(const std::string& root) {
 RootFolder DefinitionBuild::build_stage(const Stage& stage, const std::string& path) {
   check_executable(path);
   RootFolder root(path);
+  definition::add_mount_points(root);
   scripts_.run_on_host(stage, "setup", path);
   definition::add_apps(stage, root);
   copy_into(stage, root);
@@ -303,6 +308,7 @@ void DefinitionBuild::run(runtime::IdMap ids) {
     source = bases_[last];
   }
   arguments.insert(arguments.end(), {"--", source, request_.destination});
+  ::umask(umask_);
   convert(std::move(arguments));
 }
 
@@ -321,11 +327,18 @@ runtime::IdMap become_root(const ParsedOptions& parsed) {
   return ids;
 }
 
+// %files may say $PWD, which only shells are sure to have.
+void name_directory() {
+  std::array<char, PATH_MAX> directory{};
+  if (::getcwd(directory.data(), directory.size()) != nullptr) ::setenv("PWD", directory.data(), 0);
+}
+
 }  // namespace
 
 bool build_definition(const ParsedOptions& parsed, const DefinitionRequest& request) {
   int signal = 0;
   try {
+    name_directory();
     const Recipe recipe = prepare_recipe(parsed, request);
     HeldSignals signals;
     adopt_orphans();
@@ -333,7 +346,7 @@ bool build_definition(const ParsedOptions& parsed, const DefinitionRequest& requ
     find_sifconv();
     build.open_bases();
     const runtime::IdMap ids = become_root(parsed);
-    ::umask(kUmask);
+    build.set_umask(::umask(kUmask));
     build.run(ids);
   } catch (const AlreadyTold&) {
     return false;

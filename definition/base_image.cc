@@ -42,6 +42,10 @@ BaseImage base_image(const Stage& stage) {
   if (agent == kAgents.end()) refuse_agent(bootstrap);
   const std::string from = stage.header_value("from");
   if (from.empty()) throw base::error("Bootstrap: ", bootstrap, " needs a From:");
+  if (!agent->is_remote && !stage.header_value("fingerprints").empty()) {
+    throw base::error("Fingerprints: OpenPGP signatures of base images are not verified here")
+        .with_hint("`sifrun verify --key` checks PEM signatures; then leave the header out");
+  }
   std::string source(agent->transport);
   if (bootstrap == "docker") {
     for (const char* key : {"registry", "namespace"}) {

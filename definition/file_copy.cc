@@ -82,7 +82,13 @@ class Source {
       for (const std::string& path : paths) add_matches(path, part, longer);
       paths = std::move(longer);
     }
-    if (is_pattern(pattern)) std::erase_if(paths, [&](const auto& path) { return !find(path); });
+    if (is_pattern(pattern)) {
+      std::erase_if(paths, [&](const std::string& path) {
+        const std::optional<base::UniqueFd> found = find(path);
+        return !found || (pattern.ends_with('/') &&
+                          !S_ISDIR(base::file_status(found->get(), path).st_mode));
+      });
+    }
     return paths;
   }
 

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "definition/image_texts.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <array>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -13,6 +19,9 @@
 #include "base/text.h"
 #include "definition/syntax.h"
 #include "oci/json.h"
+#include "oci/singularity_d.h"
+#include "runtime/path_in_root.h"
+#include "runtime/root_tree.h"
 
 namespace definition {
 namespace {
@@ -192,7 +201,26 @@ void add_app(const App& app, RootFolder& root) {
   write_labels(labels, meta + "labels.json", root);
 }
 
+bool has_entry(const RootFolder& root, const std::string& folder, std::string_view name) {
+  const std::optional<base::UniqueFd> found = runtime::find_in_root(root.fd(), folder);
+  struct stat status {};
+  return found &&
+         ::fstatat(found->get(), std::string(name).c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 }  // namespace
+
+void add_mount_points(RootFolder& root) {
+  for (const oci::NeededFolder& needed : oci::needed_folders()) {
+    const std::string path = base::cat("/", needed.path);
+    if (has_entry(root, std::string(runtime::parent_path(path)), runtime::base_name(path)))
+      continue;
+    const base::UniqueFd made = root.make_folder(path);
+    ::chmod(base::cat("/proc/self/fd/", made.get()).c_str(), needed.mode);
+  }
+  for (const std::string_view name : oci::needed_files())
+    if (!has_entry(root, "/etc", name)) root.write_text(base::cat("/etc/", name), "", kTextMode);
+}
 
 void add_texts(const Stage& stage, const ImageFacts& facts, RootFolder& root) {
   if (const Section* help = find_filled(stage, "help")) {

@@ -22,6 +22,9 @@ struct ImageFacts {
   bool replace_labels = false;  // those of the base image, by those of the same name
 };
 
+// Mount points that the base image lacks.
+void add_mount_points(RootFolder& root);
+
 // The help, %labels and what %post wrote to kPostLabels, the environment and the scripts. Says what
 // it adds.
 void add_texts(const Stage& stage, const ImageFacts& facts, RootFolder& root);

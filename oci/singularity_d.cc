@@ -31,12 +31,6 @@ constexpr std::array<RootLink, 6> kRootLinks = {{
     {"singularity", ".singularity.d/runscript"},
 }};
 
-struct NeededFolder {
-  std::string_view path;
-  std::uint16_t mode;
-  bool may_be_link;  // distributions link /home or /tmp elsewhere; a linked /dev cannot be mounted
-                     // on
-};
 constexpr std::array<NeededFolder, 8> kNeededFolders = {{
     {"dev", 0755, false},
     {"proc", 0755, false},
@@ -164,5 +158,8 @@ std::vector<std::unique_ptr<sif::DataSource>> add_singularity_d(
   }
   return contents;
 }
+
+std::span<const NeededFolder> needed_folders() { return kNeededFolders; }
+std::span<const std::string_view> needed_files() { return kNeededFiles; }
 
 }  // namespace oci

@@ -5,8 +5,11 @@
 // run and inspect find what they expect.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "oci/image_config.h"
@@ -33,6 +36,17 @@ std::string definition_file(const ImageIdentity& identity);
 std::string environment_script(const ImageConfig& config);
 std::string run_script(const ImageConfig& config);
 std::string labels_json(const ImageConfig& config, const ImageIdentity& identity);
+// What a container is set up over, and every image gets that lacks it: folders of the root, and
+// empty files of its /etc.
+struct NeededFolder {
+  std::string_view path;
+  std::uint16_t mode;
+  bool may_be_link;  // distributions link /home or /tmp elsewhere; on a linked /dev nothing can be
+                     // mounted
+};
+std::span<const NeededFolder> needed_folders();
+std::span<const std::string_view> needed_files();
+
 // All files of /.singularity.d.
 std::vector<SingularityFile> singularity_files(const ImageConfig& config,
                                                const ImageIdentity& identity);

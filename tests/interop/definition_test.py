@@ -300,6 +300,59 @@ def test_mistakes(both):
             assert wanted[0] in done.stderr, (text, done.stderr, reference.stderr)
 
 
+STAGES = HEADER + """Stage: one
+%post
+    mkdir -p /out/d /out/e /usr/lib; touch /out/d/f /out/d/g /out/e/h /out/other; echo x >/out/d/f; ln /out/d/f /out/d/hard; ln -s d /out/link; echo other >/out/other
+    touch -d @1000000000 /out/d/f /out/other
+""" + HEADER + """Stage: two
+%files from one
+    /out/d/ /opt
+    /out/d/ /new/
+    /out/e/. /opt
+    /out/{d,e}/ /braces/
+    /out/*/ /globs/
+    /out/link/ /linked/
+    /out/d /whole/
+    /out/d/f /a1
+    /out/d/f /b1
+    /out/other /a1
+    /out/d/hard /z
+%post
+    echo more >>/b1
+"""
+
+
+def test_copies_from_stages(both):
+    build(both, "x", STAGES)
+    names = "a1 b1 z opt new braces globs linked whole"
+    script = f"cd /; find {names} | sort; cat a1 b1 z; stat -c '%n %Y' a1 z new/f opt/f; ls -i new/f new/hard | cut -d' ' -f1 | uniq | wc -l"
+    reference, done = both("--silent", "exec", "x.sif", "sh", "-c", script)
+    assert done.stdout == reference.stdout and "1000000000" in done.stdout, done.stdout + reference.stdout
+
+
+WAYS = {
+    "pipe": "cat x.def | $P build x.sif /dev/stdin",
+    "substitution": "bash -c '$P build x.sif <(cat x.def)'",
+    "unknown directory": "env -u PWD $P build x.sif x.def",
+    "umask": "umask 077; $P build x.sif x.def",
+    "labels only": "$P build --section labels x.sif x.def; $P inspect --runscript x.sif | grep -c 'echo run'; $P inspect --helpfile x.sif",
+    "help only": "$P build --section help,runscript x.sif x.def; $P inspect --runscript x.sif | grep -c 'echo run'; $P inspect --helpfile x.sif",
+    "folder without mount points": "mkdir -p bare/bin; cp /bin/busybox bare/bin; ln -s busybox bare/bin/sh; sed 's/docker-archive/localimage/; s/base.tar/bare/' x.def >y.def; $P build x.sif y.def; $P exec x.sif busybox ls -d /etc/hosts /etc/resolv.conf /dev /var/tmp",
+    "no sandbox to update": "$P build --update --sandbox box x.def",
+    "update with force": "$P build --sandbox box x.def; touch box/more; $P build -F --update --sandbox box x.def; ls box/more",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_ways_to_build(both, apptainer, sifrun, way):
+    results = []
+    for program, folder in zip(("apptainer", sifrun), both.folders):
+        (folder / "x.def").write_text(HEADER + "%files\n $PWD/a.txt /opt/\n%post\n echo '\a' >/dev/null\n%help\n helpful\n%runscript\n echo run\n")
+        done = apptainer.command(["sh", "-c", f"P={program}; export P; {WAYS[way]}; stat -c %a x.sif"], cwd=folder, input="", timeout=600)
+        results.append((done.returncode, done.stdout.replace(str(folder), "")))
+    assert results[0] == results[1], done.stderr
+
+
 def test_metadata_of_apps(both):
     """All that the image's JSON says, but for what names the builder."""
     build(both, "first", FIRST)
