@@ -2,6 +2,7 @@
 #include "runtime/actions.h"
 
 #include <fcntl.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -118,6 +119,15 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
     base::log_warning(*problem, ": programs of ", active, " will not start");
 }
 
+base::Error refusal(const std::string& name) {
+  base::Error error(base::cat("\"", name, "\": permission denied"), EACCES);
+  struct statvfs status {};
+  const std::string place = name.find('/') == std::string::npos ? "/" : name;
+  if (::statvfs(place.c_str(), &status) != 0 || (status.f_flag & ST_NOEXEC) == 0) return error;
+  return std::move(error).with_hint(
+      "it lies on a file system that is mounted noexec: put it, or the image, on another one");
+}
+
 [[noreturn]] void start_program(const ActionRequest& request, std::vector<std::string> arguments,
                                 const std::vector<std::string>& environment) {
   const std::string name = arguments.at(0);
@@ -125,7 +135,7 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
       shell::find_program(name, variable_or_empty(environment, "PATH"), request.is_absent);
   if (path.empty()) {
     const int error = errno;
-    if (error == EACCES) throw base::Error(base::cat("\"", name, "\": permission denied"), EACCES);
+    if (error == EACCES) throw refusal(name);
     if (name.find('/') != std::string::npos)
       throw base::Error(base::cat("stat ", name, ": no such file or directory"), ENOENT);
     throw base::Error(base::cat("\"", name, "\": executable file not found in $PATH"), ENOENT);

@@ -2,6 +2,7 @@
 #include "runtime/host_check.h"
 
 #include <fcntl.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <array>
@@ -136,9 +137,16 @@ std::string_view fuse_cure(int errno_value, bool inside_container) {
 }
 
 std::optional<FuseProblem> find_fuse_problem(const char* device) {
+  constexpr unsigned kMiscMajor = 10, kFuseMinor = 229;  // include/linux/miscdevice.h
   const base::UniqueFd fd(::open(device, O_RDWR | O_CLOEXEC));
-  if (fd) return std::nullopt;
   const int problem = errno;
+  if (fd) {
+    // Sandboxes put /dev/null in place of what they hide.
+    if (base::file_status(fd.get(), device).st_rdev == ::makedev(kMiscMajor, kFuseMinor))
+      return std::nullopt;
+    return FuseProblem{base::cat(device, " is another device"),
+                       fuse_cure(ENOENT, is_inside_container())};
+  }
   // Says nothing about FUSE.
   if (problem == EMFILE || problem == ENFILE) {
     throw base::errno_error(problem, "cannot open ", device)

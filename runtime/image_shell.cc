@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "base/syscalls.h"
+#include "runtime/environment.h"
 #include "shell/program.h"
 
 namespace runtime {
@@ -95,7 +96,10 @@ int run_with_image_shell(shell::Interpreter& interpreter, const std::string& pat
   if (::access(program.c_str(), X_OK) != 0) throw error;
   base::log_debug(error.what(), "; using ", program);
   base::Pipe pipe = base::make_pipe();
-  const std::vector<std::string> environment = interpreter.variables().environment();
+  std::vector<std::string> environment = interpreter.variables().environment();
+  // A shell without one takes its own, which lacks /usr/local.
+  if (!interpreter.variables().value("PATH"))
+    environment.push_back(base::cat("PATH=", kDefaultPath));
   const pid_t pid = ::fork();
   if (pid < 0) throw base::errno_error(errno, "cannot fork");
   if (pid == 0)

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -25,6 +26,7 @@
 #include "runtime/image_extract.h"
 #include "runtime/image_preview.h"
 #include "runtime/join.h"
+#include "runtime/layers.h"
 #include "runtime/ld_cache.h"
 #include "runtime/loop_mount.h"
 #include "runtime/root_key.h"
@@ -112,6 +114,25 @@ void list_root(const std::string& path) {
   ::syscall(SYS_getdents64, root.get(), entries.data(), entries.size());
 }
 
+// The kernel starts no program of a folder on a noexec mount, but does of an overlay over it, as it
+// does of an image file that lies there.
+std::string make_executable(SessionDirectory& session, const std::string& path) {
+  struct statvfs status {};
+  if (::statvfs(path.c_str(), &status) != 0 || (status.f_flag & ST_NOEXEC) == 0) return path;
+  try {
+    const std::string covered = session.make_mount_point("image");
+    const base::UniqueFd nothing = session.make_directory("nothing", 0755);
+    mount_layers({}, nothing.get(), base::open_file(path, O_PATH | O_DIRECTORY).get(),
+                 base::open_file(covered, O_PATH | O_DIRECTORY).get());
+    return covered;
+  } catch (const base::Error& error) {
+    base::log_warning(
+        "programs may not be executed in the image's folder, which is mounted noexec");
+    base::log_verbose(error.what());
+    return path;
+  }
+}
+
 }  // namespace
 
 ImageSource ImageSource::open(const ImageRequest& request) {
@@ -161,8 +182,13 @@ void ImageSource::open_ext(bool writable) {
   is_ext_ = true;
   if (writable) check_size_limit(*ext_file_);
   // The same file, whatever has its name by now.
-  if (writable)
-    ext_file_->fd = base::open_file(base::cat("/proc/self/fd/", ext_file_->fd.get()), O_RDWR);
+  if (writable) {
+    base::UniqueFd same(::open(descriptor_path(ext_file_->fd.get()).c_str(), O_RDWR | O_CLOEXEC));
+    if (!same)
+      throw base::errno_error(errno, "cannot write to the image ",
+                              base::printable(ext_file_->path));
+    ext_file_->fd = std::move(same);
+  }
   ext::lock_image(ext_file_->fd.get(), ext_file_->offset, ext_file_->size,
                   writable ? ext::Access::read_write : ext::Access::read_only,
                   base::printable(ext_file_->path));
@@ -294,6 +320,7 @@ std::string ImageSource::mount_in(SessionDirectory& session) {
     std::move(*tree_).attach(base::open_file(path, O_PATH).get(),
                              writable_ ? kWritableFlags : kWritableFlags | MountFlags::read_only,
                              path);
+    if (!writable_) return make_executable(session, path);
   }
   return path;
 }

@@ -17,6 +17,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/output_file.h"
 #include "base/syscalls.h"
 #include "base/text.h"
@@ -181,14 +182,17 @@ std::string InstanceFolder::path_of(std::string_view name) const {
 }
 
 std::optional<InstanceRecord> InstanceFolder::load(std::string_view name) const {
-  const auto text = base::find_small_file(path_of(name), kMaxRecordSize);
-  if (!text) return std::nullopt;
   try {
+    const auto text = base::find_small_file(path_of(name), kMaxRecordSize);
+    if (!text) return std::nullopt;
     InstanceRecord record = from_json(json::parse(*text));
     if (record.name != name) return std::nullopt;
     return record;
   } catch (const json::exception&) {
     return std::nullopt;  // of another version: not ours to join
+  } catch (const base::Error& error) {
+    base::log_warning("instance ", name, " is passed over: ", error.what());
+    return std::nullopt;
   }
 }
 
@@ -221,6 +225,7 @@ InstanceRecord InstanceFolder::get(std::string_view name) const {
 
 void InstanceFolder::save(const InstanceRecord& record) const {
   base::AtomicOutputFile file(path_of(record.name), 0600, base::Existing::replace);
+  ::fchmod(file.fd(), 0600);  // whatever the umask
   base::write_all(file.fd(), to_json(record).dump(-1, ' ', false, json::error_handler_t::replace),
                   record.name);
   file.commit();

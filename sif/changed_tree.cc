@@ -20,6 +20,9 @@ namespace {
 constexpr std::array<std::string_view, 3> kPrefixes = {"user.overlay.", "trusted.overlay.",
                                                        "user.fuseoverlayfs."};
 constexpr std::array<std::string_view, 2> kReferences = {"redirect", "metacopy"};
+// What fuse-overlayfs makes as well, or where it may not make devices.
+constexpr std::string_view kWhiteout = ".wh.";
+constexpr const char* kOpaque = ".wh..wh..opq";
 
 bool is_folder(const Inode* inode) {
   return inode != nullptr && inode->type == FileType::directory;
@@ -52,6 +55,10 @@ bool take_marks(Inode& inode, const std::string& name) {
   return opaque;
 }
 
+bool is_whiteout_file(const std::string& name, const Inode& inode) {
+  return name.starts_with(kWhiteout) && inode.type == FileType::regular && inode.size == 0;
+}
+
 }  // namespace
 
 void apply_changes(Tree& image, Tree& upper) {
@@ -60,6 +67,7 @@ void apply_changes(Tree& image, Tree& upper) {
   std::vector<std::pair<Inode*, Inode*>> pending = {{&upper.root(), &image.root()}};
   std::set<const Inode*> seen;
   take_marks(upper.root(), "/");
+  upper.root().children.erase(kOpaque);
   image.root().mode = upper.root().mode;
   image.root().mtime = upper.root().mtime;
   image.root().xattrs = upper.root().xattrs;
@@ -72,8 +80,14 @@ void apply_changes(Tree& image, Tree& upper) {
         to->children.erase(name);
         continue;
       }
+      if (is_whiteout_file(name, *child)) {
+        to->children.erase(name.substr(kWhiteout.size()));
+        to->children.erase(name);
+        continue;
+      }
       // Files may have several names; a folder has one.
-      const bool opaque = seen.insert(child).second && take_marks(*child, name);
+      bool opaque = seen.insert(child).second && take_marks(*child, name);
+      if (child->children.erase(kOpaque) > 0) opaque = true;
       Inode*& place = to->children[name];
       if (!is_folder(child) || !is_folder(place) || opaque || place == child)
         place = child;

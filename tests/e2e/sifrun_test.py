@@ -563,6 +563,31 @@ def test_root_of_an_overlay_under_any_umask(user, sifrun, busybox_sif, tmp_path)
     assert user.run(["sh", "-c", line], cwd=tmp_path).stdout == "755\n755\n"
 
 
+def test_folder_as_overlay_read_only(user, sifrun, busybox_sif, tmp_path):
+    """What was written to it is there, where it is not to be written to as well as where it cannot be."""
+    line = "mkdir o; $P exec --overlay o $I touch /x; $P exec --overlay o:ro $I ls /x; chmod -w o/upper o; $P exec --overlay o $I ls /x; chmod +w o"
+    done = user.run(["sh", "-c", line], cwd=tmp_path, env={"P": str(sifrun), "I": str(busybox_sif)})
+    assert done.stdout == "/x\n/x\n" and "read-only" in done.stderr, done.stderr
+
+
+def test_root_over_an_overlay(root, sifrun, image, tmp_path):
+    """Root installs programs and gives files to others in what takes changes, and nowhere else."""
+    script = "grep CapEff /proc/self/status | tr -d '\\t'; : >/f && chown 5:6 /f && stat -c %u:%g /f"
+    (tmp_path / "o").mkdir()
+    done = root.run([sifrun, "exec", "--overlay", "o", image, "sh", "-c", script], cwd=tmp_path)
+    assert done.stdout.endswith("5:6\n") and "CapEff:0000000000000000" not in done.stdout, done.stderr
+    assert (tmp_path / "o/upper/f").stat().st_uid == 5
+    assert root.run([sifrun, "exec", "--overlay", "o:ro", image, "sh", "-c", script], cwd=tmp_path).stdout == "CapEff:0000000000000000\n"
+
+
+def test_folder_on_noexec(root, sifrun, busybox_tree, tmp_path):
+    """Where programs may not be executed those of an image may, as they may of an image file there; one that is written to stays what it is."""
+    line = f"""mount -t tmpfs -o noexec none {tmp_path} && cp -a {busybox_tree} {tmp_path}/box && cd {tmp_path}
+        for options in '' '--writable-tmpfs' '--contain'; do {sifrun} exec $options box echo runs; done; {sifrun} exec --writable box echo runs"""
+    done = root.run(["unshare", "-m", "sh", "-c", line])
+    assert done.stdout == "runs\n" * 3 and "mounted noexec" in done.stderr, done.stderr
+
+
 def test_option_in_place_of_a_program(identity, sifrun, busybox_sif):
     """An image with CMD alone takes the first word for its program, whatever it looks like."""
     for word in ("--help", "-x", "-"):

@@ -81,6 +81,14 @@ TEST_F(ChangedTreeTest, OpaqueFoldersHideWhatIsBelow) {
   }
 }
 
+TEST_F(ChangedTreeTest, MarksOfFuseOverlayfsAreFilesToo) {
+  for (const char* path : {"a/old", "a/kept/", "b/gone", "b/kept", "c"}) add(image_, path);
+  for (const char* path :
+       {"a/.wh..wh..opq", "a/new", "b/.wh.gone", ".wh.c", ".wh..wh..opq", "d/.wh..wh..opq"})
+    add(upper_, path);
+  EXPECT_EQ(result(), "a/ a/new b/ b/kept d/ ");
+}
+
 TEST_F(ChangedTreeTest, FoldersHaveTheUppersMetadata) {
   add(image_, "a/", 0755).xattrs = {{"user.old", "x"}};
   add(image_, "a/file");
