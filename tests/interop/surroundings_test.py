@@ -92,6 +92,9 @@ OVERLAYS = {
     "overlay by environment": "mkdir o p; APPTAINER_OVERLAY=$PWD/o P exec $I touch /e; APPTAINER_OVERLAY=$PWD/o P exec -o p $I touch /p; SINGULARITY_OVERLAYIMAGE=p P exec $I ls /p; ls o/upper p/upper",
     "overlay that may not be written to": "mkdir -p o/upper/etc p; echo x > o/upper/etc/x; chmod 555 o p; P exec -o o $I cat /etc/x; echo $?; P exec -o p $I ls /srv/replaced; P exec -o o $I touch /y 2>/dev/null; echo $?; find . | sort",
     "overlay that is none": "mkdir -p o/upper; touch o/work f; P exec -o o $I true; echo $?; rm o/work; ln -s /tmp o/work; P exec -o o $I true; echo $?; P exec -o f $I true; echo $?",
+    "working directory under another home": "mkdir -p w/h/w; touch w/real w/h/w/fake; cd w; for o in \"-B $PWD/h:$HOME\" \"-B $PWD/h:/home\" \"--no-home -B $PWD/h:/home\" \"--no-mount home -B $PWD/h:$HOME\" \"-H $PWD/h\"; do "
+                                           "P exec $o $I sh -c 'pwd; ls' 2>/dev/null; ls h; rm -rf h/user h/ucp; done",
+    "working directory of the system": "cd /bin; P exec $I /bin/sh -c \"grep -c ' /usr/bin ' /proc/self/mountinfo\"; cd /sbin; P exec $I /bin/sh -c \"grep -c ' /usr/sbin ' /proc/self/mountinfo\"",
     "overlay through a link": "mkdir real; ln -s real l; P exec -o l $I touch /x; find . -name x",
     "overlay of a bind's mount point": "mkdir o; P exec -o o -B $PWD:/mnt/x/y $I ls /mnt/x/y; ls -A o/upper",
     "overlay of two at once": "mkdir -p o/upper o/work; P exec -o o $I sh -c 'echo a > /a; sleep 0.3' & P exec -o o $I sh -c 'echo b > /b; sleep 0.3'; wait; ls o/upper",
