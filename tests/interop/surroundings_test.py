@@ -97,7 +97,7 @@ OVERLAYS = {
     "working directory of the system": "cd /bin; P exec $I /bin/sh -c \"grep -c ' /usr/bin ' /proc/self/mountinfo\"; cd /sbin; P exec $I /bin/sh -c \"grep -c ' /usr/sbin ' /proc/self/mountinfo\"",
     "overlay through a link": "mkdir real; ln -s real l; P exec -o l $I touch /x; find . -name x",
     "overlay of a bind's mount point": "mkdir o; P exec -o o -B $PWD:/mnt/x/y $I ls /mnt/x/y; ls -A o/upper",
-    "overlay of two at once": "mkdir -p o/upper o/work; P exec -o o $I sh -c 'echo a > /a; sleep 0.3' & P exec -o o $I sh -c 'echo b > /b; sleep 0.3'; wait; ls o/upper",
+    "overlay of two at once": "mkdir -p o/upper o/work; P exec -o o $I sh -c 'echo a > /a; sleep 1.5' & sleep 0.5; P exec -o o $I sh -c 'echo b > /b'; wait; ls o/upper",
     "overlay of an instance": "mkdir o; P instance start -o o $I ov; P exec instance://ov sh -c 'echo inst > /inst'; P instance stop ov; P exec -o o $I cat /inst",
 }
 # With a range of ids of its own for the user.
