@@ -54,8 +54,8 @@ void BuildScripts::use_folder(const std::string& folder, runtime::IdMap ids) {
     if (const auto text = base::find_small_file(file))
       write_file(runtime::base_name(file), *text, 0644);
   }
-  if (ids != runtime::IdMap::all_ids)
-    root_emulation_ = write_file("root.json", definition::kRootEmulation);
+  has_users_ = ids == runtime::IdMap::all_ids;
+  root_emulation_ = write_file("root.json", definition::root_emulation(has_users_));
 }
 
 int BuildScripts::run_program(const char* name, const std::function<void()>& become,
@@ -116,8 +116,7 @@ BuildScripts::Command BuildScripts::container_call(const char* verb) const {
     call.emplace_back("--mount");
     call.push_back(base::cat("type=bind,", csv_quoted("source=" + copy), ",destination=", file));
   }
-  if (!root_emulation_.empty())
-    call.insert(call.end(), {"--security", csv_quoted("seccomp:" + root_emulation_)});
+  call.insert(call.end(), {"--security", csv_quoted("seccomp:" + root_emulation_)});
   for (const char* option : {"nv", "nvccli", "rocm"}) {
     if (parsed_.flag(option)) call.push_back(base::cat("--", option));
   }
@@ -141,7 +140,7 @@ void BuildScripts::run_post(const Stage& stage, RootFolder& root) {
   root.write_text(definition::kPostLabels, "", 0644);
   std::string variables = base::cat("APPTAINER_LABELS=", definition::kPostLabels,
                                     ",SINGULARITY_LABELS=", definition::kPostLabels);
-  if (!root_emulation_.empty()) {
+  if (!has_users_) {
     root.write_text(kAptFile, definition::kAptConfiguration, 0644);
     variables += base::cat(",APT_CONFIG=", kAptFile);
   }

@@ -53,7 +53,8 @@ class BuildScripts {
   const ParsedOptions& parsed_;
   HeldSignals& signals_;
   std::string folder_;
-  std::string root_emulation_;  // a file; empty: not needed
+  std::string root_emulation_;  // a file
+  bool has_users_ = true;       // besides root
 };
 
 }  // namespace cmd

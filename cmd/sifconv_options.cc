@@ -8,6 +8,7 @@
 
 #include "base/cpu_count.h"
 #include "base/error.h"
+#include "base/syscalls.h"
 #include "cmd/options.h"
 #include "sif/codec.h"
 #include "sif/sif_format.h"
@@ -125,6 +126,13 @@ void read_push(const std::vector<std::string>& names, SifconvRequest& request) {
   request.source.path = names[0];
 }
 
+// An OCI image layout without its "oci:": its files would make no image that runs.
+bool is_layout(const oci::SourceSpec& source) {
+  return source.transport == oci::Transport::file &&
+         base::find_status(source.path + "/oci-layout") &&
+         base::find_status(source.path + "/index.json");
+}
+
 void read_positionals(const ParsedOptions& parsed, SifconvRequest& request) {
   const std::vector<std::string>& names = parsed.positionals();
   if (names.empty()) throw base::error("SOURCE is missing");
@@ -132,6 +140,7 @@ void read_positionals(const ParsedOptions& parsed, SifconvRequest& request) {
     throw base::error("too many arguments: ", base::printable(names[2]), " after SOURCE and DEST");
   if (request.action == SifconvRequest::Action::push) return read_push(names, request);
   request.source = oci::parse_source(names[0]);
+  if (is_layout(request.source)) request.source.transport = oci::Transport::layout_folder;
   if (request.action == SifconvRequest::Action::check_login) {
     if (names.size() == 2 || request.source.transport != oci::Transport::registry)
       throw base::error("--check-login: docker://HOST is needed, and nothing else");

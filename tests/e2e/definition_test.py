@@ -138,6 +138,12 @@ def test_no_id_but_the_owners(bench):
     assert bench.output("sh", "-c", "stat -c %F /fifo; ls /null 2>&1; true").splitlines()[0] == "fifo"
 
 
+def test_device_nodes(any_bench):
+    """A user namespace has none; installers that make some go on."""
+    any_bench.made(HEADER + "%post\n mknod /null c 1 3; mknod /fifo p\n")
+    assert any_bench.output("sh", "-c", "stat -c %F /fifo; ls /null 2>&1; true").splitlines()[0] == "fifo"
+
+
 def test_surroundings_of_post(any_bench):
     """Nothing of the user's own: not the environment, not the home; and nothing that it starts outlives it."""
     any_bench.write("home/secret", "secret")

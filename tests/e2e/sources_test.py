@@ -66,7 +66,9 @@ def test_layout_folder(convert, tmp_path, layers, user, sifconv):
     for number, source in enumerate([f"oci:{folder}:one", f"oci://{folder}:one", "oci:lay:one"]):
         assert listing(convert(source, name=f"{number}.sif")) == expected
     assert "srv/file" in "".join(listing(convert("oci:lay:two", name="two.sif")))
-    for source, said in (("oci:lay", "holds 2 images: one, two"), ("oci:lay:three", "holds no image three"), ("oci:absent", "No such file")):
+    single = write_layout(tmp_path / "single", ("one", OciArchive(layers)))
+    assert listing(convert(str(single), name="single.sif")) == expected
+    for source, said in (("oci:lay", "holds 2 images: one, two"), ("lay", "holds 2 images: one, two"), ("oci:lay:three", "holds no image three"), ("oci:absent", "No such file")):
         done = user.run([sifconv, source, "x.sif"], cwd=tmp_path)
         assert done.returncode == 255 and said in done.stderr
 
