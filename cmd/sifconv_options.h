@@ -23,7 +23,7 @@ struct SifconvRequest {
   bool sandbox = false;  // DEST is a folder
   bool fix_permissions = false;
   bool keeps_owners = false;  // those of a sandbox, by subordinate ids
-  std::string go_arch;  // of an image for several; empty: this machine's
+  std::string go_arch;        // of an image for several; empty: this machine's
   std::string overlay;  // a folder or ext3 image whose changes the source is to have; empty: none
   base::Existing existing = base::Existing::refuse;
   sif::SquashfsOptions squashfs;

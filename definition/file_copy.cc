@@ -85,8 +85,8 @@ class Source {
     if (is_pattern(pattern)) {
       std::erase_if(paths, [&](const std::string& path) {
         const std::optional<base::UniqueFd> found = find(path);
-        return !found || (pattern.ends_with('/') &&
-                          !S_ISDIR(base::file_status(found->get(), path).st_mode));
+        return !found ||
+               (pattern.ends_with('/') && !S_ISDIR(base::file_status(found->get(), path).st_mode));
       });
     }
     return paths;
