@@ -25,6 +25,7 @@
 #include "runtime/ext_mount.h"
 #include "runtime/launch.h"
 #include "runtime/pid_namespace.h"
+#include "runtime/pidfd.h"
 #include "runtime/seccomp_filter.h"
 #include "runtime/user_namespace.h"
 
@@ -74,11 +75,23 @@ void send_error(int fd, const base::Error& error) noexcept {
   [[maybe_unused]] const ssize_t written = ::write(fd, text.data(), text.size());
 }
 
-void throw_answer(int fd) {
+// Where its watcher was killed when all was ready, nobody would see to the instance's end.
+void end_unwatched(const InstanceFolder& folder, const std::string& name) {
+  const std::vector<InstanceRecord> found = folder.find(name);
+  if (found.empty()) return;
+  const base::UniqueFd process = open_process(found[0].init.pid);
+  if (signal_process(found[0].init, SIGKILL) && process) wait_for_end(process.get());
+  folder.remove(found[0]);
+}
+
+void throw_answer(int fd, const InstanceFolder& folder, const std::string& name) {
   std::string text(kMaxAnswer, '\0');
   text.resize(base::read_up_to(fd, std::as_writable_bytes(std::span(text)), "the instance"));
   if (text == std::string_view(&kReady, 1)) return;
-  if (text.empty()) throw base::error("the instance has ended while it was started");
+  if (text.empty()) {
+    end_unwatched(folder, name);
+    throw base::error("the instance has ended while it was started");
+  }
   const std::size_t end = std::min(text.find('\0'), text.size() - 1);
   throw base::Error(text.substr(0, end)).with_hint(text.substr(end + 1));
 }
@@ -287,7 +300,7 @@ void start_instance(RunPlan plan, const InstanceFolder& folder, InstanceRecord r
   if (fork_or_throw() == 0)
     run_starter(std::move(plan), folder, std::move(record), std::move(ends));
   ends = {};
-  throw_answer(answer.read_end.get());
+  throw_answer(answer.read_end.get(), folder, record.name);
 }
 
 void run_in_instance(const InstanceRecord& record, JoinRequest request) {

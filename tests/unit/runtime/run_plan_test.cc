@@ -230,12 +230,13 @@ TEST(WorkingDirectory, IsShownOverABindThatWouldHideIt) {
 
 TEST(Home, BelowABindIsAnEmptyOne) {
   const RunPlan plan = plan_with_bind("/data", "/home", "/home/ada/project");
-  const auto last = std::ranges::find(plan.mounts, MountStage::cwd, &MountEntry::stage);
-  ASSERT_NE(last, plan.mounts.end());
-  EXPECT_EQ(last->source, "/data/ada");
-  EXPECT_EQ(last->target, "/home/ada");
-  EXPECT_TRUE(last->make_source);
-  EXPECT_EQ(find(plan, "/home/ada/project"), nullptr);
+  const MountEntry& last = plan.mounts.back();
+  EXPECT_EQ(last.source, "/data/ada");
+  EXPECT_EQ(last.target, "/home/ada");
+  EXPECT_TRUE(last.make_source);
+  const MountEntry* const directory = find(plan, "/home/ada/project");
+  ASSERT_NE(directory, nullptr);
+  EXPECT_TRUE(directory->unless_missing);
   const RunPlan same = plan_with_bind("/home", "/home", "/home/ada/project");
   EXPECT_EQ(std::ranges::count(same.mounts, MountStage::cwd, &MountEntry::stage), 0);
 }
