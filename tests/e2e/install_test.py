@@ -20,7 +20,7 @@ def output(*command, **options):
 def installed(sifrun, tmp_path_factory):
     """The prefix, of programs that are built already."""
     build, place = tmp_path_factory.mktemp("build"), tmp_path_factory.mktemp("place")
-    output("cmake", "-S", ROOT, "-B", build, "-DSIFCONV_TESTS=OFF", "-DSIFCONV_ALIASES=ON")
+    output("cmake", "-G", "Ninja", "-S", ROOT, "-B", build, "-DSIFCONV_TESTS=OFF", "-DSIFCONV_ALIASES=ON")
     (build / "bin").rmdir()
     (build / "bin").symlink_to(sifrun.parent)
     output("cmake", "--install", build, "--prefix", "/opt/sifconv", env=os.environ | {"DESTDIR": str(place)})
