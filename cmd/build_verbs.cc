@@ -132,14 +132,11 @@ std::string peek(const base::UniqueFd& file, bool is_pipe, const std::string& na
     start.resize(base::pread_up_to(file.get(), bytes, 0, name));
     return start;
   }
-  std::array<int, 2> ends{};
-  if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw base::errno_error(errno, "cannot make a pipe");
-  const base::UniqueFd out(ends[0]);
-  base::UniqueFd in(ends[1]);
-  if (::tee(file.get(), in.get(), kStart, 0) < 0)
+  base::Pipe copy = base::make_pipe();
+  if (::tee(file.get(), copy.write_end.get(), kStart, 0) < 0)
     throw base::errno_error(errno, "cannot read ", base::printable(name));
-  in.reset();
-  start.resize(base::read_up_to(out.get(), bytes, name));
+  copy.write_end.reset();
+  start.resize(base::read_up_to(copy.read_end.get(), bytes, name));
   return start;
 }
 

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cmd/definition_build.h"
 
-#include <limits.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -38,7 +36,9 @@
 #include "definition/root_folder.h"
 #include "oci/image_source.h"
 #include "runtime/hidden_folder.h"
+#include "runtime/mount_api.h"
 #include "runtime/user_namespace.h"
+#include "runtime/working_directory.h"
 #include "runtime/working_image.h"
 #include "sif/sif_format.h"
 
@@ -94,10 +94,8 @@ class DefinitionBuild {
 
   // As the caller, outside of namespaces: starts the file servers of what need not be unpacked.
   void open_bases();
-  // As root of a namespace that has these ids.
-  void run(runtime::IdMap ids);
-  // Of the caller, for what is his when all is done.
-  void set_umask(mode_t umask) { umask_ = umask; }
+  // As root of a namespace that has these ids; the result is made with the caller's umask.
+  void run(runtime::IdMap ids, mode_t callers_umask);
 
  private:
   using Command = std::vector<std::string>;
@@ -131,7 +129,6 @@ class DefinitionBuild {
   HeldSignals& signals_;
   BuildScripts scripts_;
   TemporaryFolder work_;
-  mode_t umask_ = 0;
   std::optional<OutputFolder> folder_;  // --sandbox: the result
   std::optional<runtime::HiddenFolder> hidden_work_, hidden_result_;
   std::vector<std::string> bases_;       // the recipe's, or files that were made of them
@@ -250,8 +247,7 @@ void DefinitionBuild::copy_into(const Stage& stage, RootFolder& root) {
 }
 
 void check_executable(const std::string& root) {
-  struct statvfs status {};
-  if (::statvfs(root.c_str(), &status) == 0 && (status.f_flag & ST_NOEXEC) != 0) {
+  if (runtime::is_noexec(root)) {
     throw base::error("cannot build in ", base::printable(root),
                       ": programs may not be executed there (noexec)")
         .with_hint("APPTAINER_TMPDIR names another place to build in");
@@ -276,7 +272,7 @@ RootFolder DefinitionBuild::build_stage(const Stage& stage, const std::string& p
   return root;
 }
 
-void DefinitionBuild::run(runtime::IdMap ids) {
+void DefinitionBuild::run(runtime::IdMap ids, mode_t callers_umask) {
   hide_work();
   scripts_.use_folder(work_path(""), ids);
   for (std::size_t i = 0; i < recipe_.stages.size(); ++i) {
@@ -308,7 +304,7 @@ void DefinitionBuild::run(runtime::IdMap ids) {
     source = bases_[last];
   }
   arguments.insert(arguments.end(), {"--", source, request_.destination});
-  ::umask(umask_);
+  ::umask(callers_umask);
   convert(std::move(arguments));
 }
 
@@ -329,8 +325,8 @@ runtime::IdMap become_root(const ParsedOptions& parsed) {
 
 // %files may say $PWD, which only shells are sure to have.
 void name_directory() {
-  std::array<char, PATH_MAX> directory{};
-  if (::getcwd(directory.data(), directory.size()) != nullptr) ::setenv("PWD", directory.data(), 0);
+  if (const auto directory = runtime::find_host_directory(nullptr))
+    ::setenv("PWD", directory->physical.c_str(), 0);
 }
 
 }  // namespace
@@ -346,8 +342,7 @@ bool build_definition(const ParsedOptions& parsed, const DefinitionRequest& requ
     find_sifconv();
     build.open_bases();
     const runtime::IdMap ids = become_root(parsed);
-    build.set_umask(::umask(kUmask));
-    build.run(ids);
+    build.run(ids, ::umask(kUmask));
   } catch (const AlreadyTold&) {
     return false;
   } catch (const Interrupted& interrupted) {

@@ -36,6 +36,7 @@ std::string definition_file(const ImageIdentity& identity);
 std::string environment_script(const ImageConfig& config);
 std::string run_script(const ImageConfig& config);
 std::string labels_json(const ImageConfig& config, const ImageIdentity& identity);
+
 // What a container is set up over, and every image gets that lacks it: folders of the root, and
 // empty files of its /etc.
 struct NeededFolder {

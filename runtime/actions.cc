@@ -2,7 +2,6 @@
 #include "runtime/actions.h"
 
 #include <fcntl.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include "base/syscalls.h"
 #include "runtime/env_scripts.h"
 #include "runtime/loader_check.h"
+#include "runtime/mount_api.h"
 #include "runtime/root_tree.h"
 #include "shell/interpreter.h"
 #include "shell/program.h"
@@ -121,9 +121,7 @@ void check_host_program(const ActionRequest& request, const std::string& path) {
 
 base::Error refusal(const std::string& name) {
   base::Error error(base::cat("\"", name, "\": permission denied"), EACCES);
-  struct statvfs status {};
-  const std::string place = name.find('/') == std::string::npos ? "/" : name;
-  if (::statvfs(place.c_str(), &status) != 0 || (status.f_flag & ST_NOEXEC) == 0) return error;
+  if (!is_noexec(name.find('/') == std::string::npos ? "/" : name)) return error;
   return std::move(error).with_hint(
       "it lies on a file system that is mounted noexec: put it, or the image, on another one");
 }

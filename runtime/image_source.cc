@@ -6,7 +6,6 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -117,8 +116,7 @@ void list_root(const std::string& path) {
 // The kernel starts no program of a folder on a noexec mount, but does of an overlay over it, as it
 // does of an image file that lies there.
 std::string make_executable(SessionDirectory& session, const std::string& path) {
-  struct statvfs status {};
-  if (::statvfs(path.c_str(), &status) != 0 || (status.f_flag & ST_NOEXEC) == 0) return path;
+  if (!is_noexec(path)) return path;
   try {
     const std::string covered = session.make_mount_point("image");
     const base::UniqueFd nothing = session.make_directory("nothing", 0755);

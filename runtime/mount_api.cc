@@ -112,6 +112,11 @@ bool probe_mount_setattr() {
 
 }  // namespace
 
+bool is_noexec(const std::string& path) {
+  struct statvfs status {};
+  return ::statvfs(path.c_str(), &status) == 0 && (status.f_flag & ST_NOEXEC) != 0;
+}
+
 std::string descriptor_path(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
 
 bool has_mount_setattr() {

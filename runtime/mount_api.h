@@ -25,6 +25,9 @@ constexpr bool has(MountFlags set, MountFlags flag) {
   return (static_cast<std::uint32_t>(set) & static_cast<std::uint32_t>(flag)) != 0;
 }
 
+// Whether the kernel refuses to start programs there, by a mount option.
+bool is_noexec(const std::string& path);
+
 // "/proc/self/fd/N": a name of whatever the descriptor refers to.
 std::string descriptor_path(int fd);
 
