@@ -39,25 +39,15 @@ std::size_t total_length(const BlockRequest& request) {
   return length;
 }
 
-std::unique_ptr<Compressor> make_compressor(const SquashfsOptions& options, Search search) {
-  return make_compressor(options.codec, options.level, options.block_size, search);
-}
-
 }  // namespace
 
 struct BlockPipeline::Workspace {
   explicit Workspace(const SquashfsOptions& options)
       : scratch(std::make_unique_for_overwrite<std::byte[]>(options.block_size)),
-        thorough(make_compressor(options, Search::thorough)),
-        quick(make_compressor(options, Search::quick)) {}
-
-  std::size_t compress(std::span<const std::byte> data, Search search) {
-    Compressor& compressor = search == Search::quick ? *quick : *thorough;
-    return compressor.compress(data, std::span(scratch.get(), data.size()));
-  }
+        compressor(make_compressor(options.codec, options.level, options.block_size)) {}
 
   Buffer scratch;
-  std::unique_ptr<Compressor> thorough, quick;
+  std::unique_ptr<Compressor> compressor;
 };
 
 void throw_if_cancelled(const WriteProgress& progress) {
@@ -170,7 +160,8 @@ void BlockPipeline::fill_and_compress(Slot& slot, Workspace& own) {
     filled += range.length;
   }
   const auto compressed = [&]() -> std::size_t {
-    return slot.request.search ? own.compress(data, *slot.request.search) : 0;
+    if (!slot.request.search) return 0;
+    return own.compressor->compress(data, std::span(own.scratch.get(), size), *slot.request.search);
   };
   if (slot.request.zeros_are_hole && all_zeros(data)) {
     slot.size_word = 0;

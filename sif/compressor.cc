@@ -72,7 +72,7 @@ class GzipCompressor final : public Compressor {
       : state_(libdeflate_alloc_compressor(level), libdeflate_free_compressor) {
     if (!state_) throw std::bad_alloc();
   }
-  std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out) override {
+  std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out, Search) override {
     if (in.empty() || is_incompressible(sample(in), in, out)) return 0;
     return libdeflate_zlib_compress(state_.get(), in.data(), in.size(), out.data(), in.size() - 1);
   }
@@ -99,18 +99,17 @@ constexpr Tuning kQuick{ZSTD_fast, 15, 15, 5};
 
 class ZstdCompressor final : public Compressor {
  public:
-  ZstdCompressor(int level, std::uint32_t block_size, Search search)
+  ZstdCompressor(int level, std::uint32_t block_size)
       : state_(ZSTD_createCCtx(), ZSTD_freeCCtx),
-        is_tuned_(level == kTunedLevel && block_size <= kTunedBlockSize),
-        search_(search) {
+        is_tuned_(level == kTunedLevel && block_size <= kTunedBlockSize) {
     if (!state_) throw std::bad_alloc();
     set(ZSTD_c_compressionLevel, level);
   }
-  std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out) override {
+  std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out,
+                       Search search) override {
     const Sampled sampled = sample(in);
     if (in.empty() || is_incompressible(sampled, in, out)) return 0;
-    if (is_tuned_)
-      tune(search_ == Search::quick ? kQuick : sampled.is_text ? kOfText : kOfBinaries);
+    if (is_tuned_) tune(search == Search::quick ? kQuick : sampled.is_text ? kOfText : kOfBinaries);
     const std::size_t size =
         ZSTD_compress2(state_.get(), out.data(), in.size() - 1, in.data(), in.size());
     return ZSTD_isError(size) != 0 ? 0 : size;
@@ -130,13 +129,12 @@ class ZstdCompressor final : public Compressor {
 
   std::unique_ptr<ZSTD_CCtx, decltype(&ZSTD_freeCCtx)> state_;
   const bool is_tuned_;
-  const Search search_;
 };
 
 class Lz4Compressor final : public Compressor {
  public:
   explicit Lz4Compressor(int level) : level_(level) {}
-  std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out) override {
+  std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out, Search) override {
     if (in.empty()) return 0;
     const char* source = reinterpret_cast<const char*>(in.data());
     char* target = reinterpret_cast<char*>(out.data());
@@ -163,7 +161,7 @@ class XzCompressor final : public Compressor {
   XzCompressor& operator=(const XzCompressor&) = delete;
   ~XzCompressor() override { lzma_end(&stream_); }
 
-  std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out) override {
+  std::size_t compress(std::span<const std::byte> in, std::span<std::byte> out, Search) override {
     if (in.empty() || is_incompressible(sample(in), in, out)) return 0;
     const lzma_filter filters[] = {{LZMA_FILTER_LZMA2, &options_}, {LZMA_VLI_UNKNOWN, nullptr}};
     // The kernel's decoder knows CRC32 only. Re-initialising keeps the encoder's memory.
@@ -190,8 +188,7 @@ void check_level(Codec codec, int level, int lowest, int highest) {
 
 }  // namespace
 
-std::unique_ptr<Compressor> make_compressor(Codec codec, int level, std::uint32_t block_size,
-                                            Search search) {
+std::unique_ptr<Compressor> make_compressor(Codec codec, int level, std::uint32_t block_size) {
   switch (codec) {
     case Codec::gzip:
       check_level(codec, level, 1, 12);
@@ -204,7 +201,7 @@ std::unique_ptr<Compressor> make_compressor(Codec codec, int level, std::uint32_
       return std::make_unique<Lz4Compressor>(level);
     case Codec::zstd:
       check_level(codec, level, 1, ZSTD_maxCLevel());
-      return std::make_unique<ZstdCompressor>(level, block_size, search);
+      return std::make_unique<ZstdCompressor>(level, block_size);
     case Codec::lzma:
     case Codec::lzo:
       break;

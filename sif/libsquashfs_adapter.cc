@@ -85,7 +85,8 @@ sqfs_s32 compress_block(sqfs_compressor_t* base, const sqfs_u8* in, sqfs_u32 siz
   if (out_size < size) return SQFS_ERROR_COMPRESSOR;
   try {
     const std::size_t packed = self->compressor->compress(
-        std::as_bytes(std::span(in, size)), std::as_writable_bytes(std::span(out, out_size)));
+        std::as_bytes(std::span(in, size)), std::as_writable_bytes(std::span(out, out_size)),
+        Search::thorough);
     const bool worthwhile = !self->favours_starts || packed <= size / kWorthwhile;
     return worthwhile ? static_cast<sqfs_s32>(packed) : 0;
   } catch (...) {

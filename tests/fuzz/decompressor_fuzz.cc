@@ -27,10 +27,10 @@ void inflate(Codec codec, std::span<const std::byte> in, std::size_t room) {
   }
 }
 
-void round_trip(Codec codec, std::span<const std::byte> in) {
-  const auto compressor = sif::make_compressor(codec, 1, 131072);
+void round_trip(Codec codec, std::span<const std::byte> in, sif::Search search) {
+  const auto compressor = sif::make_compressor(codec, 3, 131072);
   std::vector<std::byte> packed(in.size()), out(in.size());
-  const std::size_t size = compressor->compress(in, packed);
+  const std::size_t size = compressor->compress(in, packed, search);
   if (size == 0) return;
   if (size >= in.size()) std::abort();
   const auto decompressor = sif::make_decompressor(codec);
@@ -47,7 +47,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::span in = std::as_bytes(std::span(data, size)).subspan(1);
   const auto codec = static_cast<Codec>(1 + data[0] % 6);
   if (data[0] >= 0x80 && codec != Codec::lzma && codec != Codec::lzo) {
-    round_trip(codec, in);
+    round_trip(codec, in, (data[0] & 0x40) != 0 ? sif::Search::quick : sif::Search::thorough);
   } else {
     inflate(codec, in, (data[0] & 0x40) != 0 ? 131072 : 8192);
   }

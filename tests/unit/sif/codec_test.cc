@@ -40,7 +40,7 @@ struct Case {
 };
 
 std::unique_ptr<Compressor> make_case_compressor(const Case& c) {
-  return make_compressor(c.codec, c.level, 131072, c.search);
+  return make_compressor(c.codec, c.level, 131072);
 }
 
 class CodecTest : public testing::TestWithParam<Case> {};
@@ -51,7 +51,7 @@ TEST_P(CodecTest, RoundTripsEverySize) {
   for (const std::size_t size : {1000, 4096, 8192, 65537, 131072}) {
     const Bytes in = text_like(size);
     Bytes packed(size), out(size);
-    const std::size_t packed_size = compressor->compress(in, packed);
+    const std::size_t packed_size = compressor->compress(in, packed, GetParam().search);
     ASSERT_GT(packed_size, 0U) << size;
     ASSERT_LT(packed_size, size);
     ASSERT_EQ(decompressor->decompress(std::span(packed).first(packed_size), out), size);
@@ -63,7 +63,7 @@ TEST_P(CodecTest, StoresWhatDoesNotShrink) {
   const auto compressor = make_case_compressor(GetParam());
   for (const std::size_t size : {1, 100, 8192, 131072}) {
     Bytes packed(size);
-    EXPECT_EQ(compressor->compress(random_bytes(size), packed), 0U) << size;
+    EXPECT_EQ(compressor->compress(random_bytes(size), packed, GetParam().search), 0U) << size;
   }
 }
 
@@ -72,7 +72,7 @@ TEST_P(CodecTest, FlatBytesWithRepeatsAreStillCompressed) {
   in.insert(in.end(), in.begin(), in.end());
   Bytes packed(in.size());
   const auto compressor = make_case_compressor(GetParam());
-  const std::size_t size = compressor->compress(in, packed);
+  const std::size_t size = compressor->compress(in, packed, GetParam().search);
   EXPECT_GT(size, 0U);
   EXPECT_LT(size, 22000U);
 }
@@ -82,7 +82,7 @@ TEST_P(CodecTest, OutputLargerThanTheBlockIsCorrupt) {
   const auto decompressor = make_decompressor(GetParam().codec);
   const Bytes in = text_like(8192);
   Bytes packed(in.size()), out(8191);
-  const std::size_t size = compressor->compress(in, packed);
+  const std::size_t size = compressor->compress(in, packed, GetParam().search);
   try {
     decompressor->decompress(std::span(packed).first(size), out);
     FAIL() << "accepted";
@@ -97,7 +97,7 @@ TEST_P(CodecTest, TruncatedAndDamagedBlocksNeverCrash) {
   const auto decompressor = make_decompressor(GetParam().codec);
   const Bytes in = text_like(8192);
   Bytes packed(in.size()), out(8192);
-  const std::size_t size = compressor->compress(in, packed);
+  const std::size_t size = compressor->compress(in, packed, GetParam().search);
   for (std::size_t cut = 0; cut < size; cut += 13) {
     try {
       EXPECT_LE(decompressor->decompress(std::span(packed).first(cut), out), out.size());
@@ -186,8 +186,8 @@ TEST(CompressorTest, TunedSearchFindsInTextWhatTheLevelFinds) {
     const std::size_t wanted =
         ZSTD_compress(plain.data(), plain.size(), text.data(), text.size(), 3);
     Bytes out(text.size());
-    const std::size_t size =
-        make_compressor(Codec::zstd, 3, 131072)->compress(std::as_bytes(std::span(text)), out);
+    const std::size_t size = make_compressor(Codec::zstd, 3, 131072)
+                                 ->compress(std::as_bytes(std::span(text)), out, Search::thorough);
     EXPECT_GT(size, 0U);
     EXPECT_LT(size, wanted + wanted / 20) << text.substr(0, 20);
   }
