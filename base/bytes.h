@@ -3,6 +3,7 @@
 // throws; nothing is ever read outside the span.
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -63,10 +64,16 @@ class ByteWriter {
   void text(std::string_view value, std::size_t count);
   void zeros(std::size_t count) { bytes_.resize(bytes_.size() + count); }
   const std::vector<std::byte>& bytes() const { return bytes_; }
+  std::string string() const {
+    return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};
+  }
 
  private:
   std::vector<std::byte> bytes_;
 };
+
+// By chance: version 4 of RFC 4122.
+std::array<std::uint8_t, 16> random_uuid();
 
 // The multiple of `unit` that is not below `value`, which is at least `unit` from wrapping.
 constexpr std::uint64_t round_up(std::uint64_t value, std::uint64_t unit) {

@@ -9,11 +9,14 @@
 #include <thread>
 #include <vector>
 
+#include "base/error.h"
 #include "base/syscalls.h"
 #include "base/text.h"
 
 namespace base {
 namespace {
+
+constexpr std::size_t kMaxHostText = 16 << 20;  // machines may have many thousands of mounts
 
 struct Hierarchy {
   std::string mount_point;
@@ -106,7 +109,13 @@ unsigned affinity_cpu_count() {
 unsigned allowed_cpu_count() {
   unsigned count = affinity_cpu_count();
   if (count == 0) count = std::thread::hardware_concurrency();
-  const auto find = [](const std::string& path) { return find_small_file(path); };
+  const auto find = [](const std::string& path) -> std::optional<std::string> {
+    try {
+      return find_small_file(path, kMaxHostText);
+    } catch (const Error&) {
+      return std::nullopt;  // what cannot be read limits nothing
+    }
+  };
   const auto quota = cgroup_cpu_quota(find("/proc/self/cgroup").value_or(""),
                                       find("/proc/self/mountinfo").value_or(""), find);
   if (quota) count = std::min(count, static_cast<unsigned>(std::ceil(*quota)));

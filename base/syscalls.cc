@@ -123,9 +123,15 @@ void pwrite_all(int fd, std::span<const std::byte> data, std::uint64_t offset,
   }
 }
 
+pid_t fork_or_throw(std::string_view attempted) {
+  const pid_t pid = ::fork();
+  if (pid < 0) throw errno_error(errno, attempted);
+  return pid;
+}
+
 std::string read_small_file(int fd, const std::string& path, std::size_t limit) {
   std::string text;
-  std::array<std::byte, 16384> chunk{};
+  std::array<std::byte, 16384> chunk;  // not set: most files fill only its first page
   for (;;) {
     const std::size_t count = read_up_to(fd, chunk, path);
     text.append(reinterpret_cast<const char*>(chunk.data()), count);

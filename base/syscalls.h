@@ -43,6 +43,9 @@ void pwrite_all(int fd, std::span<const std::byte> data, std::uint64_t offset,
 
 // A whole small file (configuration, /proc); throws when it is larger than `limit` bytes.
 // find_small_file gives nullopt, too, for a file of a process that ends while it is read.
+// `attempted` is for the message: "cannot start a program".
+pid_t fork_or_throw(std::string_view attempted);
+
 std::string read_small_file(const std::string& path, std::size_t limit = 1 << 20);
 std::string read_small_file(int fd, const std::string& path, std::size_t limit);
 std::optional<std::string> find_small_file(const std::string& path, std::size_t limit = 1 << 20);

@@ -63,6 +63,11 @@ std::string hex(const void* bytes, std::size_t count);
 // invalid sequences -> \xNN).
 std::string printable(std::string_view bytes);
 
+// Whether the brackets of a JSON text nest deeper than that. Asked before it is parsed: a parser
+// takes eighty times the memory of a bracket for each level, and nlohmann's callback time that
+// grows with the square of a list's length.
+bool is_nested_deeper(std::string_view json, int levels);
+
 // 1536 -> "1.5 KiB".
 std::string human_size(std::uint64_t bytes);
 

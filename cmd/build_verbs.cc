@@ -50,8 +50,9 @@ constexpr auto kConvertingRows = std::to_array<OptionRow>({
     {.name = "help", .letter = 'h', .help = "this text"},
     // Through the environment only: a command line is for everyone to see.
     {.name = "docker-username", .kind = text}, {.name = "docker-password", .kind = text},
-    // Accepted without effect: they are always so.
+    // Of definition files, whose bases are kept and which are built somewhere.
     {.name = "disable-cache", .env = "DISABLE_CACHE"}, {.name = "tmpdir", .kind = text, .env = "TMPDIR"},
+    // Accepted without effect: they are always so.
     {.name = "reproducible", .env = "REPRODUCIBLE"}, {.name = "library", .kind = text},
     {.name = "arch-variant", .kind = text},
 });

@@ -66,8 +66,7 @@ int HeldSignals::wait(int seconds) const {
 Ending run_child(HeldSignals& signals, const char* name, const std::function<void()>& become,
                  WhenAsked rule) {
   const pid_t parent = ::getpid();
-  const pid_t child = ::fork();
-  if (child < 0) throw base::errno_error(errno, "cannot start ", name);
+  const pid_t child = base::fork_or_throw(base::cat("cannot start ", name));
   if (child == 0) {
     signals.release();
     ::prctl(PR_SET_PDEATHSIG, rule == WhenAsked::cleans_up ? SIGTERM : SIGKILL);

@@ -15,6 +15,7 @@
 #include "cmd/temporary_folder.h"
 #include "oci/image_cache.h"
 #include "oci/image_source.h"
+#include "sif/sif_format.h"
 
 namespace cmd {
 namespace {
@@ -23,12 +24,27 @@ bool is_address(const std::string& image) {
   return oci::has_transport(image) && ::access(image.c_str(), F_OK) != 0;
 }
 
+// --arch ARCH, or --platform linux/ARCH[/VARIANT]; nullopt: this machine's.
+std::optional<std::string> find_other_arch(const ParsedOptions& parsed) {
+  std::optional<std::string> arch = parsed.text("arch");
+  if (const auto& platform = parsed.text("platform")) {
+    const std::vector<std::string> parts = base::split(*platform, '/');
+    if (parts.size() < 2 || parts[0] != "linux")
+      throw base::error("--platform ", base::printable(*platform), ": expected linux/ARCH");
+    arch = parts[1];
+  }
+  if (arch == sif::host_go_arch()) arch.reset();
+  return arch;
+}
+
 // Its file has no name any more when the container begins.
 std::optional<std::string> convert_without_cache(const ParsedOptions& parsed,
-                                                 const std::string& image) {
+                                                 const std::string& image,
+                                                 const std::optional<std::string>& arch) {
   const TemporaryFolder folder(parsed.text("tmpdir"), "sifrun-");
   const std::string file = folder.path("image.sif");
   std::vector<std::string> arguments = sifconv_arguments(parsed);
+  if (arch) arguments.push_back("--arch=" + *arch);
   arguments.insert(arguments.end(), {"--", image, file});
   if (run_sifconv(arguments, [&] { folder.remove(); }) != EXIT_SUCCESS) return std::nullopt;
   const int fd = base::open_file(file, O_RDONLY).release();  // until the payload begins
@@ -59,9 +75,11 @@ std::optional<std::string> fetch_image(const ParsedOptions& parsed, const std::s
   if (image.empty()) throw base::error("the image's name is empty");
   if (!is_address(image)) return image;
   parsed.throw_if_refused();  // before anything is downloaded
-  if (const auto cache = find_image_cache(parsed, home))
-    return fetch_into_cache(parsed, image, *cache);
-  return convert_without_cache(parsed, image);
+  const std::optional<std::string> arch = find_other_arch(parsed);
+  // Kept are images for this machine.
+  const auto cache = arch ? std::nullopt : find_image_cache(parsed, home);
+  return cache ? fetch_into_cache(parsed, image, *cache)
+               : convert_without_cache(parsed, image, arch);
 }
 
 }  // namespace cmd

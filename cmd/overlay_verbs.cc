@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // overlay create: an ext3 image for --overlay, in a file of its own or in a SIF.
 #include <fcntl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,6 +28,7 @@
 #include "ext/partition.h"
 #include "sif/sif_editor.h"
 #include "sif/sif_reader.h"
+#include "sif/sif_writer.h"
 
 namespace cmd {
 namespace {
@@ -67,15 +67,6 @@ struct Wanted {
   ext::NewFileSystem content;
 };
 
-std::array<std::uint8_t, 16> random_uuid() {
-  std::array<std::uint8_t, 16> uuid{};
-  if (::getrandom(uuid.data(), uuid.size(), 0) != static_cast<ssize_t>(uuid.size()))
-    throw base::errno_error(errno, "cannot get random bytes");
-  uuid[6] = static_cast<std::uint8_t>((uuid[6] & 0x0F) | 0x40);  // version 4 of RFC 4122
-  uuid[8] = static_cast<std::uint8_t>((uuid[8] & 0x3F) | 0x80);
-  return uuid;
-}
-
 // `wanted` is a path of the container; empty for its root.
 std::string path_below_upper(const std::string& wanted) {
   const std::string relative =
@@ -102,8 +93,8 @@ Wanted read_options(const ParsedOptions& parsed, std::int64_t size) {
                 .content = {.folders = {"upper"},
                             .uid = for_root ? 0 : ::getuid(),
                             .gid = for_root ? 0 : ::getgid(),
-                            .uuid = random_uuid(),
-                            .hash_seed = random_uuid(),
+                            .uuid = base::random_uuid(),
+                            .hash_seed = base::random_uuid(),
                             .created = ::time(nullptr)}};
   for (const std::string& folder : parsed.values("create-dir"))
     wanted.content.folders.push_back("upper" + path_below_upper(folder));
@@ -150,12 +141,9 @@ void make_file(const std::string& path, const Wanted& wanted) {
 // Gives the partition to run from, which the overlay is for.
 const sif::SifDescriptor& check_container(const sif::SifFile& file) {
   const auto& objects = file.container.descriptors;
-  const auto primary = std::ranges::find_if(objects, [](const sif::SifDescriptor& each) {
-    return each.type == sif::DataType::partition &&
-           each.partition == sif::PartitionType::primary_system;
-  });
+  const sif::SifDescriptor* const primary = sif::find_primary(file.container);
   const std::string attempted = "cannot add an overlay to " + file.name;
-  if (primary == objects.end()) throw base::error(attempted, ": it has no partition to run from");
+  if (primary == nullptr) throw base::error(attempted, ": it has no partition to run from");
   if (primary->file_system == sif::FileSystemType::encrypted_squashfs)
     throw base::error(attempted, ": it is encrypted");
   if (std::ranges::count(objects, sif::DataType::signature, &sif::SifDescriptor::type) != 0)
@@ -172,25 +160,19 @@ const sif::SifDescriptor& check_container(const sif::SifFile& file) {
   return *primary;
 }
 
-std::string partition_fields(const std::string& arch_code) {
-  base::ByteWriter out;
-  out.write(static_cast<std::int32_t>(sif::FileSystemType::ext3));
-  out.write(static_cast<std::int32_t>(sif::PartitionType::overlay));
-  out.text(arch_code, 3);
-  return {reinterpret_cast<const char*>(out.bytes().data()), out.bytes().size()};
-}
-
 void add_to_container(const std::string& path, const Wanted& wanted) {
   sif::SifEditor editor(path);  // may wait for another one
   const HeldSignals signals;
   const sif::SifDescriptor& primary = check_container(editor.file());
   const std::string name = base::printable(path);
   constexpr std::uint32_t kDefaultGroup = sif::kGroupBit | 1;
-  const sif::NewObject object{.type = sif::DataType::partition,
-                              .group = std::max(primary.group | sif::kGroupBit, kDefaultGroup),
-                              .name = "",
-                              .extra = partition_fields(primary.arch_code),
-                              .alignment = sif::kPartitionAlignment};
+  const sif::NewObject object{
+      .type = sif::DataType::partition,
+      .group = std::max(primary.group | sif::kGroupBit, kDefaultGroup),
+      .name = "",
+      .extra = sif::partition_fields(sif::FileSystemType::ext3, sif::PartitionType::overlay,
+                                     primary.arch_code),
+      .alignment = sif::kPartitionAlignment};
   editor.add(object, wanted.size,
              [&](int fd, std::uint64_t offset) { fill(fd, offset, name, wanted, signals); });
   base::log_info("Added an overlay of ", wanted.size / kMebibyte, " MiB to ", name);

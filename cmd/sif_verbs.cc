@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // sif: what siftool does, in its words: header, list, info, dump, new, add, del, setprim.
 #include <fcntl.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -75,7 +74,7 @@ std::uint32_t number_of(const ParsedOptions& parsed, std::string_view option) {
   return static_cast<std::uint32_t>(*number);
 }
 
-std::string partition_fields(const ParsedOptions& parsed) {
+std::string fields_of_partition(const ParsedOptions& parsed) {
   const std::uint32_t file_system = number_of(parsed, "partfs");
   const std::uint32_t partition = number_of(parsed, "parttype");
   const std::uint32_t arch = number_of(parsed, "partarch");
@@ -84,26 +83,23 @@ std::string partition_fields(const ParsedOptions& parsed) {
         "with partition datatype, --partfs, --parttype and --partarch must be passed");
   std::string code = arch < 10 ? base::cat("0", arch) : base::cat(arch);
   if (sif::go_arch_of_code(code).empty()) throw base::error("unknown architecture ", arch);
-  base::ByteWriter out;
-  out.write(file_system);
-  out.write(partition);
-  out.text(code, 3);
-  return {reinterpret_cast<const char*>(out.bytes().data()), out.bytes().size()};
+  return sif::partition_fields(static_cast<sif::FileSystemType>(file_system),
+                               static_cast<sif::PartitionType>(partition), code);
 }
 
 std::string bytes_of_hex(std::string_view digits) {
   std::string bytes;
-  for (std::size_t i = 0; i + 1 < digits.size(); i += 2) {
+  for (std::size_t i = 0; i < digits.size(); i += 2) {
     unsigned value = 0;
     const char* const end = digits.data() + i + 2;
-    if (std::from_chars(digits.data() + i, end, value, 16).ptr != end)
+    if (i + 2 > digits.size() || std::from_chars(digits.data() + i, end, value, 16).ptr != end)
       throw base::error("failed to decode signing entity fingerprint ", base::printable(digits));
     bytes += static_cast<char>(value);
   }
   return bytes;
 }
 
-std::string signature_fields(const ParsedOptions& parsed) {
+std::string fields_of_signature(const ParsedOptions& parsed) {
   const auto hash = static_cast<std::int32_t>(number_of(parsed, "signhash"));
   if (sif::hash_name(hash) == "Unknown") throw base::error("invalid hash type: ", hash);
   const std::string entity = bytes_of_hex(parsed.text("signentity").value_or(""));
@@ -113,17 +109,17 @@ std::string signature_fields(const ParsedOptions& parsed) {
   base::ByteWriter out;
   out.write(hash);
   out.text(entity, kEntitySize);
-  return {reinterpret_cast<const char*>(out.bytes().data()), out.bytes().size()};
+  return out.string();
 }
 
-std::string sbom_fields(const ParsedOptions& parsed) {
+std::string fields_of_sbom(const ParsedOptions& parsed) {
   const auto& name = parsed.text("sbomformat");
   if (!name) throw base::error("with SBOM datatype, --sbomformat must be passed");
   const std::optional<std::int32_t> format = sif::find_sbom_format(*name);
   if (!format) throw base::error("invalid SBOM format: ", base::printable(*name));
   base::ByteWriter out;
   out.write(*format);
-  return {reinterpret_cast<const char*>(out.bytes().data()), out.bytes().size()};
+  return out.string();
 }
 
 struct FieldsRow {
@@ -131,13 +127,13 @@ struct FieldsRow {
   std::string (*fields)(const ParsedOptions& parsed);
 };
 constexpr auto kFields = std::to_array<FieldsRow>({
-    {sif::DataType::partition, partition_fields},
-    {sif::DataType::signature, signature_fields},
-    {sif::DataType::sbom, sbom_fields},
+    {sif::DataType::partition, fields_of_partition},
+    {sif::DataType::signature, fields_of_signature},
+    {sif::DataType::sbom, fields_of_sbom},
 });
 
 sif::NewObject new_object(const ParsedOptions& parsed) {
-  const auto number = static_cast<std::int32_t>(number_of(parsed, "datatype"));
+  const std::uint32_t number = number_of(parsed, "datatype");
   sif::NewObject object;
   object.type = static_cast<sif::DataType>(kFirstDataType + number);
   if (number == 0 || sif::name_of(object.type) == "Unknown")
@@ -176,13 +172,8 @@ void add_object(const ParsedOptions& parsed) {
 }
 
 void make_new(const ParsedOptions& parsed) {
-  std::array<std::uint8_t, 16> uuid{};
-  if (::getrandom(uuid.data(), uuid.size(), 0) != static_cast<ssize_t>(uuid.size()))
-    throw base::errno_error(errno, "cannot get random bytes");
-  uuid[6] = static_cast<std::uint8_t>((uuid[6] & 0x0F) | 0x40);  // version 4 of RFC 4122
-  uuid[8] = static_cast<std::uint8_t>((uuid[8] & 0x3F) | 0x80);
   base::AtomicOutputFile file(parsed.positionals()[0], 0755, base::Existing::replace);
-  sif::write_empty_sif(file.fd(), uuid, ::time(nullptr));
+  sif::write_empty_sif(file.fd(), base::random_uuid(), ::time(nullptr));
   file.commit();
 }
 

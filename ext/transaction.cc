@@ -117,16 +117,16 @@ void Transaction::write_data(std::uint64_t at, std::span<const std::byte> data) 
 }
 
 void Transaction::note_freed(std::uint64_t first, std::uint64_t count) {
+  std::uint64_t end = first + count;
+  auto next = freed_.upper_bound(first);
   // Large files are freed run by run, mostly upwards.
-  auto behind = freed_.upper_bound(first);
-  if (behind != freed_.begin()) {
-    auto& [start, end] = *std::prev(behind);
-    if (first <= end) {
-      end = std::max(end, first + count);
-      return;
-    }
+  if (next != freed_.begin() && first <= std::prev(next)->second) {
+    --next;
+    first = next->first;
   }
-  freed_[first] = first + count;
+  for (; next != freed_.end() && next->first <= end; next = freed_.erase(next))
+    end = std::max(end, next->second);
+  freed_[first] = end;
 }
 
 bool Transaction::is_freed(std::uint64_t block) const {

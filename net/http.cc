@@ -56,9 +56,19 @@ std::string basic_authorization(std::string_view user, std::string_view password
   return "Basic " + base::base64(base::cat(user, ":", password));
 }
 
+void SpeedWatch::received(std::size_t count, Time now) {
+  if (start_) {
+    count_ += count;
+    if (now - *start_ < kSpeedWindow) return;
+    if (count_ < kMinBytesPerMinute)
+      throw base::Error("the server sends too slowly to be waited for", ETIMEDOUT);
+  }
+  start_ = now;
+  count_ = 0;
+}
+
 Response::Response(std::unique_ptr<Channel> channel, const Request& request)
     : channel_(std::move(channel)), buffer_(kBufferSize) {
-  minute_start_ = std::chrono::steady_clock::now();
   channel_->write(request_text(request));
   std::exception_ptr broken;
   try {
@@ -77,19 +87,18 @@ Response::Response(std::unique_ptr<Channel> channel, const Request& request)
 void Response::read_answer(const Request& request) {
   for (int interim = 0;; ++interim) {
     read_head();
+    speed_.pause();
     if (status_ >= 200) break;
     if (interim == kMaxInterimResponses) throw bad_answer("too many interim responses");
   }
   choose_framing(request.method);
-  minute_start_ = std::chrono::steady_clock::now();
-  minute_bytes_ = 0;
 }
 
 char Response::next_byte() {
   if (pending_.empty()) {
     const std::size_t count = channel_->read(buffer_);
     if (count == 0) throw base::Error("the server closed the connection too early", ECONNRESET);
-    check_speed(count);
+    speed_.received(count);
     pending_ = std::span<const std::byte>(buffer_).first(count);
   }
   const char c = static_cast<char>(pending_.front());
@@ -170,24 +179,13 @@ std::size_t Response::read_raw(std::span<std::byte> out) {
   if (out.empty()) return 0;
   if (pending_.empty()) {
     const std::size_t count = channel_->read(out);
-    check_speed(count);
+    speed_.received(count);
     return count;
   }
   const std::size_t count = std::min(out.size(), pending_.size());
   std::memcpy(out.data(), pending_.data(), count);
   pending_ = pending_.subspan(count);
   return count;
-}
-
-// One byte every minute would keep a connection alive for ever.
-void Response::check_speed(std::size_t count) {
-  minute_bytes_ += count;
-  const auto now = std::chrono::steady_clock::now();
-  if (now - minute_start_ < kSpeedWindow) return;
-  if (minute_bytes_ < kMinBytesPerMinute)
-    throw base::Error("the server sends too slowly to be waited for", ETIMEDOUT);
-  minute_start_ = now;
-  minute_bytes_ = 0;
 }
 
 // False after the last chunk, whose trailing fields are skipped.

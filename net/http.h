@@ -3,6 +3,7 @@
 // are limited, and a body is handed out in pieces, whose sum the caller limits.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -19,7 +20,7 @@ namespace net {
 
 inline constexpr std::size_t kMaxHeadSize = 64 << 10;
 inline constexpr int kMaxInterimResponses = 8;
-// A server that sends less than this in a minute is given up.
+// A server that sends less than this in a minute, once it has begun to answer, is given up.
 inline constexpr std::uint64_t kMinBytesPerMinute = 60 << 10;
 
 using Fields = std::vector<std::pair<std::string, std::string>>;
@@ -37,6 +38,20 @@ struct Request {
 
 // The value of an Authorization field (RFC 7617).
 std::string basic_authorization(std::string_view user, std::string_view password);
+
+// Gives up a server that keeps a connection alive by a byte now and then.
+class SpeedWatch {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  // The server may work before its next byte; channels limit how long.
+  void pause() { start_.reset(); }
+  // Throws Error with ETIMEDOUT when the minute that ends `now` brought too little.
+  void received(std::size_t count, Time now = std::chrono::steady_clock::now());
+
+ private:
+  std::optional<Time> start_;  // of the minute that is measured
+  std::uint64_t count_ = 0;    // since then
+};
 
 class Response {
  public:
@@ -68,7 +83,6 @@ class Response {
   void choose_framing(const std::string& method);
   std::size_t read_raw(std::span<std::byte> out);
   bool begin_chunk();
-  void check_speed(std::size_t count);
 
   std::unique_ptr<Channel> channel_;
   std::vector<std::byte> buffer_;
@@ -81,8 +95,7 @@ class Response {
   std::uint64_t left_ = 0;  // of the body or of the chunk
   bool in_chunk_ = false;
   bool ended_ = false;
-  std::chrono::steady_clock::time_point minute_start_{};
-  std::uint64_t minute_bytes_ = 0;
+  SpeedWatch speed_;
 };
 
 }  // namespace net

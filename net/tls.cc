@@ -70,8 +70,6 @@ Context make_context(const TlsTrust& trust) {
   Context context(::SSL_CTX_new(::TLS_client_method()));
   if (!context || ::SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION) != 1)
     throw base::error("cannot set up TLS: ", openssl_reason());
-  // Bodies have a length or an end of their own, so servers that hang up without a word are fine.
-  ::SSL_CTX_set_options(context.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
   if (trust.any) return context;
   ::SSL_CTX_set_verify(context.get(), SSL_VERIFY_PEER, nullptr);
   trust_the_machine(context.get());

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "ext/overlay_marks.h"
 #include "sif/folder_tree.h"
+#include "sif/tree_import.h"
 
 namespace oci {
 namespace {
@@ -28,42 +29,21 @@ void ExtTree::FileData::read_at(std::uint64_t offset, std::span<std::byte> out) 
 ExtTree::ExtTree(const sif::ImageFile& image, Part part)
     : file_system_(
           ext::Partition(image.fd.get(), image.offset, image.size, base::printable(image.path)),
-          ext::Access::read_only),
-      part_(part) {
+          ext::Access::read_only) {
   ext::InodeNumber root = ext::kRootInode;
   if (part == Part::changes) root = file_system_.find_entry(root, kUpper).value_or(root);
-  describe(root, tree.root());
-  by_number_.emplace(root, &tree.root());
-  pending_.emplace_back(root, &tree.root());
-  while (!pending_.empty()) {
-    const auto [number, directory] = pending_.back();
-    pending_.pop_back();
-    fill(number, *directory);
-  }
+  const sif::TreeImport<ext::InodeNumber>::Image nodes{
+      "ext file system",
+      [&](ext::InodeNumber number, sif::Inode& inode) { describe(number, inode); },
+      [&](ext::InodeNumber number, const auto& visit) {
+        if (part == Part::changes) ext::use_kernel_marks(file_system_, number);
+        file_system_.list(number, 0, [&](const ext::FileSystem::Entry& entry) {
+          if (entry.name != "." && entry.name != "..") visit(entry.name, entry.inode);
+          return true;
+        });
+      }};
+  sif::TreeImport<ext::InodeNumber>(nodes, root, tree);
   tree.root().children.erase(kLostAndFound);
-}
-
-void ExtTree::fill(ext::InodeNumber number, sif::Inode& directory) {
-  if (part_ == Part::changes) ext::use_kernel_marks(file_system_, number);
-  file_system_.list(number, 0, [&](const ext::FileSystem::Entry& entry) {
-    if (entry.name != "." && entry.name != "..")
-      directory.children[std::string(entry.name)] = &add(entry.inode);
-    return true;
-  });
-}
-
-sif::Inode& ExtTree::add(ext::InodeNumber number) {
-  sif::Inode*& known = by_number_[number];
-  if (known != nullptr) {
-    // Each directory has one name; another one is a loop.
-    if (known->type == sif::FileType::directory)
-      throw base::Error("corrupt ext file system: a directory with two names", EIO);
-    return *known;
-  }
-  known = &tree.make(sif::FileType::regular, 0);
-  describe(number, *known);
-  if (known->type == sif::FileType::directory) pending_.emplace_back(number, known);
-  return *known;
 }
 
 void ExtTree::describe(ext::InodeNumber number, sif::Inode& inode) {

@@ -4,11 +4,8 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <mutex>
-#include <string>
-#include <utility>
-#include <vector>
+#include <span>
 
 #include "ext/file_system.h"
 #include "sif/sif_reader.h"
@@ -38,16 +35,11 @@ class ExtTree {
     ext::InodeNumber inode_;
   };
 
-  void fill(ext::InodeNumber number, sif::Inode& directory);
-  sif::Inode& add(ext::InodeNumber number);
   void describe(ext::InodeNumber number, sif::Inode& inode);
 
   std::mutex mutex_;  // of file_system_, which one thread may use at a time
   ext::FileSystem file_system_;
-  const Part part_;
-  std::map<ext::InodeNumber, sif::Inode*> by_number_;
   std::deque<FileData> sources_;
-  std::vector<std::pair<ext::InodeNumber, sif::Inode*>> pending_;
 };
 
 }  // namespace oci

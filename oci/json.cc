@@ -26,13 +26,10 @@ json::const_iterator find_in_other_case(const json& object, const std::string& k
 JsonValue JsonValue::parse(std::string_view text, std::string name) {
   if (text.size() > kMaxJsonSize)
     throw base::error(base::printable(name), " is too large: ", text.size(), " bytes");
-  const auto check_depth = [&](int depth, json::parse_event_t, json&) {
-    if (depth > kMaxJsonDepth)
-      throw base::error(base::printable(name), ": JSON nested deeper than ", kMaxJsonDepth);
-    return true;
-  };
-  // Checked first without exceptions: the library's messages quote raw bytes of the document.
-  json document = json::parse(text, check_depth, false);
+  if (base::is_nested_deeper(text, kMaxJsonDepth))
+    throw base::error(base::printable(name), ": JSON nested deeper than ", kMaxJsonDepth);
+  // Without exceptions: the library's messages quote raw bytes of the document.
+  json document = json::parse(text, nullptr, false);
   if (document.is_discarded()) throw base::error(base::printable(name), " is not valid JSON");
   return {std::make_shared<const json>(std::move(document)), base::printable(name) + ": "};
 }

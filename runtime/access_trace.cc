@@ -52,8 +52,7 @@ std::string serialize(std::span<const TraceEntry> trace) {
       out.write(entry.id);
     }
   }
-  const std::span<const std::byte> bytes = out.bytes();
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  return out.string();
 }
 
 std::optional<AccessTrace> parse_trace(std::string_view bytes) {

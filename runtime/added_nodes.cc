@@ -20,8 +20,7 @@ std::string serialize(std::span<const AddedPath> paths) {
     }
     if (all.bytes().size() + one.bytes().size() <= kMaxAddedBytes) all.append(one.bytes());
   }
-  const std::span<const std::byte> bytes = all.bytes();
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  return all.string();
 }
 
 std::vector<AddedPath> parse_added_paths(std::string_view bytes) {

@@ -297,23 +297,8 @@ CdiSpec SpecParser::parse(const json& root) {
   return spec;
 }
 
-// Before anything is built of it: a level of a bracket a byte would take eighty. (The library's own
-// callback for this takes time that grows with the square of a list's length.)
-bool is_too_deep(std::string_view text) {
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size() && depth <= kMaxJsonDepth; ++i) {
-    const char c = text[i];
-    if (c == '"') quoted = !quoted;
-    if (quoted && c == '\\') ++i;
-    if (!quoted && (c == '[' || c == '{')) ++depth;
-    if (!quoted && (c == ']' || c == '}')) --depth;
-  }
-  return depth > kMaxJsonDepth;
-}
-
 json parse_json(std::string_view text, std::string_view name) {
-  if (is_too_deep(text)) {
+  if (base::is_nested_deeper(text, kMaxJsonDepth)) {
     throw base::error("CDI file ", base::printable(name), ": nesting deeper than ", kMaxJsonDepth,
                       " levels");
   }

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/syscalls.h"
+#include "runtime/host_check.h"
 
 namespace runtime {
 
@@ -37,9 +38,13 @@ void mount_fuse(int device, const std::string& target, unsigned long flags) {
   const std::string data = fuse_mount_data(device) + ",default_permissions,allow_other";
   if (::mount("sifrun", target.c_str(), "fuse.sifrun", flags | MS_NOSUID | MS_NODEV,
               data.c_str()) != 0) {
-    throw base::errno_error(errno, "cannot mount the image at ", base::printable(target),
+    const int problem = errno;
+    std::string hint(host_hint(HostOperation::mount, problem, read_host_state()));
+    if (hint.empty())
+      hint = "FUSE in user namespaces needs Linux 4.18 or newer; --unsquash works without";
+    throw base::errno_error(problem, "cannot mount the image at ", base::printable(target),
                             " through FUSE")
-        .with_hint("FUSE in user namespaces needs Linux 4.18 or newer; --unsquash works without");
+        .with_hint(std::move(hint));
   }
 }
 

@@ -28,11 +28,11 @@ HostState read_host_state();
 // Text for Error::with_hint; empty if the cause is unknown.
 std::string_view host_hint(HostOperation operation, int errno_value, const HostState& state);
 
-// Null if /dev/fuse can be used, else why not and the cure.
 struct FuseProblem {
   std::string cause;
   std::string_view cure;
 };
+// nullopt if /dev/fuse can be used.
 std::optional<FuseProblem> find_fuse_problem(const char* device = "/dev/fuse");
 std::string_view fuse_cure(int errno_value, bool inside_container);
 

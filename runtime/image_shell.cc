@@ -100,8 +100,7 @@ int run_with_image_shell(shell::Interpreter& interpreter, const std::string& pat
   // A shell without one takes its own, which lacks /usr/local.
   if (!interpreter.variables().value("PATH"))
     environment.push_back(base::cat("PATH=", kDefaultPath));
-  const pid_t pid = ::fork();
-  if (pid < 0) throw base::errno_error(errno, "cannot fork");
+  const pid_t pid = base::fork_or_throw("cannot start the image's shell");
   if (pid == 0)
     become_shell(program, path, pipe.write_end.get(), environment, interpreter.state().arguments);
   pipe.write_end.reset();

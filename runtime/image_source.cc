@@ -198,7 +198,8 @@ std::optional<int> ImageSource::end_of_writing() const {
 
 void ImageSource::find_share(const RunPlan& plan) {
   if (!file_) return;
-  const auto key = find_share_key(plan.share, *file_, plan.action.environment.host);
+  const auto key = find_share_key(plan.share, plan.shows_less ? describe_view(plan) : "", *file_,
+                                  plan.action.environment.host);
   if (!key) return;
   root_.key = find_root_key(plan).value_or("");
   if (root_.key.size() > kMaxRootKey) root_.key.clear();

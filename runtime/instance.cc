@@ -38,11 +38,7 @@ constexpr int kScriptPatience = 10'000;            // ms until a script counts a
 constexpr timespec kStopPatience{1, 500'000'000};  // for processes that outlive the script
 constexpr std::size_t kCopyPiece = 64 << 20;
 
-pid_t fork_or_throw() {
-  const pid_t pid = ::fork();
-  if (pid < 0) throw base::errno_error(errno, "cannot start a process of the instance");
-  return pid;
-}
+pid_t fork_process() { return base::fork_or_throw("cannot start a process of the instance"); }
 
 sigset_t every_signal() {
   sigset_t all;
@@ -150,8 +146,9 @@ std::string find_script_problem(int fd) {
   ::_exit(EXIT_SUCCESS);
 }
 
+// As all that a child does, without a way back into the frames that it has from its parent.
 [[noreturn]] void run_script(const ActionRequest& action, const sigset_t& mask,
-                             const base::UniqueFd& problem) {
+                             const base::UniqueFd& problem) noexcept {
   int status = EXIT_FAILURE;
   try {
     ::setpgid(0, 0);
@@ -195,7 +192,7 @@ void become_init(int copy, base::UniqueFd& ready, pid_t script) {
 [[noreturn]] void be_init(const ActionRequest& action, StartEnds& ends,
                           const base::UniqueFd& copy) {
   const sigset_t original = block_all_signals();
-  const pid_t script = fork_or_throw();
+  const pid_t script = fork_process();
   ends.answer.reset();
   if (script == 0) run_script(action, original, ends.script.write_end);
   ends.script.write_end.reset();
@@ -204,7 +201,7 @@ void become_init(int copy, base::UniqueFd& ready, pid_t script) {
 }
 
 [[noreturn]] void run_starter(RunPlan plan, const InstanceFolder& folder, InstanceRecord record,
-                              StartEnds ends) {
+                              StartEnds ends) noexcept {
   try {
     ::setsid();
     redirect_streams(record);
@@ -215,7 +212,7 @@ void become_init(int copy, base::UniqueFd& ready, pid_t script) {
         prepare_instance(std::move(plan), [&](std::span<const int> servers) {
           if (::unshare(CLONE_NEWPID) != 0)
             throw base::errno_error(errno, "cannot make a PID namespace");
-          const pid_t init = fork_or_throw();
+          const pid_t init = fork_process();
           if (init != 0) watch(init, folder, std::move(record), std::move(ends), servers);
           ends.lock.reset();
           ends.ready.read_end.reset();
@@ -297,8 +294,7 @@ void start_instance(RunPlan plan, const InstanceFolder& folder, InstanceRecord r
   base::Pipe answer = base::make_pipe();
   StartEnds ends{std::move(lock), std::move(answer.write_end), base::make_pipe(),
                  base::make_pipe()};
-  if (fork_or_throw() == 0)
-    run_starter(std::move(plan), folder, std::move(record), std::move(ends));
+  if (fork_process() == 0) run_starter(std::move(plan), folder, std::move(record), std::move(ends));
   ends = {};
   throw_answer(answer.read_end.get(), folder, record.name);
 }

@@ -26,10 +26,8 @@ constexpr std::array kNotPassedOn = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, S
 
 constexpr int kFatal = 255;  // exit status of what the runtime could not do
 
-pid_t fork_or_throw() {
-  const pid_t pid = ::fork();
-  if (pid < 0) throw base::errno_error(errno, "cannot start a process in a new PID namespace");
-  return pid;
+pid_t fork_process() {
+  return base::fork_or_throw("cannot start a process in a new PID namespace");
 }
 
 // `parent` is its number in /proc. The parent may have ended before it was known that we end with
@@ -142,14 +140,14 @@ void become_payload(bool with_init, std::span<const int> ends) {
   ::sigaction(SIGCHLD, &default_child, &original_child);
   const std::string self = base::find_link_target("/proc/self").value_or("");
   base::Pipe report = base::make_pipe();
-  const pid_t first = fork_or_throw();
+  const pid_t first = fork_process();
   if (first != 0) {
     report.write_end.reset();
     stand_in_for(first, report.read_end.get(), waited, ends);
   }
   end_with(self);
   if (with_init) {
-    const pid_t payload = fork_or_throw();
+    const pid_t payload = fork_process();
     if (payload != 0) serve_as_init(payload, report.write_end.get(), waited);
   }
   ::sigaction(SIGCHLD, &original_child, nullptr);

@@ -14,7 +14,7 @@ void append_flags(std::string& line, MountFlags flags) {
 
 }  // namespace
 
-std::string describe(const RunPlan& plan) {
+std::string describe_view(const RunPlan& plan) {
   std::string out = base::cat("image       ", base::printable(plan.image), "\n");
   out += base::cat("root        ",
                    plan.writable         ? "writable"
@@ -52,6 +52,11 @@ std::string describe(const RunPlan& plan) {
     out += base::cat("device      ", renamed ? base::printable(device.source) + " on " : "",
                      base::printable(device.path), "\n");
   }
+  return out;
+}
+
+std::string describe(const RunPlan& plan) {
+  std::string out = describe_view(plan);
   for (const auto* variables : {&plan.host.variables, &plan.host.overrides}) {
     for (const EnvironmentVariable& variable : *variables)
       out += base::cat("variable    ", base::printable(variable.name), "=",

@@ -87,9 +87,9 @@ bool PlanBuilder::applies(MountWhen when) const {
     case MountWhen::contained:
       return options_.contain;
     case MountWhen::host_pids:
-      return !options_.pid_namespace;
+      return !plan_.pid_namespace;
     case MountWhen::own_pids:
-      return options_.pid_namespace;
+      return plan_.pid_namespace;
     case MountWhen::own_ipc:
       return options_.ipc_namespace && options_.contain;
     case MountWhen::own_hostname:
@@ -245,8 +245,6 @@ void PlanBuilder::add_fuse_programs() {
     add({MountStage::user, MountKind::fuse_program, "", program.target, MountFlags::none,
          Importance::required});
     plan_.fuse_programs.push_back(program);
-    // Out of reach of what ends a program with its parent.
-    if (program.in_container && program.detaches) plan_.pid_namespace = true;
   }
 }
 
@@ -340,6 +338,11 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
   if (options.hostname) plan.uts_namespace = true;
   plan.hostname = options.hostname.value_or("");
 
+  // Out of reach of what ends a program with its parent.
+  plan.pid_namespace |= std::ranges::any_of(options.fuse_programs, [](const FuseProgram& program) {
+    return program.in_container && program.detaches;
+  });
+
   check_layers(plan);
 
   PlanBuilder builder(options, facts, plan);
@@ -367,9 +370,7 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts) {
     plan.groups = {{"root", 0}};
   }
   plan.caller.home = home.destination;
-  const bool all_shown =
-      !options.contain && !options.no_home && !options.home && options.no_mount.empty();
-  if (!all_shown) plan.share.view = describe(plan);
+  plan.shows_less = options.contain || options.no_home || options.home || !options.no_mount.empty();
   return plan;
 }
 

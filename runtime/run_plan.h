@@ -93,6 +93,7 @@ struct RunPlan : RunSettings {
   HostAdditions host;  // what its mounts and environment leave of it: see runtime/host_features
   std::vector<std::string> warnings;
   ImageTexts image_texts;
+  bool shows_less = false;  // of the host than the caller can see: --contain, --no-home...
 };
 
 // Throws Error for what can be known to fail: a relative destination, --workdir that is no
@@ -101,5 +102,7 @@ RunPlan make_run_plan(RunOptions options, HostFacts facts);
 
 // One line for each decision and mount.
 std::string describe(const RunPlan& plan);
+// Those of them that say what of the host can be seen.
+std::string describe_view(const RunPlan& plan);
 
 }  // namespace runtime

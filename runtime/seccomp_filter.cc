@@ -91,7 +91,9 @@ class ProfileReader {
   bool applies(const json& rule) const;
   bool condition_holds(const json& condition, bool all) const;
   std::vector<scmp_arg_cmp> comparisons(const json& rule) const;
-  void add_rule(const json& rule);
+  void add_rules(const json& rule);
+  void add_rule(std::uint32_t wanted, int number, std::span<const scmp_arg_cmp> arguments,
+                std::string_view name);
 
   std::string name_;
   Capabilities capabilities_;
@@ -149,7 +151,14 @@ std::vector<scmp_arg_cmp> ProfileReader::comparisons(const json& rule) const {
   return found;
 }
 
-void ProfileReader::add_rule(const json& rule) {
+bool has_repeated_argument(std::span<const scmp_arg_cmp> comparisons) {
+  for (std::size_t i = 1; i < comparisons.size(); ++i)
+    if (std::ranges::count(comparisons.first(i), comparisons[i].arg, &scmp_arg_cmp::arg) > 0)
+      return true;
+  return false;
+}
+
+void ProfileReader::add_rules(const json& rule) {
   if (!rule.is_object()) fail("a rule must be an object");
   const std::uint32_t wanted = action(rule, "action", "errnoRet");
   // libseccomp refuses rules that do what is done anyway.
@@ -161,14 +170,24 @@ void ProfileReader::add_rule(const json& rule) {
   for (const std::string& name : names) {
     const int number = seccomp_syscall_resolve_name(name.c_str());
     if (number == __NR_SCMP_ERROR) continue;
-    if (++rules_ > kMaxRules) fail("more than ", kMaxRules, " rules");
-    const int problem = seccomp_rule_add_array(
-        context_, wanted, number, static_cast<unsigned>(arguments.size()), arguments.data());
-    if (problem != 0) {
-      throw base::errno_error(-problem, "seccomp profile ", name_, ": rule for ",
-                              base::printable(name));
+    if (!has_repeated_argument(arguments)) {
+      add_rule(wanted, number, arguments, name);
+      continue;
     }
+    // libseccomp takes one comparison of an argument; runc has any of them do then.
+    for (const scmp_arg_cmp& comparison : arguments)
+      add_rule(wanted, number, {&comparison, 1}, name);
   }
+}
+
+void ProfileReader::add_rule(std::uint32_t wanted, int number,
+                             std::span<const scmp_arg_cmp> arguments, std::string_view name) {
+  if (++rules_ > kMaxRules) fail("more than ", kMaxRules, " rules");
+  const int problem = seccomp_rule_add_array(
+      context_, wanted, number, static_cast<unsigned>(arguments.size()), arguments.data());
+  if (problem != 0)
+    throw base::errno_error(-problem, "seccomp profile ", name_, ": rule for ",
+                            base::printable(name));
 }
 
 void ProfileReader::read(const json& profile) {
@@ -181,7 +200,7 @@ void ProfileReader::read(const json& profile) {
     seccomp_arch_add(context_, SCMP_ARCH_X86);
     seccomp_arch_add(context_, SCMP_ARCH_X32);
   }
-  for (const json& rule : list(profile, "syscalls")) add_rule(rule);
+  for (const json& rule : list(profile, "syscalls")) add_rules(rule);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ namespace {
 
 // Of the protocol between starter and holder, and of what a key means.
 constexpr std::string_view kVersion = "3";
-constexpr std::size_t kMaxCgroups = 4096;
+constexpr std::size_t kMaxCgroups = 64 << 10;
 constexpr std::size_t kMaxTag = 255;
 
 constexpr auto kJobVariables = std::to_array<std::string_view>({
@@ -65,6 +65,14 @@ std::optional<std::string> limits_of_server() {
   return limits;
 }
 
+std::optional<std::string> control_groups() {
+  try {
+    return base::find_small_file("/proc/self/cgroup", kMaxCgroups);
+  } catch (const base::Error&) {
+    return std::nullopt;
+  }
+}
+
 std::string_view without_task(std::string_view group) {
   const std::size_t task = group.rfind("/task_");
   return task != std::string_view::npos && group.find("/step_") < task ? group.substr(0, task)
@@ -81,11 +89,11 @@ std::string numbers(std::initializer_list<std::uint64_t> values) {
 }
 
 ShareRequest parse_share(const std::string& word) {
-  if (word == "auto") return {ShareMode::automatic, "", ""};
-  if (word == "off") return {ShareMode::off, "", ""};
+  if (word == "auto") return {ShareMode::automatic, ""};
+  if (word == "off") return {ShareMode::off, ""};
   if (word.empty() || word.size() > kMaxTag)
     throw base::error("--share: a tag has 1 to ", kMaxTag, " bytes; or say auto or off");
-  return {ShareMode::tagged, word, ""};
+  return {ShareMode::tagged, word};
 }
 
 std::string share_word(const ShareRequest& request) {
@@ -115,14 +123,14 @@ bool is_parallel_step(const std::vector<std::string>& environment) {
   });
 }
 
-std::optional<std::string> find_share_key(const ShareRequest& request, const sif::ImageFile& image,
+std::optional<std::string> find_share_key(const ShareRequest& request, std::string_view view,
+                                          const sif::ImageFile& image,
                                           const std::vector<std::string>& environment) {
   if (request.mode == ShareMode::off) return std::nullopt;
   const bool tagged = request.mode == ShareMode::tagged;
-  if (!request.view.empty() && !tagged && !is_parallel_step(environment)) return std::nullopt;
+  if (!view.empty() && !tagged && !is_parallel_step(environment)) return std::nullopt;
   const std::optional<std::string> place = place_of_caller(), limits = limits_of_server();
-  const std::optional<std::string> cgroups =
-      tagged ? "" : base::find_small_file("/proc/self/cgroup", kMaxCgroups);
+  const std::optional<std::string> cgroups = tagged ? "" : control_groups();
   if (!place || !limits || !cgroups) return std::nullopt;
   const struct stat file = base::file_status(image.fd.get(), image.path);
   std::string key = "sifrun " + std::string(kVersion) + "\nids ";
@@ -134,7 +142,7 @@ std::optional<std::string> find_share_key(const ShareRequest& request, const sif
                   static_cast<std::uint64_t>(file.st_ctim.tv_nsec), image.offset, image.size});
   key += "\nplace " + *place + "\nlimits " + *limits + "\n";
   key += tagged ? "tag " + request.tag : kill_domain(environment, *cgroups);
-  return key + "\nview " + request.view;
+  return base::cat(key, "\nview ", view);
 }
 
 }  // namespace runtime

@@ -21,10 +21,6 @@ struct ShareRequest {
   ShareMode mode = ShareMode::automatic;
   // Of --share=TAG: in place of the kill domain, since the user says who belongs together.
   std::string tag;
-  // Not empty: the run shows less of the host than the caller can see (--contain, --no-home...).
-  // Whoever shares its user namespace can look into it and be looked into, so only runs that show
-  // the same share; this is what it shows.
-  std::string view;
 };
 
 // As parts of a key: each with a blank behind it.
@@ -41,9 +37,13 @@ std::string kill_domain(const std::vector<std::string>& environment, std::string
 // Several processes of one parallel program run on this machine (mpirun, srun, flux run...).
 bool is_parallel_step(const std::vector<std::string>& environment);
 
-// nullopt where nothing is to be shared: switched off, a contained run that is no part of a
-// parallel step, or a host that does not tell.
-std::optional<std::string> find_share_key(const ShareRequest& request, const sif::ImageFile& image,
+// `view` is not empty for a run that shows less of the host than the caller can see (--contain,
+// --no-home...) and says what it shows. Whoever shares its user namespace can look into it and be
+// looked into, so only runs that show the same share.
+// nullopt where nothing is to be shared: switched off, such a run that is no part of a parallel
+// step, or a host that does not tell.
+std::optional<std::string> find_share_key(const ShareRequest& request, std::string_view view,
+                                          const sif::ImageFile& image,
                                           const std::vector<std::string>& environment);
 
 }  // namespace runtime

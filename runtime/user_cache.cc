@@ -17,9 +17,11 @@ namespace runtime {
 
 std::string user_cache_folder(const std::vector<std::string>& environment,
                               const std::string& home) {
-  if (std::string own = variable_or_empty(environment, "SIFRUN_CACHEDIR"); !own.empty()) return own;
+  // Absolute ones only, as the XDG specification has it: a file server works elsewhere.
+  const std::string own = variable_or_empty(environment, "SIFRUN_CACHEDIR");
+  if (own.starts_with('/')) return own;
   const std::string cache = variable_or_empty(environment, "XDG_CACHE_HOME");
-  if (!cache.empty()) return cache + "/sifrun";
+  if (cache.starts_with('/')) return cache + "/sifrun";
   // $HOME of a job is often a folder of the job alone, whose content is its result.
   const std::string other = variable_or_empty(environment, "HOME");
   const bool is_usable = other.empty() || ::access(home.c_str(), W_OK) == 0;

@@ -70,15 +70,14 @@ template <typename WriteMaps>
 bool make_namespace_mapped_by(WriteMaps write_maps) {
   base::Pipe go = base::make_pipe(), done = base::make_pipe();
   const std::string process = std::to_string(::getpid());
-  const pid_t writer = ::fork();
-  if (writer < 0) throw base::errno_error(errno, "cannot start a process");
+  const pid_t writer = base::fork_or_throw("cannot start a process");
   char byte = 0;
   if (writer == 0) {
     go.write_end.reset();
     try {
       if (::read(go.read_end.get(), &byte, 1) == 1 && write_maps(process))
         base::write_all(done.write_end.get(), "y", "pipe");
-    } catch (const base::Error&) {
+    } catch (const std::exception&) {
       ::_exit(1);  // the parent goes on with its own id
     }
     ::_exit(0);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "sif/tree_import.h"
 
 namespace sif {
 
@@ -14,37 +15,15 @@ void ImageTree::FileData::read_at(std::uint64_t offset, std::span<std::byte> out
 }
 
 ImageTree::ImageTree(const SquashfsReader& reader) : reader_(reader) {
-  describe(reader.root(), tree.root());
-  by_ref_.emplace(reader.root(), &tree.root());
-  pending_.emplace_back(reader.root(), &tree.root());
-  while (!pending_.empty()) {
-    const auto [ref, directory] = pending_.back();
-    pending_.pop_back();
-    fill(ref, *directory);
-  }
-}
-
-void ImageTree::fill(InodeRef ref, Inode& directory) {
-  reader_.list(ref, 0, [&](const SquashfsReader::Entry& entry) {
-    if (++entries_ > kMaxTreeEntries)
-      throw base::Error(base::cat("an image of more than ", kMaxTreeEntries, " files"), EIO);
-    directory.children[std::string(entry.name)] = &add(entry.ref);
-    return true;
-  });
-}
-
-Inode& ImageTree::add(InodeRef ref) {
-  Inode*& known = by_ref_[ref];
-  if (known != nullptr) {
-    // Each directory has one name; another one is a loop.
-    if (known->type == FileType::directory)
-      throw base::Error("corrupt squashfs: a directory with two names", EIO);
-    return *known;
-  }
-  known = &tree.make(FileType::regular, 0);
-  describe(ref, *known);
-  if (known->type == FileType::directory) pending_.emplace_back(ref, known);
-  return *known;
+  const TreeImport<InodeRef>::Image image{
+      "squashfs", [&](InodeRef ref, Inode& inode) { describe(ref, inode); },
+      [&](InodeRef ref, const auto& visit) {
+        reader.list(ref, 0, [&](const SquashfsReader::Entry& entry) {
+          visit(entry.name, entry.ref);
+          return true;
+        });
+      }};
+  TreeImport<InodeRef>(image, reader.root(), tree);
 }
 
 void ImageTree::describe(InodeRef ref, Inode& inode) {

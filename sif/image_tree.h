@@ -4,15 +4,12 @@
 
 #include <cstdint>
 #include <deque>
-#include <map>
-#include <string>
+#include <span>
 
 #include "sif/squashfs_reader.h"
 #include "sif/tree.h"
 
 namespace sif {
-
-inline constexpr std::uint64_t kMaxTreeEntries = 8'000'000;
 
 class ImageTree {
  public:
@@ -32,15 +29,10 @@ class ImageTree {
     StoredFile file_;
   };
 
-  void fill(InodeRef ref, Inode& directory);
-  Inode& add(InodeRef ref);
   void describe(InodeRef ref, Inode& inode);
 
   const SquashfsReader& reader_;
-  std::uint64_t entries_ = 0;
-  std::map<InodeRef, Inode*> by_ref_;
   std::deque<FileData> sources_;
-  std::vector<std::pair<InodeRef, Inode*>> pending_;
 };
 
 }  // namespace sif

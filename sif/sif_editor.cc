@@ -55,13 +55,6 @@ SifFile open_for_editing(const std::string& path) {
   return {std::move(fd), checked.name, {}};
 }
 
-const SifDescriptor* find_primary(const SifContainer& container) {
-  const auto found = std::ranges::find_if(container.descriptors, [](const SifDescriptor& each) {
-    return each.type == DataType::partition && each.partition == PartitionType::primary_system;
-  });
-  return found == container.descriptors.end() ? nullptr : &*found;
-}
-
 bool is_primary(const NewObject& object) {
   constexpr std::size_t kNeeded = 8;
   return object.type == DataType::partition && object.extra.size() >= kNeeded &&
@@ -157,9 +150,11 @@ std::uint32_t SifEditor::add_written(const NewObject& object, Write write_conten
                                  .name = object.name,
                                  .extra = std::as_bytes(std::span(object.extra))});
   std::ranges::copy(descriptor.bytes(), slot_bytes(slot).begin());
-  const SifHeader& header = file_.container.header;
+  const SifContainer& container = file_.container;
+  const SifHeader& header = container.header;
   if (is_primary(object)) put_text(header_, kHeaderArch, object.extra.substr(8, 3), 3);
-  put(header_, kHeaderFree, header.descriptors_free - 1);
+  // Counted, whatever the header says.
+  put(header_, kHeaderFree, header.descriptors_total - (container.descriptors.size() + 1));
   put(header_, kHeaderDataSize, offset + size - header.data_offset);
   publish();
   return id;

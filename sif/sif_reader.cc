@@ -320,6 +320,13 @@ const SifDescriptor& get_object(const SifContainer& container, std::uint32_t id)
   return *found;
 }
 
+const SifDescriptor* find_primary(const SifContainer& container) {
+  const auto found = std::ranges::find_if(container.descriptors, [](const SifDescriptor& each) {
+    return each.type == DataType::partition && each.partition == PartitionType::primary_system;
+  });
+  return found == container.descriptors.end() ? nullptr : &*found;
+}
+
 const SifDescriptor* find_object(const SifContainer& container, std::string_view name) {
   const auto found = std::ranges::find(container.descriptors, name, &SifDescriptor::name);
   return found == container.descriptors.end() ? nullptr : &*found;

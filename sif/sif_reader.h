@@ -61,6 +61,8 @@ std::optional<SifFile> find_sif(const std::string& path);
 SifFile open_sif(const std::string& path);
 // The object of that id; throws "object not found".
 const SifDescriptor& get_object(const SifContainer& container, std::uint32_t id);
+// What is run of it; null if there is none.
+const SifDescriptor* find_primary(const SifContainer& container);
 // The first object of that name; null if there is none.
 const SifDescriptor* find_object(const SifContainer& container, std::string_view name);
 // An object's bytes; throws when there are more than `limit`.

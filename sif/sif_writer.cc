@@ -82,6 +82,15 @@ std::uint64_t partition_offset(const SifLayout& layout) {
   return base::round_up(end_of_texts(layout), kPartitionAlignment);
 }
 
+std::string partition_fields(FileSystemType file_system, PartitionType type,
+                             std::string_view arch_code) {
+  base::ByteWriter out;
+  out.write(static_cast<std::int32_t>(file_system));
+  out.write(static_cast<std::int32_t>(type));
+  out.text(arch_code, 3);
+  return out.string();
+}
+
 void write_sif_around_partition(int fd, const SifLayout& layout, std::uint64_t partition_size) {
   check_layout(layout);
   const std::uint64_t partition = partition_offset(layout);
@@ -104,10 +113,8 @@ void write_sif_around_partition(int fd, const SifLayout& layout, std::uint64_t p
                             .extra = {}});
     offset += text.content.size();
   }
-  base::ByteWriter extra;
-  extra.write(static_cast<std::int32_t>(FileSystemType::squashfs));
-  extra.write(static_cast<std::int32_t>(PartitionType::primary_system));
-  extra.text(sif_arch_code(layout.go_arch), 3);
+  const std::string extra = partition_fields(
+      FileSystemType::squashfs, PartitionType::primary_system, sif_arch_code(layout.go_arch));
   append_descriptor(out, {.type = DataType::partition,
                           .id = ++id,
                           .group = kGroup,
@@ -116,7 +123,7 @@ void write_sif_around_partition(int fd, const SifLayout& layout, std::uint64_t p
                           .padding_before = partition - offset,
                           .created = layout.created,
                           .name = "",
-                          .extra = extra.bytes()});
+                          .extra = std::as_bytes(std::span(extra))});
 
   out.zeros(kDataOffset - out.bytes().size());
   for (const SifText& text : layout.texts) out.append(std::as_bytes(std::span(text.content)));

@@ -36,6 +36,10 @@ std::uint64_t partition_offset(const SifLayout& layout);
 // at partition_offset(layout). Throws Error on I/O failure.
 void write_sif_around_partition(int fd, const SifLayout& layout, std::uint64_t partition_size);
 
+// The descriptor's own fields of a partition; `arch_code` as sif_arch_code() gives it.
+std::string partition_fields(FileSystemType file_system, PartitionType type,
+                             std::string_view arch_code);
+
 // A container without objects, as `siftool new` makes it.
 void write_empty_sif(int fd, std::span<const std::uint8_t, 16> uuid, std::int64_t created);
 

@@ -146,10 +146,8 @@ std::string make_envelope(const SifFile& file, const Task& task, const Signature
 }
 
 ordered_json parse_bounded(std::string_view text) {
-  return ordered_json::parse(text, [](int depth, ordered_json::parse_event_t, ordered_json&) {
-    if (depth > kMaxJsonDepth) throw base::error("nested too deeply");
-    return true;
-  });
+  if (base::is_nested_deeper(text, kMaxJsonDepth)) throw base::error("nested too deeply");
+  return ordered_json::parse(text);
 }
 
 struct SignedObject {
@@ -270,7 +268,7 @@ void sign(SifEditor& editor, const SignedPart& part, const SignatureKey& key) {
   extra.zeros(256);
   NewObject object;
   object.type = DataType::signature;
-  object.extra = {reinterpret_cast<const char*>(extra.bytes().data()), extra.bytes().size()};
+  object.extra = extra.string();
   for (const auto& [group, envelope] : envelopes) {
     object.link = group | kGroupBit;
     editor.add(object, envelope);

@@ -42,6 +42,13 @@ TEST(Padded, NeverCuts) {
   EXPECT_EQ(padded("abcde", 4), "abcde");
 }
 
+TEST(IsNestedDeeper, CountsBracketsOutsideOfStrings) {
+  EXPECT_FALSE(is_nested_deeper(R"({"a": [1, {"b": 2}], "c": []})", 3));
+  EXPECT_TRUE(is_nested_deeper(R"({"a": [1, {"b": 2}], "c": []})", 2));
+  EXPECT_FALSE(is_nested_deeper(R"(["[[[\"[[[\\", "]", 1])", 1));
+  EXPECT_TRUE(is_nested_deeper(std::string(100, '['), 99));
+}
+
 TEST(HumanSize, PicksTheUnit) {
   EXPECT_EQ(human_size(0), "0 B");
   EXPECT_EQ(human_size(1536), "1.5 KiB");

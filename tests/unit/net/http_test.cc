@@ -51,6 +51,22 @@ TEST(Response, FramesBodies) {
   EXPECT_EQ(head.read_text(10), "");
 }
 
+TEST(SpeedWatch, MeasuresFromTheFirstByteOn) {
+  using std::chrono::seconds;
+  SpeedWatch watch;
+  const SpeedWatch::Time begin{};
+  watch.received(1, begin);
+  watch.received(1, begin + seconds(59));
+  EXPECT_THAT(message_of([&] { watch.received(1, begin + seconds(61)); }),
+              HasSubstr("sends too slowly"));
+  watch.pause();
+  watch.received(1, begin + seconds(1000));  // it worked for long, which is no slow sending
+  watch.received(kMinBytesPerMinute, begin + seconds(1061));
+  watch.received(1, begin + seconds(1100));
+  EXPECT_THAT(message_of([&] { watch.received(1, begin + seconds(1122)); }),
+              HasSubstr("sends too slowly"));
+}
+
 TEST(Response, NoticesBodiesThatAreCutShort) {
   for (const char* text : {"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhello",
                            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nhello",

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "runtime/fuse_programs.h"
 
 namespace runtime {
 namespace {
@@ -138,6 +139,10 @@ TEST(RunPlan, PidNamespaceHasItsOwnProc) {
   RunOptions own = options();
   own.pid_namespace = true;
   EXPECT_EQ(find(make_run_plan(own, facts()), "/proc")->kind, MountKind::proc);
+  // One that goes into the background brings the namespace along.
+  RunOptions served = options();
+  served.fuse_programs = {parse_fuse_mount("container-daemon:program /mnt")};
+  EXPECT_EQ(find(make_run_plan(served, facts()), "/proc")->kind, MountKind::proc);
 }
 
 std::string failure(const RunOptions& options) {

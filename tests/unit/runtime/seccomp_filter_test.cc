@@ -57,6 +57,9 @@ TEST(SeccompFilter, ComparesArguments) {
       R"("action":"SCMP_ACT_ERRNO","args":[{"index":2,"op":"SCMP_CMP_EQ","value":)";
   EXPECT_EQ(mkdir_under(rule(mode + "448}]")), EPERM);
   EXPECT_EQ(mkdir_under(rule(mode + "449}]")), EEXIST);
+  const std::string other = R"(},{"index":2,"op":"SCMP_CMP_EQ","value":450}])";
+  EXPECT_EQ(mkdir_under(rule(mode + "448" + other)), EPERM);  // any of them
+  EXPECT_EQ(mkdir_under(rule(mode + "449" + other)), EEXIST);
 }
 
 TEST(SeccompFilter, RulesMayDependOnCapabilities) {

@@ -50,37 +50,34 @@ TEST(ParallelStep, IsWhatLaunchersSay) {
 TEST(ShareKey, IsOneForTheSameImageAndDomain) {
   const sif::ImageFile image = some_image();
   const ShareRequest request;
-  const auto key = find_share_key(request, image, {"SLURM_JOB_ID=7"});
+  const auto key = find_share_key(request, "", image, {"SLURM_JOB_ID=7"});
   ASSERT_TRUE(key);
-  EXPECT_EQ(key, find_share_key(request, some_image(), {"SLURM_JOB_ID=7", "A=b"}));
-  EXPECT_NE(key, find_share_key(request, image, {"SLURM_JOB_ID=8"}));
+  EXPECT_EQ(key, find_share_key(request, "", some_image(), {"SLURM_JOB_ID=7", "A=b"}));
+  EXPECT_NE(key, find_share_key(request, "", image, {"SLURM_JOB_ID=8"}));
   sif::ImageFile other = some_image();
   other.offset = 8192;
-  EXPECT_NE(key, find_share_key(request, other, {"SLURM_JOB_ID=7"}));
+  EXPECT_NE(key, find_share_key(request, "", other, {"SLURM_JOB_ID=7"}));
 }
 
 TEST(ShareKey, ATagStandsForTheJob) {
   const sif::ImageFile image = some_image();
-  const auto key = find_share_key(parse_share("mine"), image, {"SLURM_JOB_ID=7"});
-  EXPECT_EQ(key, find_share_key(parse_share("mine"), image, {"SLURM_JOB_ID=8"}));
-  EXPECT_NE(key, find_share_key(parse_share("yours"), image, {"SLURM_JOB_ID=7"}));
+  const auto key = find_share_key(parse_share("mine"), "", image, {"SLURM_JOB_ID=7"});
+  EXPECT_EQ(key, find_share_key(parse_share("mine"), "", image, {"SLURM_JOB_ID=8"}));
+  EXPECT_NE(key, find_share_key(parse_share("yours"), "", image, {"SLURM_JOB_ID=7"}));
 }
 
 TEST(ShareKey, ContainedRunsShareOnlyWithTheirLike) {
   const sif::ImageFile image = some_image();
-  ShareRequest request;
-  request.view = "mounts";
-  EXPECT_FALSE(find_share_key(request, image, {}));
+  EXPECT_FALSE(find_share_key({}, "mounts", image, {}));
   const Environment step = {"PMI_SIZE=2"};
-  const auto key = find_share_key(request, image, step);
+  const auto key = find_share_key({}, "mounts", image, step);
   ASSERT_TRUE(key);
-  request.view = "other mounts";
-  EXPECT_NE(key, find_share_key(request, image, step));
-  EXPECT_NE(key, find_share_key({}, image, step));
+  EXPECT_NE(key, find_share_key({}, "other mounts", image, step));
+  EXPECT_NE(key, find_share_key({}, "", image, step));
 }
 
 TEST(ShareKey, NoneWhereItIsSwitchedOff) {
-  EXPECT_FALSE(find_share_key(parse_share("off"), some_image(), {"PMI_SIZE=2"}));
+  EXPECT_FALSE(find_share_key(parse_share("off"), "", some_image(), {"PMI_SIZE=2"}));
 }
 
 TEST(ShareWord, IsReadAndPrinted) {

@@ -11,6 +11,7 @@ TEST(UserCache, FollowsTheEnvironment) {
   EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=/x"}, "/home/u"), "/x/sifrun");
   EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=/x", "SIFRUN_CACHEDIR=/c"}, "/home/u"), "/c");
   EXPECT_EQ(user_cache_folder({"APPTAINER_CACHEDIR=/a"}, "/home/u"), "/home/u/.cache/sifrun");
+  EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=x", "SIFRUN_CACHEDIR=c"}, "/h"), "/h/.cache/sifrun");
 }
 
 TEST(UserCache, ImagesAreUnpackedWhereImagesAreKept) {
