@@ -218,7 +218,9 @@ int build(const ParsedOptions& parsed) {
   parsed.throw_if_refused();
   if (destination.empty()) throw base::error("the build target's name is empty");
   const bool update = is_update(parsed, destination);
-  const bool replace = update || decide_to_replace(parsed, destination);
+  // Who makes the same file meanwhile made it as well: the last one stays, whole.
+  const bool replace =
+      update || decide_to_replace(parsed, destination) || !parsed.flag("sandbox");
   std::optional<std::string> definition;
   if (!oci::has_transport(source)) definition = find_definition(source);
   bool built = false;
@@ -270,7 +272,7 @@ int pull(const ParsedOptions& parsed) {
         .with_hint("--force replaces it");
   }
   base::log_info(oci::activity(oci::parse_source(source)));
-  const int status = run_sifconv(conversion(parsed, source, target, parsed.flag("force")));
+  const int status = run_sifconv(conversion(parsed, source, target, true));
   return status == EXIT_SUCCESS ? EXIT_SUCCESS : kExitFatal;
 }
 

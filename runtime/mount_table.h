@@ -34,8 +34,20 @@ enum class MountKind {
 };
 
 // Mounts happen in this order, so that what the user asks for covers what is default. The home
-// comes after /tmp and /var/tmp, since some keep it there.
-enum class MountStage { devices, system_files, kernel, temporary, home, scratch, files, user, cwd };
+// comes after /tmp and /var/tmp, since some keep it there; one that is /tmp itself comes before,
+// and a contained run has its own /tmp.
+enum class MountStage {
+  devices,
+  system_files,
+  kernel,
+  covered_home,
+  temporary,
+  home,
+  scratch,
+  files,
+  user,
+  cwd
+};
 
 enum class Importance {
   required,  // failure ends the run

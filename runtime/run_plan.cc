@@ -169,6 +169,8 @@ void PlanBuilder::add_home(const HomeChoice& home) {
   if (options_.no_home || switched_off("home") || home.destination == "/" ||
       home.destination.empty() || switched_off(home.destination))
     return;
+  const bool is_temporary = home.destination == "/tmp" || home.destination == "/var/tmp";
+  const MountStage stage = is_temporary ? MountStage::covered_home : MountStage::home;
   if (home.chosen && facts_.is_missing && facts_.is_missing(home.source)) {
     // Many a command line names a home of the container's only, and binds something there.
     const bool is_bound = std::ranges::any_of(options_.binds, [&](const BindSpec& bind) {
@@ -178,19 +180,19 @@ void PlanBuilder::add_home(const HomeChoice& home) {
       plan_.warnings.push_back(base::cat("the home ", base::printable(home.source),
                                          " is not there: the container has an empty one, which is "
                                          "gone when it ends"));
-    add({MountStage::home, MountKind::directory, "", home.destination, kPlain, Importance::required,
+    add({stage, MountKind::directory, "", home.destination, kPlain, Importance::required,
          0755});
   } else if (home.chosen) {
-    add({MountStage::home, MountKind::bind, home.source, home.destination, kPlain,
+    add({stage, MountKind::bind, home.source, home.destination, kPlain,
          Importance::required});
   } else if (options_.contain) {
     const mode_t mode = workdir_.empty() ? 0755 : 0700;  // the host's other users see the latter
-    add(throwaway(MountStage::home, "home", home.destination, mode));
+    add(throwaway(stage, "home", home.destination, mode));
   } else if (!facts_.home_exists) {
-    add({MountStage::home, MountKind::directory, "", home.destination, kPlain, Importance::expected,
+    add({stage, MountKind::directory, "", home.destination, kPlain, Importance::expected,
          0755});
   } else {
-    add({MountStage::home, MountKind::bind, home.source, home.destination, kPlain,
+    add({stage, MountKind::bind, home.source, home.destination, kPlain,
          Importance::expected});
   }
 }

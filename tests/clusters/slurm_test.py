@@ -70,7 +70,18 @@ def test_gpu_of_the_job(run, home, small_sif):
 
 
 def trapping(work):
-    return f"trap 'echo asked > {work}/end; exit 3' TERM; : > {work}/started; while :; do sleep 0.1; done"
+    return f"trap 'echo warned > {work}/warned' USR1; trap 'echo asked > {work}/end; exit 3' TERM; : > {work}/started; while :; do sleep 0.1; done"
+
+
+def end_it(where, process, work):
+    """Signals reach the program, whose exit status counts, and nothing between it and Slurm."""
+    until(work / "started")
+    job = where.succeed(["squeue", "--noheader", "--format=%i"]).split()[0]
+    where.succeed(["scancel", "--signal=USR1", job])
+    until(work / "warned")
+    where.succeed(["scancel", "--signal=TERM", job])
+    until(work / "end")
+    assert process.wait(30) == 3
 
 
 def until(path):
@@ -179,11 +190,7 @@ def test_container_option_of_a_batch_script(current, small_sif, work):
 
 
 def test_container_option_cancelled(current, small_sif, work):
-    process = current.popen(["srun", f"--container={small_sif}", "/bin/sh", "-c", trapping(work)], cwd=work, stderr=subprocess.DEVNULL)
-    until(work / "started")
-    current.succeed(["scancel", current.succeed(["squeue", "--noheader", "--format=%i"]).split()[0]])
-    until(work / "end")
-    process.wait(30)
+    end_it(current, current.popen(["srun", f"--container={small_sif}", "/bin/sh", "-c", trapping(work)], cwd=work, stderr=subprocess.DEVNULL), work)
 
 
 def test_bundle_on_the_older_release(scratch, share, home, small_sif, work):
@@ -199,11 +206,7 @@ def test_bundle_on_the_older_release(scratch, share, home, small_sif, work):
         done = running.node.run(["srun", f"--container={bundle}", "/bin/sh", "-c", "cat /srv/replaced; echo $GREETING ${SLURM_JOB_ID:+job}; exit 5"],
                                 cwd=work)
         assert (done.returncode, done.stdout) == (5, "new\nhello world job\n"), done.stderr
-        process = running.node.popen(["srun", f"--container={bundle}", "/bin/sh", "-c", trapping(work)], cwd=work)
-        until(work / "started")
-        running.node.succeed(["scancel", running.node.succeed(["squeue", "--noheader", "--format=%i"]).split()[0]])
-        until(work / "end")
-        process.wait(30)
+        end_it(running.node, running.node.popen(["srun", f"--container={bundle}", "/bin/sh", "-c", trapping(work)], cwd=work), work)
 
 
 # The SPANK plugin

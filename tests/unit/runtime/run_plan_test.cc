@@ -135,6 +135,18 @@ TEST(RunPlan, NoMountTakesWordsAndPaths) {
   EXPECT_THAT(plan.warnings, ElementsAre("--no-mount: unknown word nonsense"));
 }
 
+TEST(RunPlan, AHomeThatIsTmpIsCoveredByIt) {
+  RunOptions payload = options();
+  payload.contain = true;
+  payload.home = "/tmp";
+  const RunPlan plan = make_run_plan(payload, facts());
+  std::vector<std::pair<MountKind, std::string>> there;
+  for (const MountEntry& entry : plan.mounts)
+    if (entry.target == "/tmp") there.emplace_back(entry.kind, entry.source);
+  EXPECT_THAT(there, ElementsAre(std::pair(MountKind::bind, std::string("/tmp")),
+                                 std::pair(MountKind::directory, std::string())));
+}
+
 TEST(RunPlan, PidNamespaceHasItsOwnProc) {
   RunOptions own = options();
   own.pid_namespace = true;
