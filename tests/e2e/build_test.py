@@ -179,6 +179,16 @@ def test_concurrent_starts_convert_once(user, sifrun, busybox_tar, tmp_path):
     assert len(cached(tmp_path)) == 1
 
 
+@pytest.mark.parametrize("verb", ["build", "pull"])
+def test_several_make_the_same_file(verb, user, sifrun, busybox_tar, tmp_path):
+    """As the tasks of a job array that all fetch their image first."""
+    started = [user.popen([sifrun, "--quiet", verb, "x.sif", f"docker-archive:{busybox_tar}"], cwd=tmp_path, stderr=subprocess.PIPE)
+               for _ in range(4)]
+    assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 4
+    assert [path.name for path in tmp_path.iterdir()] == ["x.sif"]
+    assert user.run([sifrun, "exec", tmp_path / "x.sif", "cat", "/srv/replaced"]).stdout == "new\n"
+
+
 def test_registry_end_to_end(call, new_registry, scratch, busybox_tar, tmp_path):
     with new_registry(scratch / "build-registry") as server:
         server.push(f"docker-archive:{busybox_tar}", "bed/busybox:1.0")

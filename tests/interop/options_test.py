@@ -139,6 +139,8 @@ exec --ipc --uts IMAGE hostname
 exec -W /tmp -c IMAGE ls /home/user
 exec -W two -c -S /scr IMAGE sh -c 'touch /scr/f; ls /scr'
 exec -S /a -S /b/c IMAGE ls -d /a /b/c
+exec -c -W two --home /tmp IMAGE sh -c 'echo $HOME; pwd; touch /tmp/made; ls /tmp'
+exec -c -W two --home one:/var/tmp IMAGE sh -c 'echo $HOME; ls /var/tmp'
 exec --home one:/hh --no-home IMAGE sh -c 'echo $HOME; ls /hh'
 exec --home /home/user/wo/one IMAGE sh -c 'echo $HOME; pwd; ls'
 exec --cwd /nosuch IMAGE pwd
