@@ -2,10 +2,14 @@
 // Small text building blocks that C++20 on GCC 12 lacks (std::format arrives with GCC 13).
 #pragma once
 
+#include <charconv>
+#include <concepts>
 #include <cstdint>
+#include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <type_traits>
 #include <vector>
 
@@ -45,6 +49,17 @@ std::vector<std::string> split(std::string_view text, char separator);
 std::vector<std::string> split_csv(std::string_view line, std::string_view origin);
 
 std::string join(const std::vector<std::string>& parts, std::string_view separator);
+
+// The number that the whole text is, in digits of `base` and with '-' for signed types only;
+// nullopt where there is more, less or too much.
+template <std::integral Number>
+std::optional<Number> find_number(std::string_view text, int base = 10) {
+  Number number{};
+  const char* const end = text.data() + text.size();
+  const auto [stop, problem] = std::from_chars(text.data(), end, number, base);
+  if (problem != std::errc() || stop != end) return std::nullopt;
+  return number;
+}
 
 // Without the blanks (' ', '\t', '\r') around it.
 std::string_view trimmed(std::string_view text);

@@ -219,8 +219,7 @@ int build(const ParsedOptions& parsed) {
   if (destination.empty()) throw base::error("the build target's name is empty");
   const bool update = is_update(parsed, destination);
   // Who makes the same file meanwhile made it as well: the last one stays, whole.
-  const bool replace =
-      update || decide_to_replace(parsed, destination) || !parsed.flag("sandbox");
+  const bool replace = update || decide_to_replace(parsed, destination) || !parsed.flag("sandbox");
   std::optional<std::string> definition;
   if (!oci::has_transport(source)) definition = find_definition(source);
   bool built = false;

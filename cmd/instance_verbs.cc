@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -20,6 +19,7 @@
 #include "base/output.h"
 #include "base/output_file.h"
 #include "base/syscalls.h"
+#include "base/text.h"
 #include "cmd/action_plan.h"
 #include "cmd/exit_codes.h"
 #include "cmd/image_fetch.h"
@@ -141,13 +141,11 @@ int run_verb(const Invocation& invocation) { return start(invocation, runtime::V
 
 // "TERM", "SIGTERM" or "15".
 int parse_signal(std::string_view text) {
-  int number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, problem] = std::from_chars(text.data(), end, number);
-  if (problem == std::errc() && stop == end && number > 0 && number < NSIG) return number;
+  const int given = base::find_number<int>(text).value_or(0);
+  if (given > 0 && given < NSIG) return given;
   std::string_view name = text;
   if (name.starts_with("SIG")) name.remove_prefix(3);
-  for (number = 1; number < NSIG; ++number) {
+  for (int number = 1; number < NSIG; ++number) {
     const char* abbreviation = ::sigabbrev_np(number);
     if (abbreviation != nullptr && name == abbreviation) return number;
   }

@@ -19,6 +19,7 @@
 #include "base/output.h"
 #include "base/output_file.h"
 #include "base/syscalls.h"
+#include "base/text.h"
 #include "cmd/sif_listing.h"
 #include "cmd/verbs.h"
 #include "oci/digest.h"
@@ -180,11 +181,9 @@ void make_new(const ParsedOptions& parsed) {
 // Decimal, as siftool takes it.
 std::uint32_t id_of(const ParsedOptions& parsed) {
   const std::string& text = parsed.positionals()[0];
-  std::uint32_t number = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (problem != std::errc() || end != text.data() + text.size())
-    throw base::error("object id ", base::printable(text), " is no number");
-  return number;
+  const auto number = base::find_number<std::uint32_t>(text);
+  if (!number) throw base::error("object id ", base::printable(text), " is no number");
+  return *number;
 }
 
 void print_header(const ParsedOptions& parsed) {

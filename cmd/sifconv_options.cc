@@ -3,12 +3,12 @@
 
 #include <array>
 #include <bit>
-#include <charconv>
 #include <optional>
 
 #include "base/cpu_count.h"
 #include "base/error.h"
 #include "base/syscalls.h"
+#include "base/text.h"
 #include "cmd/options.h"
 #include "sif/codec.h"
 #include "sif/sif_format.h"
@@ -103,15 +103,8 @@ constexpr std::array<CodecChoice, 6> kCodecs = {{
     {"small", sif::Codec::zstd, 14},
 }};
 
-std::optional<unsigned> parse_number(std::string_view text) {
-  unsigned value = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
-
 unsigned parse_threads(const std::string& text) {
-  const std::optional<unsigned> count = parse_number(text);
+  const std::optional<unsigned> count = base::find_number<unsigned>(text);
   if (!count || *count == 0 || *count > kMaxThreads)
     throw base::error("--threads ", base::printable(text), ": a number from 1 to ", kMaxThreads,
                       " is needed");
@@ -168,7 +161,7 @@ void parse_compression(std::string_view text, sif::SquashfsOptions& options) {
     options.codec = choice.codec;
     options.level = choice.default_level;
     if (colon == std::string_view::npos) return;
-    const std::optional<unsigned> level = parse_number(text.substr(colon + 1));
+    const std::optional<unsigned> level = base::find_number<unsigned>(text.substr(colon + 1));
     if (!level || *level > 100)
       throw base::error("--compression ", base::printable(text), ": the level is not a number");
     options.level = static_cast<int>(*level);
@@ -184,7 +177,7 @@ std::uint32_t parse_block_size(std::string_view text) {
   if (digits.ends_with('K') || digits.ends_with('k')) unit = 1 << 10;
   if (digits.ends_with('M') || digits.ends_with('m')) unit = 1 << 20;
   if (unit != 1) digits.remove_suffix(1);
-  const std::optional<unsigned> count = parse_number(digits);
+  const std::optional<unsigned> count = base::find_number<unsigned>(digits);
   const std::uint64_t size = std::uint64_t{count.value_or(0)} * unit;
   if (size < sif::kMinBlockSize || size > sif::kMaxBlockSize || !std::has_single_bit(size)) {
     throw base::error("--block-size ", base::printable(text),

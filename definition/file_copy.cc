@@ -22,9 +22,9 @@
 #include "base/log.h"
 #include "base/syscalls.h"
 #include "base/text.h"
-#include "definition/braces.h"
 #include "runtime/path_in_root.h"
 #include "runtime/root_tree.h"
+#include "shell/brace_expansion.h"
 
 namespace definition {
 namespace {
@@ -67,7 +67,7 @@ class Source {
   // The paths that the pattern stands for; itself if it is none.
   std::vector<std::string> expand(const std::string& pattern) const {
     std::vector<std::string> paths;
-    for (const std::string& one : expand_braces(pattern))
+    for (const std::string& one : shell::expand_braces(pattern))
       std::ranges::move(expand_wildcards(one), std::back_inserter(paths));
     return paths;
   }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 #include <exception>
 
@@ -18,13 +17,6 @@ namespace {
 constexpr std::size_t kBufferSize = 64 << 10;
 constexpr std::size_t kFileChunk = 256 << 10;
 constexpr std::chrono::minutes kSpeedWindow{1};
-
-std::optional<std::uint64_t> parse_size(std::string_view text, int base) {
-  std::uint64_t value = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-  if (problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 base::Error bad_answer(std::string_view what) {
   return base::Error(base::cat("the server's answer is no valid HTTP: ", what), EPROTO);
@@ -122,7 +114,7 @@ void Response::read_head() {
   const std::string text = line();
   const std::string_view digits =
       std::string_view(text).substr(std::min<std::size_t>(text.size(), 9), 3);
-  const std::uint64_t code = parse_size(digits, 10).value_or(0);
+  const std::uint64_t code = base::find_number<std::uint64_t>(digits).value_or(0);
   if (!text.starts_with("HTTP/1.") || text.size() < 12 || text[8] != ' ' || code < 100 ||
       code > 599)
     throw bad_answer(base::printable(text.substr(0, 60)));
@@ -158,7 +150,7 @@ std::vector<std::string> Response::all(std::string_view name) const {
 void Response::choose_framing(const std::string& method) {
   const std::optional<std::string> length = find("content-length");
   if (length) {
-    length_ = parse_size(*length, 10);
+    length_ = base::find_number<std::uint64_t>(*length);
     if (!length_) throw bad_answer("Content-Length " + base::printable(length->substr(0, 40)));
   }
   if (method == "HEAD" || status_ == 204 || status_ == 304) {
@@ -195,7 +187,7 @@ bool Response::begin_chunk() {
   const std::string text = line();
   const std::string_view digits =
       base::trimmed(std::string_view(text).substr(0, std::min(text.find(';'), text.size())));
-  const std::optional<std::uint64_t> size = parse_size(digits, 16);
+  const std::optional<std::uint64_t> size = base::find_number<std::uint64_t>(digits, 16);
   if (!size) throw bad_answer("chunk size " + base::printable(text.substr(0, 40)));
   in_chunk_ = true;
   left_ = *size;

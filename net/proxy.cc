@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -41,11 +40,9 @@ bool is_in_block(const std::string& host, const std::string& block) {
   const std::optional<Address> address = find_address(host), first = find_address(start);
   if (slash == std::string::npos || !address || !first) return false;
   const bool is_short = start.find(':') == std::string::npos;
-  unsigned bits = 0;
-  const char* const end = block.data() + block.size();
-  const auto [stop, problem] = std::from_chars(block.data() + slash + 1, end, bits);
-  if (problem != std::errc() || stop != end || bits > (is_short ? 32U : 128U)) return false;
-  return same_begin(*address, *first, bits + (is_short ? kMappedBits : 0));
+  const auto bits = base::find_number<unsigned>(std::string_view(block).substr(slash + 1));
+  if (!bits || *bits > (is_short ? 32U : 128U)) return false;
+  return same_begin(*address, *first, *bits + (is_short ? kMappedBits : 0));
 }
 
 bool is_below(const std::string& host, const std::string& domain) {

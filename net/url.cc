@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace net {
 namespace {
@@ -64,12 +65,8 @@ Url parse_authority(std::string_view scheme, std::string_view authority) {
   }
   if (!is_host(url.host)) refuse(authority, "has no valid host name");
   if (rest.empty()) return url;
-  const std::string_view digits = rest.substr(1);
-  const auto [end, problem] =
-      std::from_chars(digits.data(), digits.data() + digits.size(), url.port);
-  if (rest[0] != ':' || problem != std::errc() || end != digits.data() + digits.size() ||
-      url.port == 0)
-    refuse(authority, "has no valid port");
+  url.port = base::find_number<std::uint16_t>(rest.substr(1)).value_or(0);
+  if (rest[0] != ':' || url.port == 0) refuse(authority, "has no valid port");
   return url;
 }
 

@@ -13,6 +13,7 @@
 #include <optional>
 #include <system_error>
 
+#include "base/private_folder.h"
 #include "base/syscalls.h"
 #include "oci/digest.h"
 
@@ -34,28 +35,11 @@ class RemovedName {
   const std::string& path_;
 };
 
-// An image that someone else may change is no image to run.
-void require_private(const std::string& folder) {
-  const base::UniqueFd fd = base::open_file(folder, O_RDONLY | O_DIRECTORY);
-  const struct stat status = base::file_status(fd.get(), folder);
-  if (status.st_uid == ::geteuid() && (status.st_mode & 022) == 0) return;
-  throw base::error("the cache folder ", base::printable(folder),
-                    " belongs to or is writable for other users")
-      .with_hint(std::string(kElsewhere));
-}
-
-void make_private_folder(const std::string& folder) {
-  std::error_code failure;
-  const std::filesystem::path parent = std::filesystem::path(folder).parent_path();
-  std::filesystem::create_directories(parent.parent_path(), failure);
-  if (::mkdir(parent.c_str(), 0700) == 0 || errno == EEXIST)
-    require_private(parent);  // else the folder could be exchanged
-  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
-    throw base::errno_error(failure ? failure.value() : errno, "cannot make the cache folder ",
-                            base::printable(folder))
-        .with_hint(std::string(kElsewhere));
-  }
-  require_private(folder);
+// An image that someone else may change is no image to run; above it, the folder could be
+// exchanged.
+void make_private_folders(const std::string& folder) {
+  base::open_private_folder(folder.substr(0, folder.rfind('/')), kElsewhere);
+  base::open_private_folder(folder, kElsewhere);
 }
 
 }  // namespace
@@ -75,7 +59,7 @@ std::optional<base::Error> find_cache_problem(const std::string& folder) {
   for (const std::string_view kind : {kCachedImages, kCachedOras, kCachedWeb}) {
     const std::string images = base::cat(folder, "/", kind);
     try {
-      make_private_folder(images);
+      make_private_folders(images);
     } catch (const base::Error& problem) {
       return problem;
     }
@@ -97,7 +81,7 @@ void make_once(const std::string& path,
                const std::function<void(const std::string& path, const std::string& lock)>& make) {
   const std::size_t slash = path.rfind('/');
   const std::string folder = path.substr(0, slash);
-  make_private_folder(folder);
+  make_private_folders(folder);
   if (base::find_status(path)) return;
   const std::string lock_path = folder + "/." + path.substr(slash + 1) + ".lock";
   const base::UniqueFd lock = base::open_file(lock_path, O_RDWR | O_CREAT, 0600);

@@ -127,13 +127,12 @@ std::int64_t parse_tar_decimal(std::string_view text, std::string_view field,
                                const TarPosition& position) {
   std::string_view digits = text;
   if (digits.starts_with('+')) digits.remove_prefix(1);
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(digits.begin(), digits.end(), value, 10);
-  if (error != std::errc() || end != digits.end() || text.starts_with("+-")) {
+  const auto value = base::find_number<std::int64_t>(digits);
+  if (!value || text.starts_with("+-")) {
     throw position.error(field, " '", base::printable(text.substr(0, 40)),
                          "' is no decimal number");
   }
-  return value;
+  return *value;
 }
 
 TarHeader parse_tar_header(TarBlock block, const TarPosition& position) {

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/bind_spec.h"
 
-#include <charconv>
 #include <optional>
 
 #include "base/error.h"
@@ -45,9 +44,8 @@ bool is_option(std::string_view option) {
 void set_inside(BindSpec& bind, std::string_view path) { bind.inside = absolute_path(path, "/"); }
 
 void set_partition(BindSpec& bind, std::string_view number, std::string_view text) {
-  const char* const end = number.data() + number.size();
-  const auto [next, problem] = std::from_chars(number.data(), end, bind.partition);
-  if (problem != std::errc() || next != end || bind.partition == 0) {
+  bind.partition = base::find_number<std::uint32_t>(number).value_or(0);
+  if (bind.partition == 0) {
     throw base::error("bind ", base::printable(text), ": id=", base::printable(number),
                       " is no partition's id");
   }

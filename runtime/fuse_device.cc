@@ -18,12 +18,9 @@ base::UniqueFd open_fuse_device() {
   try {
     return base::open_file("/dev/fuse", O_RDWR);
   } catch (base::Error& error) {
-    const bool absent = error.errno_value() == ENOENT || error.errno_value() == ENODEV ||
-                        error.errno_value() == ENXIO;
-    throw std::move(error).with_hint(
-        absent ? "load the fuse kernel module (modprobe fuse), or use --unsquash"
-               : "every user needs read and write access to /dev/fuse (chmod 666 /dev/fuse); "
-                 "--unsquash works without it");
+    const std::string_view cure =
+        fuse_cure(error.errno_value(), read_host_state().inside_container);
+    throw std::move(error).with_hint(base::cat(cure, "; --unsquash works without it"));
   }
 }
 

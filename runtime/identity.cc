@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -54,16 +53,8 @@ constexpr auto kNames = std::to_array<std::string_view>({"CHOWN",
                                                          "BPF",
                                                          "CHECKPOINT_RESTORE"});
 
-template <typename Number>
-std::optional<Number> parse_number(std::string_view text) {
-  Number number{};
-  const auto [next, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (problem != std::errc() || next != text.data() + text.size()) return std::nullopt;
-  return number;
-}
-
 std::uint32_t parse_id(std::string_view text, std::string_view value) {
-  const auto id = parse_number<std::uint32_t>(text);
+  const auto id = base::find_number<std::uint32_t>(text);
   if (!id) {
     throw base::error("--security ", base::printable(value), ": ", base::printable(text),
                       " is no numeric id");
@@ -86,8 +77,8 @@ std::optional<IdRange> find_id_range(std::string_view text, std::string_view use
   for (const std::string& line : base::split(text, '\n')) {
     const std::vector<std::string> fields = base::split(line, ':');
     if (fields.size() != 3 || (fields[0] != user && fields[0] != number)) continue;
-    const auto start = parse_number<std::uint32_t>(fields[1]);
-    const auto count = parse_number<std::uint32_t>(fields[2]);
+    const auto start = base::find_number<std::uint32_t>(fields[1]);
+    const auto count = base::find_number<std::uint32_t>(fields[2]);
     if (start && count && *count > 0) return IdRange{*start, *count};
   }
   return std::nullopt;

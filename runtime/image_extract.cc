@@ -63,7 +63,7 @@ void extract_tree(const sif::ImageFile& image, const std::string& folder) {
 }  // namespace
 
 std::string open_extracted_image(const sif::ImageFile& image, const std::string& cache_folder) {
-  const base::UniqueFd cache = open_private_folder(cache_folder);
+  const base::UniqueFd cache = open_user_cache(cache_folder);
   const std::string key = image_key(image);
   const std::string tree = cache_folder + "/" + key;
   if (base::find_status(tree)) return tree;

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <tuple>
 
 #include "base/text.h"
@@ -17,13 +16,6 @@ constexpr std::string_view kMigMinors = "/proc/driver/nvidia-caps/mig-minors";
 constexpr std::string_view kCapDirectory = "/dev/nvidia-caps";
 constexpr std::string_view kImexDirectory = "/dev/nvidia-caps-imex-channels";
 constexpr std::size_t kMaxMigMinors = 4096;
-
-std::optional<unsigned> parse_number(std::string_view text) {
-  unsigned value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || text.empty()) return std::nullopt;
-  return value;
-}
 
 // Value of a "Key: \t value" line.
 std::optional<std::string_view> find_field(std::string_view text, std::string_view key) {
@@ -47,7 +39,7 @@ struct MigMinor {
 
 std::optional<unsigned> numbered(std::string_view text, std::string_view prefix) {
   if (!text.starts_with(prefix)) return std::nullopt;
-  return parse_number(text.substr(prefix.size()));
+  return base::find_number<unsigned>(text.substr(prefix.size()));
 }
 
 // Its `name` is what stands before the number.
@@ -79,7 +71,7 @@ std::vector<MigMinor> read_mig_minors(const RootTree& host) {
     const std::size_t blank = std::min(line.find(' '), line.size());
     const std::string_view name = std::string_view(line).substr(0, blank);
     const std::optional<unsigned> cap =
-        parse_number(base::trimmed(std::string_view(line).substr(blank)));
+        base::find_number<unsigned>(base::trimmed(std::string_view(line).substr(blank)));
     if (!cap || !std::ranges::binary_search(nodes, cap_name(*cap))) continue;
     const std::optional<MigMinor> minor = parse_mig_minor(name, *cap);
     if (minor && minors.size() < kMaxMigMinors && host.exists(cap_path(minor->cap)))
@@ -89,7 +81,7 @@ std::vector<MigMinor> read_mig_minors(const RootTree& host) {
 }
 
 std::optional<std::size_t> find_gpu(const std::vector<NvidiaGpu>& gpus, std::string_view name) {
-  if (const std::optional<unsigned> index = parse_number(name))
+  if (const std::optional<unsigned> index = base::find_number<unsigned>(name))
     return *index < gpus.size() ? std::optional<std::size_t>(*index) : std::nullopt;
   if (!name.starts_with("GPU-")) return std::nullopt;
   // CUDA, and so HTCondor, shortens UUIDs to a unique beginning.
@@ -107,8 +99,8 @@ std::optional<MigDevice> find_mig_by_index(const RootTree& host, const std::vect
                                            std::string_view name) {
   const std::size_t colon = name.find(':');
   if (colon == std::string_view::npos) return std::nullopt;
-  const std::optional<unsigned> gpu = parse_number(name.substr(0, colon));
-  const std::optional<unsigned> part = parse_number(name.substr(colon + 1));
+  const std::optional<unsigned> gpu = base::find_number<unsigned>(name.substr(0, colon));
+  const std::optional<unsigned> part = base::find_number<unsigned>(name.substr(colon + 1));
   if (!gpu || !part || *gpu >= gpus.size()) return std::nullopt;
   std::vector<MigDevice> parts;
   for (const MigMinor& minor : read_mig_minors(host)) {
@@ -128,7 +120,8 @@ std::optional<MigDevice> find_mig_by_old_name(const std::vector<NvidiaGpu>& gpus
   const std::vector<std::string> parts = base::split(name.substr(4), '/');
   if (parts.size() != 3) return std::nullopt;
   const std::optional<std::size_t> gpu = find_gpu(gpus, parts[0]);
-  const std::optional<unsigned> instance = parse_number(parts[1]), part = parse_number(parts[2]);
+  const std::optional<unsigned> instance = base::find_number<unsigned>(parts[1]),
+                                part = base::find_number<unsigned>(parts[2]);
   if (!gpu || !instance || !part) return std::nullopt;
   return MigDevice{*gpu, *instance, *part};
 }
@@ -201,7 +194,7 @@ std::vector<NvidiaGpu> list_nvidia_gpus(const RootTree& host) {
         host.read(base::cat(kGpuDirectory, "/", bus, "/information"));
     if (!text) continue;
     const std::optional<unsigned> minor =
-        parse_number(find_field(*text, "Device Minor").value_or(""));
+        base::find_number<unsigned>(find_field(*text, "Device Minor").value_or(""));
     if (minor)
       gpus.push_back({*minor, bus, std::string(find_field(*text, "GPU UUID").value_or(""))});
   }

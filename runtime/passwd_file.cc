@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <utility>
 #include <vector>
 
@@ -20,13 +19,6 @@ constexpr std::size_t kPasswdFields = 7;
 constexpr std::size_t kGroupFields = 4;
 constexpr std::size_t kMaxGetentAnswer = 1 << 20;
 constexpr std::size_t kMaxHostFile = 64 << 20;  // sites keep thousands of accounts
-
-std::optional<unsigned> parse_id(std::string_view text) {
-  unsigned id = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), id);
-  if (problem != std::errc() || end != text.data() + text.size()) return std::nullopt;
-  return id;
-}
 
 std::string_view take_line(std::string_view& text) {
   const std::size_t end = std::min(text.find('\n'), text.size());
@@ -47,7 +39,7 @@ std::string_view id_field(std::string_view line) {
 // The line's fields if it is an entry of that id. Most lines are not, and are not taken apart.
 std::optional<std::vector<std::string>> fields_of(std::string_view line, std::size_t count,
                                                   unsigned id) {
-  if (parse_id(id_field(line)) != id) return std::nullopt;
+  if (base::find_number<unsigned>(id_field(line)) != id) return std::nullopt;
   std::vector<std::string> fields = base::split(line, ':');
   if (fields.size() != count || fields[0].empty()) return std::nullopt;
   return fields;
@@ -85,8 +77,9 @@ std::string ask_getent(std::string database, std::span<const gid_t> ids) {
 std::optional<Account> find_account(std::string_view passwd_text, uid_t uid) {
   const auto fields = find_fields(passwd_text, kPasswdFields, uid);
   if (!fields) return std::nullopt;
-  return Account{(*fields)[0], uid,          parse_id((*fields)[3]).value_or(uid),
-                 (*fields)[4], (*fields)[5], (*fields)[6]};
+  return Account{
+      (*fields)[0], uid,          base::find_number<unsigned>((*fields)[3]).value_or(uid),
+      (*fields)[4], (*fields)[5], (*fields)[6]};
 }
 
 std::optional<Group> find_group(std::string_view group_text, gid_t gid) {

@@ -180,20 +180,16 @@ void PlanBuilder::add_home(const HomeChoice& home) {
       plan_.warnings.push_back(base::cat("the home ", base::printable(home.source),
                                          " is not there: the container has an empty one, which is "
                                          "gone when it ends"));
-    add({stage, MountKind::directory, "", home.destination, kPlain, Importance::required,
-         0755});
+    add({stage, MountKind::directory, "", home.destination, kPlain, Importance::required, 0755});
   } else if (home.chosen) {
-    add({stage, MountKind::bind, home.source, home.destination, kPlain,
-         Importance::required});
+    add({stage, MountKind::bind, home.source, home.destination, kPlain, Importance::required});
   } else if (options_.contain) {
     const mode_t mode = workdir_.empty() ? 0755 : 0700;  // the host's other users see the latter
     add(throwaway(stage, "home", home.destination, mode));
   } else if (!facts_.home_exists) {
-    add({stage, MountKind::directory, "", home.destination, kPlain, Importance::expected,
-         0755});
+    add({stage, MountKind::directory, "", home.destination, kPlain, Importance::expected, 0755});
   } else {
-    add({stage, MountKind::bind, home.source, home.destination, kPlain,
-         Importance::expected});
+    add({stage, MountKind::bind, home.source, home.destination, kPlain, Importance::expected});
   }
 }
 

@@ -74,7 +74,7 @@ std::optional<AccessTrace> find_trace(const std::string& path) {
 
 void keep_trace(const std::string& path, std::span<const TraceEntry> trace) {
   const std::string folder = path.substr(0, path.rfind('/'));
-  open_private_folder(folder);
+  open_user_cache(folder);
   base::AtomicOutputFile file(path, 0600, base::Existing::replace);
   base::write_all(file.fd(), serialize(trace), path);
   file.commit();

@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/user_cache.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
-#include <filesystem>
-#include <system_error>
-
-#include "base/error.h"
-#include "base/syscalls.h"
+#include "base/private_folder.h"
 #include "runtime/host_additions.h"
 
 namespace runtime {
@@ -37,22 +30,8 @@ std::string unpack_folder(const std::vector<std::string>& environment, const std
   return user_cache_folder(environment, home);
 }
 
-base::UniqueFd open_private_folder(const std::string& path) {
-  std::error_code failure;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), failure);
-  if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) {
-    throw base::errno_error(failure ? failure.value() : errno, "cannot make the cache folder ",
-                            base::printable(path))
-        .with_hint("SIFRUN_CACHEDIR names another place");
-  }
-  base::UniqueFd fd = base::open_file(path, O_RDONLY | O_DIRECTORY);
-  const struct stat status = base::file_status(fd.get(), path);
-  if (status.st_uid != ::geteuid() || (status.st_mode & 022) != 0) {
-    throw base::error("the cache folder ", base::printable(path),
-                      " belongs to or is writable for other users")
-        .with_hint("SIFRUN_CACHEDIR names another place");
-  }
-  return fd;
+base::UniqueFd open_user_cache(const std::string& path) {
+  return base::open_private_folder(path, "SIFRUN_CACHEDIR names another place");
 }
 
 }  // namespace runtime

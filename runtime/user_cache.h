@@ -18,8 +18,7 @@ std::string user_cache_folder(const std::vector<std::string>& environment, const
 // large; else the same.
 std::string unpack_folder(const std::vector<std::string>& environment, const std::string& home);
 
-// Makes the folder where it is missing. Throws when it belongs to or is writable for others, who
-// could give us forged contents.
-base::UniqueFd open_private_folder(const std::string& path);
+// A private folder: see base/private_folder.
+base::UniqueFd open_user_cache(const std::string& path);
 
 }  // namespace runtime

@@ -6,58 +6,64 @@
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
+#include <iterator>
+#include <map>
 #include <optional>
-#include <string>
-#include <string_view>
 #include <utility>
 
 #include "base/error.h"
+#include "base/text.h"
 
 namespace shell {
 namespace {
 
-constexpr std::size_t kMaxWords = 100'000;
-constexpr std::size_t kMaxPieces = 4 << 20;  // of all words together
+constexpr std::size_t kMaxWritten = 1 << 20;  // pieces of a word that has braces
+constexpr std::size_t kMaxPieces = 4 << 20;   // of all words together
+constexpr int kMaxNesting = 100;              // of braces that expand: it bounds the native stack
+constexpr std::size_t kMaxShownText = 60;     // of a word in a message
 
-// A character of the script, or a part of the word that is none: quoted text, an expansion.
-struct Piece {
-  char c = '\0';
-  const WordPart* part = nullptr;
-};
-using Pieces = std::vector<Piece>;
+// A word, piece by piece: a byte of the script, or, from kFirstPart on, a part of the word that is
+// no text of the script: quoted text, an expansion.
+using Pieces = std::u32string;
+constexpr char32_t kFirstPart = 256;
+
+void append_text(std::string_view text, Pieces* pieces) {
+  for (const char c : text) *pieces += static_cast<unsigned char>(c);
+}
+
+// Parts read as zero bytes, which are no text of a script.
+std::string text_of(std::u32string_view pieces) {
+  std::string text;
+  for (const char32_t piece : pieces) text += piece < kFirstPart ? static_cast<char>(piece) : '\0';
+  return text;
+}
 
 Pieces pieces_of(const Word& word) {
   Pieces pieces;
-  for (const WordPart& part : word.parts) {
-    if (part.kind != PartKind::literal) {
-      pieces.push_back({'\0', &part});
-    } else {
-      for (const char c : part.text) pieces.push_back({c, nullptr});
-    }
+  for (std::size_t i = 0; i < word.parts.size(); ++i) {
+    if (word.parts[i].kind == PartKind::literal)
+      append_text(word.parts[i].text, &pieces);
+    else
+      pieces += static_cast<char32_t>(kFirstPart + i);
   }
   return pieces;
 }
 
-Word word_of(const Pieces& pieces) {
+// `original` has the parts.
+Word word_of(std::u32string_view pieces, const Word& original) {
   Word word;
   bool is_literal = false;
-  for (const Piece& piece : pieces) {
-    if (piece.part != nullptr) {
-      word.parts.push_back(*piece.part);
+  for (const char32_t piece : pieces) {
+    if (piece >= kFirstPart) {
+      word.parts.push_back(original.parts[piece - kFirstPart]);
     } else if (is_literal) {
-      word.parts.back().text += piece.c;
+      word.parts.back().text += static_cast<char>(piece);
     } else {
-      word.parts.emplace_back().text = piece.c;
+      word.parts.emplace_back().text = static_cast<char>(piece);
     }
-    is_literal = piece.part == nullptr;
+    is_literal = piece < kFirstPart;
   }
   return word;
-}
-
-Pieces literal(std::string_view text) {
-  Pieces pieces;
-  for (const char c : text) pieces.push_back({c, nullptr});
-  return pieces;
 }
 
 std::optional<std::int64_t> number_of(std::string_view text) {
@@ -81,8 +87,22 @@ bool begins_with_zero(std::string_view text) {
   return text.size() > 1 && text[0] == '0';
 }
 
-// What stands in {x..y} or {x..y..step}; nullopt if it is none.
-std::optional<std::vector<Pieces>> find_sequence(std::string_view inside) {
+// {x..y} or {x..y..step}
+struct Sequence {
+  std::int64_t from, to, step;
+  bool is_of_letters;
+  std::size_t width;
+
+  std::size_t size() const { return static_cast<std::size_t>(std::abs(to - from) / step) + 1; }
+  std::string at(std::size_t index) const {
+    const std::int64_t distance = static_cast<std::int64_t>(index) * step;
+    const std::int64_t value = from <= to ? from + distance : from - distance;
+    return is_of_letters ? std::string(1, static_cast<char>(value)) : padded(value, width);
+  }
+};
+
+// What stands between braces as one; nullopt if it is none.
+std::optional<Sequence> find_sequence(std::string_view inside) {
   const std::size_t dots = inside.find("..");
   if (dots == std::string_view::npos) return std::nullopt;
   const std::string_view first = inside.substr(0, dots);
@@ -102,93 +122,128 @@ std::optional<std::vector<Pieces>> find_sequence(std::string_view inside) {
   const auto to = letters ? std::optional<std::int64_t>(last[0]) : number_of(last);
   if (!from || !to) return std::nullopt;
   const bool is_padded = !letters && (begins_with_zero(first) || begins_with_zero(last));
-  const std::size_t width = is_padded ? std::max(first.size(), last.size()) : 0;
-  std::vector<Pieces> words;
-  for (std::int64_t value = *from; *from <= *to ? value <= *to : value >= *to;
-       value += *from <= *to ? step : -step) {
-    words.push_back(
-        literal(letters ? std::string(1, static_cast<char>(value)) : padded(value, width)));
-    if (words.size() > kMaxWords) throw base::error("a brace expansion gives too many words");
+  return Sequence{*from, *to, step, letters, is_padded ? std::max(first.size(), last.size()) : 0};
+}
+
+[[noreturn]] void refuse(const Pieces& pieces, std::string_view why) {
+  throw base::error("the braces in \"", base::printable(text_of(pieces.substr(0, kMaxShownText))),
+                    "\" ", why);
+}
+
+// Braces that stand for several words.
+struct Group {
+  std::vector<std::size_t> ends;     // of its alternatives: commas, and the closing brace
+  std::optional<Sequence> sequence;  // instead of these
+};
+
+// The groups of a word by their opening braces, found in one pass.
+std::map<std::size_t, Group> find_groups(const Pieces& pieces) {
+  struct Open {
+    std::size_t position;
+    std::vector<std::size_t> commas{};
+    int nesting = 0;  // of the groups inside
+  };
+  if (pieces.size() > kMaxWritten) refuse(pieces, "stand in too long a word");
+  std::map<std::size_t, Group> groups;
+  std::vector<Open> open;
+  std::size_t last_open = 0;
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    if (pieces[i] == '{') open.push_back({last_open = i});
+    if (open.empty()) continue;
+    if (pieces[i] == ',') open.back().commas.push_back(i);
+    if (pieces[i] != '}') continue;
+    Open closed = std::move(open.back());
+    open.pop_back();
+    Group group{std::move(closed.commas), std::nullopt};
+    // A sequence has no braces inside.
+    if (group.ends.empty() && closed.position == last_open)
+      group.sequence = find_sequence(
+          text_of(std::u32string_view(pieces).substr(last_open + 1, i - last_open - 1)));
+    if (!group.ends.empty() || group.sequence) {
+      if (++closed.nesting > kMaxNesting) refuse(pieces, "are nested too deeply");
+      if (groups.size() == kMaxBraceWords) refuse(pieces, "are too many");
+      group.ends.push_back(i);
+      groups.emplace(closed.position, std::move(group));
+    }
+    if (!open.empty()) open.back().nesting = std::max(open.back().nesting, closed.nesting);
   }
-  return words;
+  return groups;
 }
 
 class BraceExpansion {
  public:
-  std::vector<Pieces> expand(const Pieces& pieces) {
-    for (std::size_t open = 0; open < pieces.size(); ++open) {
-      if (pieces[open].c != '{') continue;
-      std::vector<std::size_t> commas;
-      const std::size_t close = find_close(pieces, open, &commas);
-      if (close == pieces.size()) continue;
-      const auto inside = find_inside(pieces, open, close, commas);
-      if (!inside) continue;
-      return joined({pieces.begin(), at(pieces, open)}, *inside,
-                    expand({at(pieces, close + 1), pieces.end()}));
-    }
-    count(pieces.size());
-    return {pieces};
-  }
+  explicit BraceExpansion(Pieces pieces)
+      : pieces_(std::move(pieces)), groups_(find_groups(pieces_)) {}
+
+  std::vector<Pieces> words() const { return between(0, pieces_.size()).words; }
 
  private:
-  static Pieces::const_iterator at(const Pieces& pieces, std::size_t index) {
-    return pieces.begin() + static_cast<std::ptrdiff_t>(index);
-  }
-
-  // The brace that ends what begins at `open`, and the commas that belong to it.
-  static std::size_t find_close(const Pieces& pieces, std::size_t open,
-                                std::vector<std::size_t>* commas) {
-    int depth = 0;
-    for (std::size_t i = open; i < pieces.size(); ++i) {
-      const char c = pieces[i].c;
-      if (c == '{') ++depth;
-      if (c == ',' && depth == 1) commas->push_back(i);
-      if (c == '}' && --depth == 0) return i;
-    }
-    return pieces.size();
-  }
-
-  std::optional<std::vector<Pieces>> find_inside(const Pieces& pieces, std::size_t open,
-                                                 std::size_t close,
-                                                 const std::vector<std::size_t>& commas) {
-    if (commas.empty()) {
-      std::string text;
-      for (std::size_t i = open + 1; i < close; ++i) text += pieces[i].c;
-      return find_sequence(text);
-    }
+  struct Words {
     std::vector<Pieces> words;
-    std::size_t start = open + 1;
-    for (std::size_t i = 0; i <= commas.size(); ++i) {
-      const std::size_t end = i < commas.size() ? commas[i] : close;
-      for (Pieces& word : expand({at(pieces, start), at(pieces, end)}))
-        words.push_back(std::move(word));
-      start = end + 1;
-    }
-    return words;
+    std::size_t pieces = 0;  // of all of them
+  };
+
+  // Asked before so many are made. Whatever is made on the way is part of the result.
+  void check(std::size_t words, std::size_t pieces) const {
+    if (words > kMaxBraceWords || pieces > kMaxPieces) refuse(pieces_, "stand for too many words");
   }
 
-  std::vector<Pieces> joined(const Pieces& front, const std::vector<Pieces>& middles,
-                             const std::vector<Pieces>& ends) {
-    std::vector<Pieces> words;
-    for (const Pieces& middle : middles) {
-      for (const Pieces& end : ends) {
-        Pieces word = front;
-        word.insert(word.end(), middle.begin(), middle.end());
-        word.insert(word.end(), end.begin(), end.end());
-        count(word.size());
-        words.push_back(std::move(word));
+  Words between(std::size_t begin, std::size_t end) const {
+    Words result{{Pieces()}};
+    for (std::size_t i = begin; i < end; ++i) {
+      if (const auto group = groups_.find(i); group != groups_.end()) {
+        append(group->second.sequence ? sequence(*group->second.sequence)
+                                      : alternatives(i, group->second),
+               &result);
+        i = group->second.ends.back();
+      } else {
+        append({{pieces_.substr(i, 1)}, 1}, &result);
       }
     }
-    return words;
+    return result;
   }
 
-  void count(std::size_t size) {
-    pieces_ += size;
-    if (++words_ > kMaxWords || pieces_ > kMaxPieces)
-      throw base::error("a brace expansion gives too many words");
+  Words alternatives(std::size_t open, const Group& group) const {
+    Words result;
+    std::size_t begin = open + 1;
+    for (const std::size_t end : group.ends) {
+      Words more = between(begin, end);
+      result.pieces += more.pieces;
+      check(result.words.size() + more.words.size(), result.pieces);
+      std::ranges::move(more.words, std::back_inserter(result.words));
+      begin = end + 1;
+    }
+    return result;
   }
 
-  std::size_t words_ = 0, pieces_ = 0;
+  Words sequence(const Sequence& sequence) const {
+    check(sequence.size(), sequence.size() > kMaxBraceWords ? 0 : sequence.size() * sequence.width);
+    Words result;
+    for (std::size_t i = 0; i < sequence.size(); ++i) {
+      append_text(sequence.at(i), &result.words.emplace_back());
+      result.pieces += result.words.back().size();
+    }
+    return result;
+  }
+
+  // Each of `ends` behind each word there is. A single one costs no copies: a long word has many.
+  void append(const Words& ends, Words* result) const {
+    const std::size_t pieces =
+        result->pieces * ends.words.size() + ends.pieces * result->words.size();
+    check(result->words.size() * ends.words.size(), pieces);
+    result->pieces = pieces;
+    if (ends.words.size() == 1) {
+      for (Pieces& word : result->words) word += ends.words[0];
+      return;
+    }
+    std::vector<Pieces> words;
+    for (const Pieces& front : result->words)
+      for (const Pieces& end : ends.words) words.push_back(front + end);
+    result->words = std::move(words);
+  }
+
+  const Pieces pieces_;
+  const std::map<std::size_t, Group> groups_;
 };
 
 }  // namespace
@@ -199,10 +254,16 @@ bool has_brace(const Word& word) {
   });
 }
 
-std::vector<Word> expand_braces(const Word& word) {
-  std::vector<Word> words;
-  for (const Pieces& pieces : BraceExpansion().expand(pieces_of(word)))
-    words.push_back(word_of(pieces));
+void expand_braces(const Word& word, const std::function<void(const Word& word)>& each) {
+  for (const Pieces& pieces : BraceExpansion(pieces_of(word)).words()) each(word_of(pieces, word));
+}
+
+std::vector<std::string> expand_braces(std::string_view text) {
+  Pieces pieces;
+  append_text(text, &pieces);
+  std::vector<std::string> words;
+  for (const Pieces& word : BraceExpansion(std::move(pieces)).words())
+    words.push_back(text_of(word));
   return words;
 }
 

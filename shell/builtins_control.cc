@@ -236,8 +236,7 @@ int trap(Interpreter& shell, const Arguments& arguments) {
     const std::optional<int> number = signal_number(arguments[i]);
     if (number == 0) shell.state().exit_trap = action == "-" ? "" : action;
     if (!number || *number == 0) continue;
-    if (shell.options().programs == Options::Programs::run)
-      ::signal(*number, action.empty() ? SIG_IGN : SIG_DFL);
+    if (shell.changes_process()) ::signal(*number, action.empty() ? SIG_IGN : SIG_DFL);
   }
   return 0;
 }

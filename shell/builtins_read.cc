@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <map>
 #include <utility>
 
 #include "shell/builtins.h"
@@ -111,8 +110,7 @@ class LineFields {
   std::size_t position_ = 0;
 };
 
-void assign_elements(Interpreter& shell, const std::string& name,
-                     std::map<std::int64_t, std::string> elements) {
+void assign_elements(Interpreter& shell, const std::string& name, Elements elements) {
   Variable& variable = shell.variables().writable(name);
   variable.value.reset();
   variable.elements = std::move(elements);
@@ -148,14 +146,17 @@ int mapfile(Interpreter& shell, const Arguments& arguments) {
     shell.warn(base::cat("mapfile: ", name, ": bad variable name"));
     return 2;
   }
-  std::map<std::int64_t, std::string> elements;
+  Elements elements;
   std::size_t size = 0;
   for (bool is_complete = true; is_complete && (count == 0 || std::ssize(elements) < count);) {
     std::string line, kinds;
     is_complete =
         shell.options().programs == Options::Programs::run && read_line(options, &line, &kinds);
     if (!is_complete && line.empty()) break;
-    if (skipped-- > 0) continue;
+    if (skipped > 0) {
+      --skipped;
+      continue;
+    }
     if (is_complete && keeps_end) line += options.delimiter;
     size += line.size() + sizeof(std::string);
     if (size > shell.options().max_value_bytes)
@@ -182,7 +183,7 @@ int read(Interpreter& shell, const Arguments& arguments) {
   const bool complete = read_line(options, &line, &kinds);
   LineFields fields(line, kinds, shell.variables().value_or("IFS", " \t\n"));
   if (!options.array.empty()) {
-    std::map<std::int64_t, std::string> elements;
+    Elements elements;
     while (!fields.at_end()) elements.emplace(std::ssize(elements), fields.take());
     assign_elements(shell, options.array, std::move(elements));
     return complete ? 0 : 1;

@@ -71,9 +71,17 @@ std::optional<rlim_t> limit_value(const std::string& text, const rlimit& current
   return static_cast<rlim_t>(*number) * unit;
 }
 
+// False, with a message printed, where scripts must not.
+bool may_change_process(Interpreter& shell, const std::string& command) {
+  if (shell.changes_process()) return true;
+  shell.warn(command + ": disabled, as programs are");
+  return false;
+}
+
 }  // namespace
 
 int cd(Interpreter& shell, const Arguments& arguments) {
+  if (!may_change_process(shell, "cd")) return 1;
   std::size_t first = 1;
   bool physical = false;
   while (first < arguments.size() && arguments[first].size() > 1 && arguments[first][0] == '-') {
@@ -162,6 +170,7 @@ int umask(Interpreter& shell, const Arguments& arguments) {
     shell.write_output(text);
     return 0;
   }
+  if (!may_change_process(shell, "umask")) return 1;
   mode_t mask = 0;
   for (const char c : arguments[first]) {
     if (c < '0' || c > '7' || mask > 0777) {
@@ -199,6 +208,7 @@ int ulimit(Interpreter& shell, const Arguments& arguments) {
                                                 : std::to_string(shown / limit.unit) + "\n");
       return 0;
     }
+    if (!may_change_process(shell, "ulimit")) return 1;
     const std::optional<rlim_t> wanted = limit_value(value, current, limit.unit);
     if (wanted && (soft || !hard)) current.rlim_cur = *wanted;
     if (wanted && (hard || !soft)) current.rlim_max = *wanted;

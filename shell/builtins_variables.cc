@@ -37,6 +37,8 @@ void apply(Interpreter& shell, const Declaration& declaration) {
   if (!declaration.value) return;
   std::string value = *declaration.value;
   if (declaration.append) value = shell.variables().value_or(declaration.name, "") + value;
+  // SECONDS, too, is a variable once it is declared.
+  if (!shell.variables().find(declaration.name)) shell.variables().writable(declaration.name);
   shell.assign_value(declaration.name, std::move(value));
 }
 
@@ -189,6 +191,78 @@ int list_variables(Interpreter& shell) {
   return 0;
 }
 
+// getopts: OPTIND names the argument, `getopts_offset` the letter within it.
+class OptionScan {
+ public:
+  OptionScan(Interpreter& shell, const Arguments& arguments)
+      : shell_(shell),
+        letters_(arguments[1]),
+        name_(arguments[2]),
+        given_(arguments.size() > 3 ? arguments_from(arguments, 3) : shell.state().arguments),
+        index_(static_cast<std::size_t>(std::max<std::int64_t>(
+            1, parse_integer(shell.variables().value_or("OPTIND", "1")).value_or(1)))),
+        offset_(shell.state().getopts_offset) {}
+
+  int run() {
+    // The arguments may be others than those of the last call.
+    if (shell_.state().getopts_index != index_ || index_ > given_.size() ||
+        offset_ >= given_[index_ - 1].size())
+      offset_ = 0;
+    if (offset_ == 0) {
+      if (index_ > given_.size() || given_[index_ - 1].size() < 2 || given_[index_ - 1][0] != '-')
+        return finish("?", index_, 1);
+      if (given_[index_ - 1] == "--") return finish("?", index_ + 1, 1);
+      offset_ = 1;
+    }
+    const std::string& argument = given_[index_ - 1];
+    const char letter = argument[offset_];
+    std::string behind = argument.substr(offset_ + 1);
+    const std::size_t found = letter == ':' ? std::string::npos : letters_.find(letter);
+    if (found != std::string::npos && letters_.substr(found + 1).starts_with(':'))
+      return take_value(letter, std::move(behind));
+    offset_ = behind.empty() ? 0 : offset_ + 1;
+    const std::size_t next = behind.empty() ? index_ + 1 : index_;
+    if (found == std::string::npos) return complain("?", letter, "illegal option -", next);
+    shell_.variables().unset("OPTARG");
+    return finish(std::string(1, letter), next, 0);
+  }
+
+ private:
+  // The rest of the argument, or the next one.
+  int take_value(char letter, std::string behind) {
+    offset_ = 0;
+    const bool is_next = behind.empty();
+    if (is_next && index_ >= given_.size())
+      return complain(":", letter, "no argument for -", index_ + 1);
+    shell_.assign_value("OPTARG", is_next ? given_[index_] : std::move(behind));
+    return finish(std::string(1, letter), index_ + (is_next ? 2 : 1), 0);
+  }
+
+  // A script whose letters begin with a colon does so itself, by `silent_name`.
+  int complain(const char* silent_name, char letter, std::string_view why, std::size_t next) {
+    if (letters_.starts_with(':')) {
+      shell_.assign_value("OPTARG", std::string(1, letter));
+      return finish(silent_name, next, 0);
+    }
+    shell_.warn(base::cat("getopts: ", why, letter));
+    return finish("?", next, 0);
+  }
+
+  int finish(std::string found, std::size_t next, int status) {
+    shell_.assign_value(name_, std::move(found));
+    shell_.assign_value("OPTIND", std::to_string(next));
+    shell_.state().getopts_index = next;
+    return status;
+  }
+
+  Interpreter& shell_;
+  const std::string& letters_;
+  const std::string& name_;
+  const Arguments given_;
+  const std::size_t index_;
+  std::size_t& offset_;
+};
+
 }  // namespace
 
 int export_(Interpreter& shell, const Arguments& arguments) {
@@ -271,63 +345,9 @@ int shift(Interpreter& shell, const Arguments& arguments) {
   return 0;
 }
 
-// OPTIND names the argument, `getopts_offset` the letter within it.
 int getopts(Interpreter& shell, const Arguments& arguments) {
   if (arguments.size() < 3) shell.fail("getopts: usage: getopts optstring name [arg ...]");
-  const std::string& letters = arguments[1];
-  Arguments given = shell.state().arguments;
-  if (arguments.size() > 3) given.assign(arguments.begin() + 3, arguments.end());
-  std::size_t index = static_cast<std::size_t>(std::max<std::int64_t>(
-      1, parse_integer(shell.variables().value_or("OPTIND", "1")).value_or(1)));
-  std::size_t& offset = shell.state().getopts_offset;
-  if (shell.state().getopts_index != index) offset = 0;
-  const auto finish = [&](std::string name, std::size_t next, int status) {
-    shell.assign_value(arguments[2], std::move(name));
-    shell.assign_value("OPTIND", std::to_string(next));
-    shell.state().getopts_index = next;
-    return status;
-  };
-  if (offset == 0) {
-    if (index > given.size() || given[index - 1].size() < 2 || given[index - 1][0] != '-')
-      return finish("?", index, 1);
-    if (given[index - 1] == "--") return finish("?", index + 1, 1);
-    offset = 1;
-  }
-  const std::string argument = given[index - 1];
-  const char letter = offset < argument.size() ? argument[offset] : '?';
-  const bool at_end = ++offset >= argument.size();
-  const std::size_t found = letter == ':' ? std::string::npos : letters.find(letter);
-  const bool silent = letters.starts_with(':');
-  if (found != std::string::npos && found + 1 < letters.size() && letters[found + 1] == ':') {
-    std::string value = at_end ? "" : argument.substr(offset);
-    offset = 0;
-    if (!at_end) {
-      shell.assign_value("OPTARG", value);
-      return finish(std::string(1, letter), index + 1, 0);
-    }
-    if (index < given.size()) {
-      shell.assign_value("OPTARG", given[index]);
-      return finish(std::string(1, letter), index + 2, 0);
-    }
-    if (silent) {
-      shell.assign_value("OPTARG", std::string(1, letter));
-      return finish(":", index + 1, 0);
-    }
-    shell.warn(base::cat("getopts: no argument for -", letter));
-    return finish("?", index + 1, 0);
-  }
-  if (at_end) offset = 0;
-  const std::size_t next = at_end ? index + 1 : index;
-  if (found != std::string::npos) {
-    shell.variables().unset("OPTARG");
-    return finish(std::string(1, letter), next, 0);
-  }
-  if (silent) {
-    shell.assign_value("OPTARG", std::string(1, letter));
-  } else {
-    shell.warn(base::cat("getopts: illegal option -", letter));
-  }
-  return finish("?", next, 0);
+  return OptionScan(shell, arguments).run();
 }
 
 }  // namespace shell::builtins

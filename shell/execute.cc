@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lists, pipelines in this process, and compound commands (XCU 2.9).
-#include <regex.h>
-
+#include <optional>
 #include <utility>
 
 #include "shell/builtins.h"
 #include "shell/expansion.h"
 #include "shell/guards.h"
 #include "shell/pattern.h"
+#include "shell/regular_expression.h"
 
 namespace shell {
 
@@ -15,7 +15,6 @@ namespace {
 
 // Commands run inside commands and functions inside functions: this bounds the native stack.
 constexpr int kMaxExecutionDepth = 700;
-constexpr std::size_t kMaxRegexBytes = 4096;
 
 }  // namespace
 
@@ -235,23 +234,19 @@ bool Interpreter::condition_comparison(const Condition& node) {
 }
 
 bool Interpreter::matches_regex(const std::string& text, const std::string& expression) {
-  regex_t regex;
-  if (expression.size() > kMaxRegexBytes ||
-      ::regcomp(&regex, expression.c_str(), REG_EXTENDED) != 0)
-    fail(base::cat("[[: ", expression, ": bad regular expression"));
-  std::vector<regmatch_t> groups(regex.re_nsub + 1);
-  const bool found = ::regexec(&regex, text.c_str(), groups.size(), groups.data(), 0) == 0;
-  ::regfree(&regex);
+  std::optional<RegularExpression> regex;
+  try {
+    regex.emplace(expression, text.size());
+  } catch (const base::Error& error) {
+    fail(base::cat("[[: ", error.what()));
+  }
+  step(regex->steps());
+  const std::optional<std::vector<std::string>> groups = regex->match(text);
   Variable& variable = variables().writable("BASH_REMATCH");
   variable.elements.emplace();
-  if (!found) return false;
-  for (std::size_t i = 0; i < groups.size(); ++i) {
-    const regmatch_t& group = groups[i];
-    (*variable.elements)[static_cast<std::int64_t>(i)] =
-        group.rm_so < 0 ? ""
-                        : text.substr(static_cast<std::size_t>(group.rm_so),
-                                      static_cast<std::size_t>(group.rm_eo - group.rm_so));
-  }
+  if (!groups) return false;
+  for (std::size_t i = 0; i < groups->size(); ++i)
+    (*variable.elements)[static_cast<std::int64_t>(i)] = (*groups)[i];
   return true;
 }
 

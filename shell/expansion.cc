@@ -92,7 +92,14 @@ std::vector<Field> split_fields(const Field& field, const std::string& ifs) {
 
 void expand_fields(Interpreter& shell, const Word& word, std::vector<std::string>* fields) {
   if (!has_brace(word)) return expand_unbraced(shell, word, fields);
-  for (const Word& each : expand_braces(word)) expand_unbraced(shell, each, fields);
+  std::size_t counted = fields->size(), size = 0;
+  expand_braces(word, [&](const Word& each) {
+    expand_unbraced(shell, each, fields);
+    for (; counted < fields->size(); ++counted) size += (*fields)[counted].size() + 1;
+    if (size > shell.options().max_value_bytes)
+      throw base::error(shell.script_name(), ": line ", shell.current_line(),
+                        ": the words of a brace expansion grow too large");
+  });
 }
 
 std::string expand_text(Interpreter& shell, const Word& word, bool assignment) {

@@ -58,7 +58,6 @@ class WordExpansion {
   Value indices(const WordPart& part);
   Value lookup_name(const std::string& name, const Word* index);
   std::optional<std::string> special_parameter(const std::string& name);
-  std::optional<std::string> dynamic_variable(const std::string& name);
   bool default_operator(const WordPart& part, const Value& value, bool quoted);
   void transform(const WordPart& part, Value* value);
   void slice(const WordPart& part, Value* value);

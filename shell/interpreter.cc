@@ -87,8 +87,8 @@ int Interpreter::run_exit_trap(int status) {
   return status;
 }
 
-void Interpreter::step() {
-  ++steps_;
+void Interpreter::step(std::uint64_t count) {
+  steps_ += count;
   if (options_.max_steps != 0 && steps_ > options_.max_steps)
     throw base::error(script_, ": the script runs for too many steps");
 }
@@ -140,11 +140,12 @@ std::int64_t Interpreter::arithmetic(const Word& expression) {
 std::int64_t Interpreter::arithmetic_text(const std::string& expression) {
   const ArithmeticVariables access = {[this](const std::string& name) {
                                         const std::string* value = variables().element(name);
-                                        if (!value && name == "LINENO")
-                                          return std::to_string(line_);
-                                        if (!value && flag('u'))
+                                        if (value) return *value;
+                                        if (const auto computed = find_dynamic(name))
+                                          return *computed;
+                                        if (flag('u'))
                                           fatal(base::cat(name, ": parameter not set"));
-                                        return value ? *value : std::string();
+                                        return std::string();
                                       },
                                       [this](const std::string& name, const std::string& value) {
                                         const auto [array, index] = split_element(name);
@@ -170,13 +171,15 @@ Variable& Interpreter::assignable(const std::string& name) {
 void Interpreter::assign_value(const std::string& name, std::string value) {
   if (value.size() > options_.max_value_bytes)
     throw base::error(script_, ": ", name, ": the value grows too large");
+  if (name == "SECONDS" && !variables().find(name) && !flag('a'))
+    return state_.seconds.restart(value);
   Variable& variable = assignable(name);
   variables().set(name, std::move(value));
   if (flag('a')) variable.exported = true;
 }
 
 void Interpreter::assign_array(const Assignment& assignment) {
-  std::map<std::int64_t, std::string> elements;
+  Elements elements;
   const Variable* old = variables().find(assignment.name);
   if (assignment.append && old && old->elements) elements = *old->elements;
   if (assignment.append && old && !old->elements && old->value) elements[0] = *old->value;
@@ -185,13 +188,16 @@ void Interpreter::assign_array(const Assignment& assignment) {
     if (names_its_index(word)) {
       const std::string text = expand_text(*this, word, true);
       const std::size_t end = text.find("]=");
-      next = arithmetic_text(text.substr(1, end - 1));
+      next = index_to_assign(assignment.name, elements, arithmetic_text(text.substr(1, end - 1)));
       elements[next++] = text.substr(end + 2);
       continue;
     }
     std::vector<std::string> fields;
     expand_fields(*this, word, &fields);
-    for (std::string& field : fields) elements[next++] = std::move(field);
+    for (std::string& field : fields) {
+      next = index_to_assign(assignment.name, elements, next);
+      elements[next++] = std::move(field);
+    }
   }
   Variable& variable = assignable(assignment.name);
   variable.value.reset();
@@ -209,6 +215,14 @@ void Interpreter::assign(const Assignment& assignment) {
   element = assignment.append ? element + value : std::move(value);
 }
 
+// From the end if negative.
+std::int64_t Interpreter::index_to_assign(const std::string& name, const Elements& elements,
+                                          std::int64_t index) const {
+  if (index < 0 && !elements.empty()) index += elements.rbegin()->first + 1;
+  if (index < 0 || index > kMaxArrayIndex) fail(base::cat(name, ": bad array subscript"), 1);
+  return index;
+}
+
 // Makes it, and an array of what was none.
 std::string& Interpreter::element_to_assign(const std::string& name, std::int64_t index) {
   Variable& variable = assignable(name);
@@ -216,9 +230,7 @@ std::string& Interpreter::element_to_assign(const std::string& name, std::int64_
     variable.elements.emplace();
     if (variable.value) (*variable.elements)[0] = *std::exchange(variable.value, std::nullopt);
   }
-  if (index < 0 && !variable.elements->empty()) index += variable.elements->rbegin()->first + 1;
-  if (index < 0) fail(base::cat(name, ": bad array subscript"), 1);
-  return (*variable.elements)[index];
+  return (*variable.elements)[index_to_assign(name, *variable.elements, index)];
 }
 
 // Arguments of declaration builtins that look like assignments are expanded like assignments; an
@@ -250,7 +262,7 @@ int Interpreter::execute_simple(const SimpleCommand& simple, const Command& comm
   substitution_status = 0;
   const std::vector<std::string> arguments = command_arguments(simple);
   if (flag('x') && !arguments.empty()) trace(arguments);
-  if (!arguments.empty() && arguments[0] == "exec") {
+  if (!arguments.empty() && arguments[0] == "exec" && changes_process()) {
     // The redirections of exec stay.
     for (const Redirection& redirection : command.redirections)
       if (!apply_redirection(redirection)) end_command(1);

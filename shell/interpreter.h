@@ -7,10 +7,12 @@
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,9 +41,11 @@ class Interpreter;
 
 struct Options {
   enum class Programs { run, absent, refuse };
-  Programs programs = Programs::run;  // absent: as if none was installed, and nothing forks
-  bool files = true;                  // redirections, `.` and pathname expansion
-  std::uint64_t max_steps = 0;        // 0: unlimited
+  // absent: as if none was installed. Unless they run, nothing forks, and scripts change nothing of
+  // this process: its directory, umask, limits, signals and open files.
+  Programs programs = Programs::run;
+  bool files = true;            // redirections, `.` and pathname expansion
+  std::uint64_t max_steps = 0;  // 0: unlimited
   std::size_t max_value_bytes = std::size_t{64} << 20;
   // Errors that end a POSIX shell (in arithmetic, of a special builtin, an assignment to what is
   // read-only) end the command alone, as in Apptainer's shell and mostly in bash.
@@ -53,6 +57,18 @@ struct Options {
   // A file given to `.` that this interpreter cannot parse: gives the status, or rethrows.
   std::function<int(Interpreter& shell, const std::string& path, const SyntaxError& error)>
       on_unsupported;
+};
+
+// $SECONDS: those since the shell began, or since they were assigned; not of a variable of the name
+// that is declared or exported.
+class Seconds {
+ public:
+  void restart(const std::string& value);
+  std::string text() const;
+
+ private:
+  std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
+  std::int64_t first_ = 0;
 };
 
 // What a subshell has a copy of.
@@ -72,6 +88,7 @@ struct State {
   // Of getopts: the argument that OPTIND named last, and the place inside it.
   std::size_t getopts_index = 0, getopts_offset = 0;
   std::vector<std::string> directories;  // of pushd, the last one on top
+  Seconds seconds;
 };
 
 class Interpreter {
@@ -105,6 +122,7 @@ class Interpreter {
   State& state() { return state_; }
   Variables& variables() { return state_.variables; }
   const Options& options() const { return options_; }
+  bool changes_process() const { return options_.programs == Options::Programs::run; }
 
   // For expansion and builtins.
   int execute(const Command& command);
@@ -129,6 +147,8 @@ class Interpreter {
   [[noreturn]] void exec_program(const std::vector<std::string>& arguments);
   int wait_for(pid_t pid);
   bool apply_redirection(const Redirection& redirection);
+  // What shells compute when it is asked for; a variable of the name comes first.
+  std::optional<std::string> find_dynamic(const std::string& name) const;
   int current_line() const { return line_; }
   pid_t process() const { return process_; }
   const std::string& script_name() const { return script_; }
@@ -144,10 +164,12 @@ class Interpreter {
  private:
   class DepthGuard;
 
-  void step();
+  void step(std::uint64_t count = 1);
   int execute_compound(const Command& command);
   int execute_body(const Command& command);
   [[noreturn]] void end_command(int status) const;  // or the shell
+  std::int64_t index_to_assign(const std::string& name, const Elements& elements,
+                               std::int64_t index) const;
   std::string& element_to_assign(const std::string& name, std::int64_t index);
   int execute_simple(const SimpleCommand& simple, const Command& command);
   int execute_with_assignments(const SimpleCommand& simple,

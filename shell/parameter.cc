@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ${parameter} with its operators.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
-#include <ctime>
 
 #include "shell/expansion.h"
 #include "shell/pattern.h"
@@ -73,19 +70,6 @@ std::optional<std::string> WordExpansion::special_parameter(const std::string& n
   return std::nullopt;
 }
 
-// What shells compute when it is asked for; a variable of the name comes first.
-std::optional<std::string> WordExpansion::dynamic_variable(const std::string& name) {
-  if (name == "LINENO") return std::to_string(shell_.current_line());
-  if (name == "BASH_SOURCE" && shell_.state().sources > 0) return shell_.script_name();
-  if (name == "UID") return std::to_string(::getuid());
-  if (name == "EUID") return std::to_string(::geteuid());
-  if (name == "GID") return std::to_string(::getgid());
-  if (name == "PPID") return std::to_string(::getppid());
-  if (name == "RANDOM") return std::to_string(std::rand() & 0x7FFF);
-  if (name == "SECONDS") return std::to_string(std::clock() / CLOCKS_PER_SEC);
-  return std::nullopt;
-}
-
 WordExpansion::Value WordExpansion::lookup_name(const std::string& name, const Word* index) {
   Value value;
   const char list = list_index(index);
@@ -112,7 +96,7 @@ WordExpansion::Value WordExpansion::lookup_name(const std::string& name, const W
   if (const std::string* element = shell_.variables().element(name, at)) {
     text = *element;
   } else if (at == 0 && !(variable && variable->elements)) {
-    text = is_name(name) ? dynamic_variable(name) : special_parameter(name);
+    text = is_name(name) ? shell_.find_dynamic(name) : special_parameter(name);
   }
   value.set = text.has_value();
   value.items.push_back(text.value_or(""));

@@ -12,9 +12,14 @@
 
 namespace shell {
 
+// Of an indexed array, by indices from 0 to kMaxArrayIndex, behind which a number is left: that of
+// the next one.
+using Elements = std::map<std::int64_t, std::string>;
+inline constexpr std::int64_t kMaxArrayIndex = INT64_MAX - 1;
+
 struct Variable {
   std::optional<std::string> value;  // nullopt: declared only (`export X`)
-  std::optional<std::map<std::int64_t, std::string>> elements;  // an indexed array
+  std::optional<Elements> elements;  // of an array
   bool exported = false;
   bool readonly = false;
 };

@@ -151,10 +151,9 @@ def test_vendor_files_of_egl(user, sifrun, driver, sifconv, tmp_path):
     assert user.run([sifrun, "exec", "--nv", image, "ls", "/usr/share/vulkan"], env={"SIFRUN_NV_ROOT": driver}).stdout == ""
 
 
-def test_gbm_loads_the_driver(gpu, image):
+@pytest.mark.parametrize("image", ["bookworm"], indirect=True)  # libgbm loads back ends from Mesa 21.2 on
+def test_gbm_loads_the_driver(gpu):
     """The image's libgbm, told to use the driver for a node that is no GPU's."""
-    if "bookworm" not in image.name:
-        return  # libgbm loads back ends from Mesa 21.2 on
     script = "import ctypes, os; print(ctypes.CDLL('libgbm.so.1').gbm_create_device(os.open('/dev/null', os.O_RDWR)))"
     done = gpu("python3", "-c", script, env={"GBM_BACKEND": "nvidia-drm", "LD_DEBUG": "files"})
     assert "calling init: /usr/lib/x86_64-linux-gnu/gbm/nvidia-drm_gbm.so" in done.stderr  # it may not survive a node that is no GPU's

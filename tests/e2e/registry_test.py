@@ -224,7 +224,8 @@ def test_wrong_name_in_the_certificate(convert, registry):
 def test_without_https(convert, new_registry, scratch, busybox_tar):
     with new_registry(scratch / "plain-registry", tls=False, password=False) as server:
         server.push(f"docker-archive:{busybox_tar}", "x:1")
-        assert convert(f"docker://{server.host}/x:1").returncode == 255
+        done = convert(f"docker://{server.host}/x:1")
+        assert done.returncode == 255 and "localhost does not speak TLS\nhint:    --no-https" in done.stderr, done.stderr
         done = convert(f"docker://{server.host}/x:1", "--no-https")
         assert done.returncode == 0, done.stderr
 

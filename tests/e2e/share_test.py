@@ -133,7 +133,8 @@ def test_own_binds_stay_private(user, sifrun, own_image, tmp_path, start):
     (tmp_path / "note").write_text("bound\n")
     start(user, "--bind", f"{tmp_path}/data:/new/place")
     look = ["ls", "/new/place"]
-    assert user.run([sifrun, "exec", own_image, *look]).returncode != 0
+    done = user.run([sifrun, "exec", own_image, *look])
+    assert done.returncode != 0 and "ls: /new/place: No such file or directory" in done.stderr, done.stderr
     # A file where the earlier start had a folder.
     done = user.run([sifrun, "exec", "--bind", f"{tmp_path}/note:/new/place", own_image, "cat", "/new/place"])
     assert done.stdout == "bound\n", done.stderr
@@ -195,7 +196,8 @@ def test_a_root_is_entered_only_while_the_host_is_as_it_was(user, sifrun, own_im
     (tmp_path / "new").write_text("new\n")
     os.rename(note, tmp_path / "away")
     look = [sifrun, "exec", *bind, own_image, "cat", "/content"]
-    assert user.run(look).returncode != 0
+    done = user.run(look)
+    assert done.returncode != 0 and f"cannot open the mount source {note}: No such file or directory" in done.stderr, done.stderr
     os.rename(tmp_path / "new", note)
     assert start(user, *bind).mount != first.mount
     assert user.run(look).stdout == "new\n"

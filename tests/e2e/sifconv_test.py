@@ -341,7 +341,8 @@ def test_existing_destination(user, sifconv, tmp_path):
     assert (tmp_path / "x.sif").read_text() == "old"
     bad = tmp_path / "bad.tar"
     bad.write_bytes(source.read_bytes()[:-700])
-    assert user.run([sifconv, "--force", bad, "x.sif"], cwd=tmp_path).returncode == 255
+    done = user.run([sifconv, "--force", bad, "x.sif"], cwd=tmp_path)
+    assert done.returncode == 255 and "bad.tar: at offset 4608: truncated: the archive ends at " in done.stderr, done.stderr
     assert (tmp_path / "x.sif").read_text() == "old"
     assert user.run([sifconv, source, "x.sif", "--force"], cwd=tmp_path).returncode == 0
     assert (tmp_path / "x.sif").read_bytes().startswith(b"#!")

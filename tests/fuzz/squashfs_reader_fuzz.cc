@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "sif/image_tree.h"
 #include "sif/squashfs_reader.h"
 #include "tests/fuzz/attempt.h"
 
@@ -76,6 +77,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const sif::SquashfsReader reader(fd, 0, size, "image");
     walk(reader);
     attempt([&] { reader.packed_files(); });
+    attempt([&] { sif::ImageTree{reader}; });
   });
   return 0;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/syscalls.h"
+#include "tests/unit/fails_with.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace base {
@@ -20,6 +21,7 @@ namespace fs = std::filesystem;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using unit::fails_with;
 
 class AtomicOutputFileTest : public ::testing::Test {
  protected:
@@ -73,7 +75,7 @@ TEST_F(AtomicOutputFileTest, RefusesOrReplacesWhatExists) {
 TEST_F(AtomicOutputFileTest, RefusesWhatAppearedMeanwhile) {
   AtomicOutputFile file(path("x"), 0755, Existing::refuse);
   make("x", "other");
-  EXPECT_THROW(file.commit(), Error);
+  EXPECT_THAT([&] { file.commit(); }, fails_with("x: File exists"));
   EXPECT_EQ(read_small_file(path("x")), "other");
 }
 
@@ -88,7 +90,7 @@ TEST_F(AtomicOutputFileTest, RefusesFoldersAndDevices) {
 TEST_F(AtomicOutputFileTest, CommitAfterDiscardFails) {
   AtomicOutputFile file(path("x"), 0755, Existing::replace);
   file.discard();
-  EXPECT_THROW(file.commit(), Error);
+  EXPECT_THAT([&] { file.commit(); }, fails_with("x: interrupted"));
   EXPECT_THAT(names(), IsEmpty());
 }
 

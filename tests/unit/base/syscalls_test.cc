@@ -12,10 +12,13 @@
 #include <cerrno>
 #include <vector>
 
+#include "tests/unit/fails_with.h"
+
 namespace base {
 namespace {
 
 using testing::HasSubstr;
+using unit::fails_with;
 
 UniqueFd temporary_file() { return open_file(testing::TempDir(), O_TMPFILE | O_RDWR, 0600); }
 
@@ -69,7 +72,8 @@ TEST(PreadExactly, SaysWhereATruncatedFileEnds) {
 }
 
 TEST(ReadSmallFile, RefusesWhatIsLargerThanTheLimit) {
-  EXPECT_THROW(read_small_file("/dev/zero", 1000), Error);
+  EXPECT_THAT([] { read_small_file("/dev/zero", 1000); },
+              fails_with("cannot read /dev/zero: larger than 1000 bytes"));
   EXPECT_EQ(read_small_file("/dev/null"), "");
 }
 

@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "base/error.h"
+#include "tests/unit/fails_with.h"
 
 namespace cmd {
 namespace {
 
 using ::testing::HasSubstr;
+using unit::fails_with;
 
 SifconvRequest request_of(const std::vector<const char*>& arguments) {
   return parse_sifconv_arguments(arguments);
@@ -74,7 +76,9 @@ TEST(ParseBlockSize, TakesPowersOfTwo) {
   EXPECT_EQ(parse_block_size("4096"), 4096U);
   EXPECT_EQ(parse_block_size("256k"), 262144U);
   for (const char* text : {"", "0", "4095", "3000", "2M", "4294967296", "99999999999K", "K", "-4K"})
-    EXPECT_THROW(parse_block_size(text), base::Error) << text;
+    EXPECT_THAT(
+        [&] { parse_block_size(text); },
+        fails_with(base::cat("--block-size ", text, ": a power of two from 4K to 1M is needed")));
 }
 
 }  // namespace

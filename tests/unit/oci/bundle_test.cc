@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "tests/unit/fails_with.h"
 
 namespace oci {
 namespace {
@@ -12,7 +13,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::ThrowsMessage;
+using unit::fails_with;
 
 TEST(Bundle, WhatSlurmWrites) {
   const Bundle bundle = parse_bundle(R"({"ociVersion": "1.0.0",
@@ -39,10 +40,8 @@ TEST(Bundle, LittleIsEnough) {
 }
 
 TEST(Bundle, SaysWhatIsWrong) {
-  const auto refused = [](std::string_view text, std::string_view reason) {
-    EXPECT_THAT([text] { parse_bundle(text, "config.json"); },
-                ThrowsMessage<base::Error>(HasSubstr(std::string(reason))))
-        << text;
+  const auto refused = [](std::string_view text, const std::string& reason) {
+    EXPECT_THAT([text] { parse_bundle(text, "config.json"); }, fails_with(reason)) << text;
   };
   refused("{", "config.json");
   refused("{}", "process");

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "tests/unit/fails_with.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace oci {
@@ -21,6 +22,7 @@ namespace {
 
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
+using unit::fails_with;
 
 std::string folder_with(const std::map<std::string, const char*>& variables) {
   return cache_folder(
@@ -79,9 +81,9 @@ TEST_F(MakeOnceTest, IsTriedAgainAfterAFailure) {
   const std::string path = folder_ / "c/file";
   const auto fail = [](const std::string&, const std::string& lock) {
     EXPECT_TRUE(std::filesystem::exists(lock));
-    throw base::error("no");
+    throw base::error("it cannot be made");
   };
-  EXPECT_THROW(make_once(path, fail), base::Error);
+  EXPECT_THAT([&] { make_once(path, fail); }, fails_with("it cannot be made"));
   EXPECT_TRUE(std::filesystem::is_empty(folder_ / "c"));
   make_once(path, [](const std::string& target, const std::string&) {
     std::ofstream(target) << "content";

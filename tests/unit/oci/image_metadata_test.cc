@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "tests/unit/fails_with.h"
 
 namespace oci {
 namespace {
+
+using unit::fails_with;
 
 TEST(ImageMetadata, DocumentIsEscapedAsGoDoes) {
   ImageMetadata metadata;
@@ -31,11 +34,23 @@ TEST(ImageMetadata, ReadsWhatItWrote) {
 }
 
 TEST(ImageMetadata, DamageIsAnError) {
-  for (const char* text : {"", "{", "[]", R"({"data":[]})", R"({"data":{"attributes":[]}})",
-                           R"({"data":{"attributes":{"labels":{"a":1}}}})",
-                           R"({"data":{"attributes":{"apps":{"a":"b"}}}})",
-                           R"({"data":{"attributes":{"runscript":["a"]}}})"})
-    EXPECT_THROW(parse_image_metadata(text, "m"), base::Error) << text;
+  const struct {
+    const char *text, *reason;
+  } rows[] = {
+      {"", "m is not valid JSON"},
+      {"{", "m is not valid JSON"},
+      {"[]", "m: it is array, not an object"},
+      {R"({"data":[]})", "m: data is array, not an object"},
+      {R"({"data":{"attributes":[]}})", "m: data.attributes is array, not an object"},
+      {R"({"data":{"attributes":{"labels":{"a":1}}}})",
+       "m: data.attributes.labels.a is number, not a text"},
+      {R"({"data":{"attributes":{"apps":{"a":"b"}}}})",
+       "m: data.attributes.apps.a is string, not an object"},
+      {R"({"data":{"attributes":{"runscript":["a"]}}})",
+       "m: data.attributes.runscript is array, not a text"},
+  };
+  for (const auto& row : rows)
+    EXPECT_THAT([&] { parse_image_metadata(row.text, "m"); }, fails_with(row.reason)) << row.text;
   EXPECT_TRUE(parse_image_metadata("{}", "m").labels.empty());
 }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <future>
 
 #include "oci/archive_members.h"
@@ -51,11 +52,19 @@ TEST(MemberHasher, KnowsNothingBehindDamage) {
 }
 
 TEST(MemberHasher, EndsWhenNobodyWantsItAnyMore) {
-  const auto file = std::make_shared<SpoolFile>("/tmp");
-  { const MemberHasher hasher(file); }
-  {
-    const MemberHasher hasher(file);
-    append(*file, archive().substr(0, 1'000'000));
+  for (const std::string& begun : {std::string(), archive().substr(0, 1'000'000)}) {
+    const auto file = std::make_shared<SpoolFile>("/tmp");
+    auto hasher = std::make_unique<MemberHasher>(file);
+    append(*file, begun);
+    std::byte more{};
+    auto read = std::async(std::launch::async, [&] {
+      return file->read(begun.size(), {&more, 1});
+    });
+    EXPECT_EQ(read.wait_for(std::chrono::milliseconds(20)), std::future_status::timeout);
+    hasher.reset();
+    EXPECT_EQ(read.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+    file->end();  // were it not ended, the test must
+    EXPECT_EQ(read.get(), 0U);
   }
 }
 

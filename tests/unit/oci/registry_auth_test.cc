@@ -7,12 +7,14 @@
 #include "base/error.h"
 #include "net/http.h"
 #include "oci/registry_client.h"
+#include "tests/unit/fails_with.h"
 
 namespace oci {
 namespace {
 
 using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
+using unit::fails_with;
 
 std::string base64_of(const std::string& user, const std::string& password) {
   return net::basic_authorization(user, password).substr(std::string_view("Basic ").size());
@@ -51,9 +53,14 @@ TEST(ParseReference, CompletesAsDockerDoes) {
 }
 
 TEST(ParseReference, Refuses) {
-  for (const char* text : {"", "UPPER", "a//b", "a/../b", "a:", "a:b c", "a@sha256:12", "a:x/y?z",
-                           "q.io/", "a b", "a\nb"})
-    EXPECT_THROW(parse_reference(text), base::Error) << text;
+  for (const char* text :
+       {"", "UPPER", "a//b", "a/../b", "a:", "a:b c", "a:x/y?z", "q.io/", "a b", "a\nb"}) {
+    EXPECT_THAT([&] { parse_reference(text); },
+                fails_with(base::cat("docker://", base::printable(text), " names no image")))
+        << text;
+  }
+  EXPECT_THAT([] { parse_reference("a@sha256:12"); },
+              fails_with("docker://a@sha256:12: what follows @ is no sha256 digest"));
 }
 
 TEST(ParseChallenge, ReadsBothSchemes) {
@@ -87,7 +94,8 @@ TEST(FindInAuthFile, TakesTheMostPreciseEntry) {
   EXPECT_FALSE(find("empty", "x"));
   EXPECT_FALSE(find("other", "x"));
   EXPECT_FALSE(find_in_auth_file("{}", "file", "h", "x"));
-  EXPECT_THROW(find_in_auth_file("[", "file", "h", "x"), base::Error);
+  EXPECT_THAT([] { find_in_auth_file("[", "file", "h", "x"); },
+              fails_with("file is not valid JSON"));
 }
 
 }  // namespace

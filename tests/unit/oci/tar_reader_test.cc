@@ -6,6 +6,7 @@
 
 #include "memory_tar.h"
 #include "oci/layer.h"
+#include "tests/unit/fails_with.h"
 
 namespace oci {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Pair;
-using testing::ThrowsMessage;
+using unit::fails_with;
 
 std::vector<TarEntry> read_all(const std::string& archive) {
   const MemorySource source(archive);
@@ -30,8 +31,6 @@ std::string content(const std::string& archive, const TarEntry& entry) {
   const MemorySource source(archive);
   return content_of(&source, entry.size, entry.extents);
 }
-
-auto fails_with(const std::string& text) { return ThrowsMessage<base::Error>(HasSubstr(text)); }
 
 std::string base256(std::uint64_t value, std::size_t width) {
   std::string field(width, '\0');

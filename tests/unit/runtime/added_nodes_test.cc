@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "tests/unit/fails_with.h"
 
 namespace runtime {
 namespace {
+
+using unit::fails_with;
 
 TEST(AddedPaths, ArriveAsTheyWereSent) {
   const std::vector<AddedPath> paths = {{7, {"data", "set"}, true}, {1, {"a\nfile"}, false}};
@@ -17,7 +20,8 @@ TEST(AddedPaths, ArriveAsTheyWereSent) {
     EXPECT_EQ(arrived[i].components, paths[i].components);
     EXPECT_EQ(arrived[i].is_directory, paths[i].is_directory);
   }
-  EXPECT_THROW(parse_added_paths(serialize(paths).substr(1)), base::Error);
+  EXPECT_THAT([&] { parse_added_paths(serialize(paths).substr(1)); },
+              fails_with("added paths is truncated"));
 }
 
 TEST(AddedPaths, TooManyAreLeftOut) {

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
+
 #include "base/syscalls.h"
 #include "tests/unit/runtime/elf_builder.h"
 
@@ -64,14 +66,27 @@ TEST(ElfFile, TruncationAtAnyByteIsNoElf) {
 }
 
 TEST(ElfFile, EveryDamagedByteEndsInAnAnswer) {
-  std::string bytes = ElfBuilder::build(kPython);
+  constexpr std::size_t kMagicSize = 4;
+  const std::string bytes = ElfBuilder::build(kPython);
+  const auto fits = [&](const std::string& name) { return name.size() <= bytes.size(); };
+  int refused = 0, read = 0;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     for (const char value : {'\xff', '\x00', '\x80'}) {
       std::string damaged = bytes;
       damaged[i] = value;
-      parse(damaged);
+      const std::optional<ElfFile> file = parse(damaged);
+      ++(file ? read : refused);
+      if (!file) continue;
+      EXPECT_GE(i, kMagicSize);
+      EXPECT_TRUE(fits(file->interpreter) && fits(file->rpath) && fits(file->soname)) << i;
+      EXPECT_TRUE(std::ranges::all_of(file->needed, fits)) << i;
+      for (const ElfVersionNeed& need : file->version_needs)
+        EXPECT_TRUE(fits(need.library) && fits(need.version)) << i;
+      EXPECT_LE(file->needed.size(), kPython.needed.size()) << i;
     }
   }
+  EXPECT_GT(refused, 100);
+  EXPECT_GT(read, 100);
 }
 
 TEST(ElfFile, OtherFilesAreNone) {

@@ -6,12 +6,14 @@
 
 #include "base/error.h"
 #include "runtime/env_scripts.h"
+#include "tests/unit/fails_with.h"
 
 namespace runtime {
 namespace {
 
 using Variables = std::vector<EnvironmentVariable>;
 using testing::IsEmpty;
+using unit::fails_with;
 
 TEST(HostEnvironment, WithholdsWhatTheContainerDecides) {
   EnvironmentRequest request;
@@ -124,7 +126,9 @@ TEST(EnvironmentFiles, AreEvaluatedAsShellText) {
   EXPECT_EQ(evaluate_environment_files(request, {"arg"}),
             (Variables{{"A", "1"}, {"B", "me arg"}, {"A", "2"}, {"P", "$PATH:/x"}}));
   request.files = {{"bad", "A=$(id)"}};
-  EXPECT_THROW(evaluate_environment_files(request, {}), base::Error);
+  EXPECT_THAT([&] { evaluate_environment_files(request, {}); },
+              fails_with("while evaluating environment file bad: could not execute \"id\": "
+                         "execution is disabled"));
 }
 
 }  // namespace

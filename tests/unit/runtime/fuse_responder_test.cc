@@ -9,10 +9,13 @@
 #include <cstring>
 #include <string>
 
+#include "tests/unit/fails_with.h"
 #include "tests/unit/sif/made_image.h"
 
 namespace runtime {
 namespace {
+
+using unit::fails_with;
 
 class ResponderTest : public ::testing::Test {
  protected:
@@ -128,7 +131,7 @@ TEST_F(ResponderTest, StaysInTheMemoryThatItIsGiven) {
   std::array<std::byte, sizeof(fuse_out_header) + 100> memory;
   FuseReply borrowed(memory);
   EXPECT_EQ(borrowed.body(100).data(), memory.data() + sizeof(fuse_out_header));
-  EXPECT_THROW(borrowed.body(101), base::Error);
+  EXPECT_THAT([&] { borrowed.body(101); }, fails_with("FUSE request for 101 bytes"));
 }
 
 TEST_F(ResponderTest, LooksUpReadsAndRemembersAbsence) {

@@ -4,11 +4,13 @@
 #include <gmock/gmock.h>
 
 #include "base/error.h"
+#include "tests/unit/fails_with.h"
 
 namespace runtime {
 namespace {
 
 using testing::ElementsAre;
+using unit::fails_with;
 
 TEST(IdRanges, AreFoundByNameAndByNumber) {
   const char* const text = "bob:1:2\n#ada:1:2\nada:x:1\nada:1000:0\nada:100000:65536\n42:7:8\n";
@@ -24,9 +26,11 @@ TEST(Security, ValuesAreReadAndUnknownOnesPassedOver) {
   EXPECT_EQ(request.uid, 5U);
   EXPECT_EQ(request.gid, 6U);
   EXPECT_EQ(request.seccomp_profile, "/a:b");
-  EXPECT_THROW(parse_security({"uid:-1"}), base::Error);
-  EXPECT_THROW(parse_security({"gid:"}), base::Error);
-  EXPECT_THROW(parse_security({"selinux:x"}), base::Error);
+  EXPECT_THAT([] { parse_security({"uid:-1"}); },
+              fails_with("--security uid:-1: -1 is no numeric id"));
+  EXPECT_THAT([] { parse_security({"gid:"}); }, fails_with("--security gid::  is no numeric id"));
+  EXPECT_THAT([] { parse_security({"selinux:x"}); },
+              fails_with("--security selinux is not supported"));
 }
 
 TEST(CapabilityNames, InAnyCaseWithAndWithoutPrefix) {

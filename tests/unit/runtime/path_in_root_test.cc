@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/syscalls.h"
+#include "tests/unit/fails_with.h"
 #include "tests/unit/temporary_folder.h"
 
 namespace runtime {
@@ -19,6 +20,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using unit::fails_with;
 
 class PathInRootTest : public testing::Test {
  protected:
@@ -73,9 +75,15 @@ TEST_F(PathInRootTest, MissingPartsFollowDanglingLinks) {
 }
 
 TEST_F(PathInRootTest, LoopsAndFilesOnTheWayAreErrors) {
-  EXPECT_THROW(walk_in_root(root_.get(), "/loop/x"), base::Error);
-  EXPECT_THROW(find_in_root(root_.get(), "/loop"), base::Error);
-  EXPECT_THROW(walk_in_root(root_.get(), "/file/x"), base::Error);
+  const int root = root_.get();
+  EXPECT_THAT(
+      [&] { walk_in_root(root, "/loop/x"); },
+      fails_with("cannot resolve /loop/x in the container: Too many levels of symbolic links"));
+  EXPECT_THAT(
+      [&] { find_in_root(root, "/loop"); },
+      fails_with("cannot resolve /loop in the container: Too many levels of symbolic links"));
+  EXPECT_THAT([&] { walk_in_root(root, "/file/x"); },
+              fails_with("cannot resolve /file/x in the container: Not a directory"));
 }
 
 }  // namespace

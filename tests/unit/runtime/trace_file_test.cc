@@ -9,10 +9,13 @@
 
 #include "base/error.h"
 #include "base/syscalls.h"
+#include "tests/unit/fails_with.h"
 #include "tests/unit/sif/made_image.h"
 
 namespace runtime {
 namespace {
+
+using unit::fails_with;
 
 using Command = std::vector<std::string>;
 
@@ -55,7 +58,8 @@ TEST_F(TraceFileTest, ForgedContentIsNoTrace) {
 TEST_F(TraceFileTest, OthersMayNotWriteThere) {
   std::filesystem::create_directories(folder_ / "cache/traces");
   ASSERT_EQ(::chmod((folder_ / "cache/traces").c_str(), 0777), 0);
-  EXPECT_THROW(keep_trace(path({"true"}), trace_), base::Error);
+  EXPECT_THAT([&] { keep_trace(path({"true"}), trace_); },
+              fails_with("traces belongs to or is writable for other users"));
 }
 
 TEST_F(TraceFileTest, TheOldestMakeRoom) {

@@ -3,7 +3,11 @@
 // tests/e2e/shell_test.py.
 #include "shell/interpreter.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include "base/unique_fd.h"
 
 namespace shell {
 namespace {
@@ -139,6 +143,103 @@ TEST(Interpreter, PatternsHaveNoExponentialCost) {
   EXPECT_EQ(
       value_after("x=" + text + "; case $x in *a*a*a*a*a*a*a*a*a*b) y=1;; *) y=2;; esac", "y"),
       "2");
+}
+
+TEST(Interpreter, GetoptsNoticesOtherArguments) {
+  const std::string next = "getopts ab x; s=$?";
+  EXPECT_EQ(value_after("set -- -ab; " + next + "; set --; " + next, "s"), "1");
+  EXPECT_EQ(value_after("set -- -ab; " + next + "; set --; " + next, "x"), "?");
+  EXPECT_EQ(value_after("set -- -ab; " + next + "; set -- -b; " + next, "x"), "b");
+  EXPECT_EQ(value_after("set -- -ab; " + next + "; set -- ''; " + next, "x"), "?");
+  EXPECT_EQ(value_after("OPTIND=9223372036854775807; set -- -a; " + next, "x"), "?");
+}
+
+TEST(Interpreter, RandomNumbersAreTheirOwnInEachProcess) {
+  const std::string numbers = "$(: | echo $RANDOM $RANDOM $RANDOM $RANDOM)";
+  EXPECT_EQ(value_after("x=same; [ \"" + numbers + "\" = \"" + numbers + "\" ] || x=other", "x"),
+            "other");
+  EXPECT_NE(value_after("x=$((RANDOM)).$((RANDOM)).$((RANDOM))", "x"), "0.0.0");
+  EXPECT_EQ(
+      value_after("x=0; for i in {1..500}; do ((RANDOM < 0 || RANDOM > 32767)) && x=1; done", "x"),
+      "0");
+  EXPECT_EQ(value_after("RANDOM=5; x=$RANDOM", "x"), "5");
+}
+
+TEST(Interpreter, SecondsAreThoseOfTheClock) {
+  Interpreter interpreter;
+  ::usleep(1'100'000);
+  interpreter.run_text("x=$SECONDS; (SECONDS=1000); y=$((SECONDS)); SECONDS=7000; z=$SECONDS", "");
+  const auto seconds = [&](const char* name) {
+    return std::stoi(interpreter.variables().value_or(name, "-1"));
+  };
+  EXPECT_GE(seconds("x"), 1);
+  EXPECT_GE(seconds("y"), seconds("x"));
+  EXPECT_LT(seconds("y"), 1000);
+  EXPECT_GE(seconds("z"), 7000);
+  EXPECT_EQ(
+      value_after("SECONDS=9223372036854775807; x=$SECONDS; readonly SECONDS=5; y=$SECONDS", "y"),
+      "5");
+}
+
+TEST(Interpreter, RefusesIndicesThatNothingCanFollow) {
+  for (const char* script :
+       {"x=([9223372036854775807]=a b)", "x[9223372036854775807]=a", "x=([-1]=a)",
+        "x=([-9223372036854775808]=a); y=${x[-5]}", "((x[9223372036854775807] = 1))",
+        "x=([9223372036854775806]=a b)", "x=([9223372036854775806]=a {b,c})"}) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(error_of(script), "exit 1") << script;
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "script: line 1: x: bad array subscript\n")
+        << script;
+  }
+  EXPECT_EQ(value_after("x=([9223372036854775806]=a); y=${x[-1]}${x[-9223372036854775808]}", "y"),
+            "a");
+  EXPECT_EQ(value_after("x=(a b [-1]=c); y=${x[*]}", "y"), "a c");
+}
+
+TEST(Interpreter, BoundsRegularExpressions) {
+  const auto message_of = [](const std::string& script) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(error_of(script), "exit 2") << script;
+    return testing::internal::GetCapturedStderr();
+  };
+  const std::string repeats = ": the regular expression repeats too much to be compiled\n";
+  EXPECT_EQ(message_of("r='((((x{1,200}){1,200}){1,200}){1,200})'; [[ x =~ $r ]]"),
+            "script: line 1: [[: ((((x{1,200}){1,200}){1,200}){1,200})" + repeats);
+  for (const std::string& expression :
+       {repeated("(", 30) + "x" + repeated("+)", 30), std::string("([]{x}]{1,99}){1,99}"),
+        std::string("[[:alpha:]]{30000}"), std::string("(x{,99}){,99}"),
+        std::string("(x{99,}){99}")})
+    EXPECT_TRUE(message_of("r='" + expression + "'; [[ x =~ $r ]]").ends_with(repeats))
+        << expression;
+  EXPECT_NE(message_of("r='(a*)*\\1'; [[ x =~ $r ]]").find("back-references"), std::string::npos);
+  EXPECT_NE(
+      message_of("printf -v t %65000s; [[ $t =~ (a|b)*a(a|b){40} ]]").find("text is too long"),
+      std::string::npos);
+  Options options;
+  options.max_steps = 1000;
+  EXPECT_EQ(error_of("printf -v t %9999s; [[ $t =~ (a|b)*a ]]", options),
+            "script: the script runs for too many steps");
+  EXPECT_EQ(value_after("r='^([0-9]{1,3}\\.){3}[0-9]{1,3}$'; [[ 10.0.0.17 =~ $r ]]; x=$?", "x"),
+            "0");
+  EXPECT_EQ(value_after("r='([[:digit:].[]+)\\\\1(z)?'; [[ '12\\1' =~ $r ]]; "
+                        "x=$?${#BASH_REMATCH[@]}${BASH_REMATCH[1]}",
+                        "x"),
+            "0312");
+}
+
+TEST(Interpreter, ChangesNothingOfItsProcessWhereProgramsAreRefused) {
+  const base::UniqueFd before(::open(".", O_PATH | O_CLOEXEC));
+  const mode_t mask = ::umask(022);
+  EXPECT_EQ(value_after("cd /; x=$?; pushd /; x=$x$?; umask 0; x=$x$?; ulimit -Sc 0; x=$x$?; "
+                        "exec 2>&-; trap '' TERM",
+                        "x", without_programs()),
+            "1111");
+  EXPECT_EQ(::umask(mask), 022u);
+  struct stat here, there;
+  ASSERT_EQ(::fstat(before.get(), &here), 0);
+  ASSERT_EQ(::stat(".", &there), 0);
+  EXPECT_EQ(here.st_ino, there.st_ino);
+  EXPECT_GE(::fcntl(STDERR_FILENO, F_GETFD), 0);
 }
 
 TEST(Interpreter, SubshellsLeaveNoTrace) {

@@ -19,6 +19,7 @@
 #include "sif/sif_reader.h"
 #include "sif/sif_writer.h"
 #include "sif/squashfs_writer.h"
+#include "tests/unit/fails_with.h"
 #include "tests/unit/sif/memory_tree.h"
 #include "tests/unit/temporary_folder.h"
 
@@ -26,6 +27,7 @@ namespace sif {
 namespace {
 
 using testing::HasSubstr;
+using unit::fails_with;
 
 SifLayout example_layout() {
   SifLayout layout;
@@ -122,9 +124,10 @@ TEST_F(SifTest, TooManyTextsAndTooLongNamesAreRefused) {
   SifLayout layout = example_layout();
   layout.texts[1].name = std::string(kMaxObjectName + 1, 'n');
   const base::UniqueFd fd = base::open_file(path_, O_RDWR | O_CREAT);
-  EXPECT_THROW(write_sif_around_partition(fd.get(), layout, 4096), base::Error);
+  const auto write = [&] { write_sif_around_partition(fd.get(), layout, 4096); };
+  EXPECT_THAT(write, fails_with("the name of a SIF object has at most "));
   layout.texts.assign(48, {});
-  EXPECT_THROW(write_sif_around_partition(fd.get(), layout, 4096), base::Error);
+  EXPECT_THAT(write, fails_with("a SIF holds 48 objects, the partition included, not 49"));
 }
 
 // Old builders: data from 32768 on, every object at a page, names of no meaning, more slots.
@@ -154,13 +157,27 @@ TEST_F(SifTest, OldImagesAreRead) {
 TEST_F(SifTest, EveryTruncationIsAnError) {
   write_example();
   const std::string all = bytes();
-  for (std::size_t size : {0UL, 1UL, 40UL, 127UL, 128UL, 4096UL, 20000UL, 32176UL, 32200UL, 32768UL,
-                           32800UL, all.size() - 1}) {
-    write_bytes(all.substr(0, size));
-    EXPECT_NE(error_of_open(), "no error") << size;
+  const struct {
+    std::size_t size;
+    std::string reason;
+  } rows[] = {
+      {0, "is empty"},
+      {1, "is neither a SIF nor a squashfs image"},
+      {40, "is neither a SIF nor a squashfs image"},
+      {127, "is truncated: it ends at offset 127, but 128 bytes are expected at offset 0"},
+      {128, "the SIF descriptor table at offset 4096"},
+      {4096, "the SIF descriptor table at offset 4096"},
+      {20000, "the SIF descriptor table at offset 4096"},
+      {32176, "SIF object 1 at offset 32176"},
+      {32200, "SIF object 2 at offset "},
+      {32768, "SIF object 3 at offset 32768"},
+      {32800, "SIF object 3 at offset 32768"},
+      {all.size() - 1, "is truncated or corrupt: SIF object 3 at offset 32768"},
+  };
+  for (const auto& row : rows) {
+    write_bytes(all.substr(0, row.size));
+    EXPECT_THAT(error_of_open(), HasSubstr(row.reason)) << row.size;
   }
-  write_bytes(all.substr(0, all.size() - 1));
-  EXPECT_THAT(error_of_open(), HasSubstr("is truncated or corrupt: SIF object 3 at offset 32768"));
 }
 
 TEST_F(SifTest, PartitionsThatCannotRunAreNamed) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <thread>
 
+#include "tests/unit/fails_with.h"
 #include "tests/unit/sif/written_image.h"
 
 namespace sif {
@@ -15,6 +16,7 @@ using test::BrokenSource;
 using test::MemoryTree;
 using test::text;
 using testing::HasSubstr;
+using unit::fails_with;
 
 TEST(SquashfsWriterErrorTest, WhatTheFormatCannotHoldIsNamed) {
   MemoryTree long_link;
@@ -72,7 +74,8 @@ TEST(SquashfsWriterErrorTest, AFullDiskIsReported) {
       EXPECT_EQ(error.errno_value(), ENOSPC);
     }
     const Tree empty;  // nothing but metadata
-    EXPECT_THROW(write_squashfs(empty, full.get(), 0, {}, progress), base::Error);
+    EXPECT_THAT([&] { write_squashfs(empty, full.get(), 0, {}, progress); },
+                fails_with("No space left on device"));
   }
 }
 

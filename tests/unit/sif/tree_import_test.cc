@@ -4,11 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/unit/fails_with.h"
+
 namespace sif {
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::ThrowsMessage;
+using unit::fails_with;
 
 using Import = TreeImport<int>;
 
@@ -27,59 +28,46 @@ void import(const std::function<void(const Import::EntryVisitor&)>& list, Tree& 
   Import(image, kRoot, tree);
 }
 
+using Visitor = Import::EntryVisitor;
+
 TEST(TreeImport, NamesOfOneInodeAreHardLinks) {
   Tree tree;
-  import(
-      [](const Import::EntryVisitor& visit) {
-        visit("a", 3);
-  visit("b", 3);
-  visit("directory", 2);
-},
-      tree);
-const auto& children = tree.root().children;
-ASSERT_EQ(children.size(), 3U);
-EXPECT_EQ(children.at("a"), children.at("b"));
-EXPECT_EQ(children.at("directory")->type, FileType::directory);
+  const auto list = [](const Visitor& visit) {
+    visit("a", 3);
+    visit("b", 3);
+    visit("directory", 2);
+  };
+  import(list, tree);
+  const auto& children = tree.root().children;
+  ASSERT_EQ(children.size(), 3U);
+  EXPECT_EQ(children.at("a"), children.at("b"));
+  EXPECT_EQ(children.at("directory")->type, FileType::directory);
 }
 
 TEST(TreeImport, RefusesLoopsOfDirectories) {
   for (const int again : {kRoot, 2}) {
     Tree tree;
-    EXPECT_THAT(
-        ([&] {
-          import(
-              [&](const Import::EntryVisitor& visit) {
-                visit("a", 2);
-          visit("b", again);
-              },
-              tree);
-  }),
-        ThrowsMessage<base::Error>(HasSubstr("corrupt format: a directory with two names")));
-}
+    const auto list = [&](const Visitor& visit) {
+      visit("a", 2);
+      visit("b", again);
+    };
+    EXPECT_THAT([&] { import(list, tree); },
+                fails_with("corrupt format: a directory with two names"));
+  }
 }
 
 TEST(TreeImport, LimitsWhatAFewBytesMaySayAgainAndAgain) {
   Tree tree;
   const std::string name(16 << 20, 'n');
-  EXPECT_THAT(([&] {
-                import(
-                    [&](const Import::EntryVisitor& visit) {
-                      for (int i = 0;
-                i < 33; ++i) visit(name, 3);
-                    },
-                    tree);
-}),
-              ThrowsMessage<base::Error>(HasSubstr("bytes of names")));
-  EXPECT_THAT(([&] {
-                import(
-                    [](const Import::EntryVisitor& visit) {
-                      for (std::uint64_t i = 0;
-                i <= kMaxTreeEntries; ++i) visit("n", 3);
-                    },
-                    tree);
-  }),
-              ThrowsMessage<base::Error>(HasSubstr("of more than 8000000 files")));
-  }
+  const auto long_names = [&](const Visitor& visit) {
+    for (int i = 0; i < 33; ++i) visit(name, 3);
+  };
+  EXPECT_THAT([&] { import(long_names, tree); }, fails_with("bytes of names"));
+  const auto many_names = [](const Visitor& visit) {
+    for (std::uint64_t i = 0; i <= kMaxTreeEntries; ++i) visit("n", 3);
+  };
+  EXPECT_THAT([&] { import(many_names, tree); }, fails_with("of more than 8000000 files"));
+}
 
-  }  // namespace
-  }  // namespace sif
+}  // namespace
+}  // namespace sif
