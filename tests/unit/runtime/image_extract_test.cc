@@ -8,10 +8,13 @@
 #include <thread>
 #include <vector>
 
+#include "tests/unit/fails_with.h"
 #include "tests/unit/sif/made_image.h"
 
 namespace runtime {
 namespace {
+
+using unit::fails_with;
 
 namespace fs = std::filesystem;
 
@@ -80,7 +83,8 @@ TEST_F(ExtractTest, ACorruptImageLeavesNothing) {
   base::pread_exactly(base::open_file(output_ / "i", O_RDONLY).get(),
                       std::as_writable_bytes(std::span(&inode_table, 1)), 64, "i");
   base::pwrite_all(fd.get(), std::as_bytes(std::span(garbage)), inode_table + 2, "i");
-  EXPECT_THROW(open_extracted_image(image_file(output_ / "i"), output_ / "cache"), base::Error);
+  EXPECT_THAT([&] { open_extracted_image(image_file(output_ / "i"), output_ / "cache"); },
+              fails_with("corrupt gzip block"));
   for (const auto& entry : fs::directory_iterator(output_ / "cache"))
     EXPECT_EQ(entry.path().extension(), ".lock");
 }
@@ -88,7 +92,8 @@ TEST_F(ExtractTest, ACorruptImageLeavesNothing) {
 TEST_F(ExtractTest, RefusesACacheThatOthersMayWrite) {
   fs::create_directories(output_ / "open");
   ASSERT_EQ(::chmod((output_ / "open").c_str(), 0777), 0);
-  EXPECT_THROW(open_extracted_image(image_file(output_ / "i"), output_ / "open"), base::Error);
+  EXPECT_THAT([&] { open_extracted_image(image_file(output_ / "i"), output_ / "open"); },
+              fails_with("open belongs to or is writable for other users"));
 }
 
 }  // namespace
