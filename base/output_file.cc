@@ -133,7 +133,11 @@ void AtomicOutputFile::publish() {
       if (result == 0) temporary_name_.clear();
     }
   }
-  if (result != 0) throw errno_error(errno, "cannot write ", printable(path_));
+  if (result == 0) return;
+  if (errno == EEXIST)
+    throw Error(cat("cannot write ", printable(path_), ": it has been made meanwhile"), EEXIST)
+        .with_hint("use --force to replace it");
+  throw errno_error(errno, "cannot write ", printable(path_));
 }
 
 void AtomicOutputFile::commit() {

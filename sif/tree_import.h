@@ -38,13 +38,14 @@ class TreeImport {
     describe(root, tree.root());
     pending_.emplace_back(root, &tree.root());
     while (!pending_.empty()) {
-      const auto [ref, directory] = pending_.back();
+      Inode& directory = *pending_.back().second;
+      const Ref ref = pending_.back().first;
       pending_.pop_back();
       image.list(ref, [&](std::string_view name, Ref entry) {
         if (++entries_ > kMaxTreeEntries)
           throw base::Error(base::cat("an image of more than ", kMaxTreeEntries, " files"), EIO);
         count_texts(name.size());
-        directory->children[std::string(name)] = &add(entry);
+        directory.children[std::string(name)] = &add(entry);
       });
     }
   }

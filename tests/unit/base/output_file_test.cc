@@ -75,7 +75,7 @@ TEST_F(AtomicOutputFileTest, RefusesOrReplacesWhatExists) {
 TEST_F(AtomicOutputFileTest, RefusesWhatAppearedMeanwhile) {
   AtomicOutputFile file(path("x"), 0755, Existing::refuse);
   make("x", "other");
-  EXPECT_THAT([&] { file.commit(); }, fails_with("x: File exists"));
+  EXPECT_THAT([&] { file.commit(); }, fails_with("x: it has been made meanwhile"));
   EXPECT_EQ(read_small_file(path("x")), "other");
 }
 

@@ -17,7 +17,7 @@
 namespace runtime {
 namespace {
 
-using testing::StartsWith;
+using testing::HasSubstr;
 
 // Exit status of a child that makes a directory below the filter: the errno, or 128 + a signal.
 int mkdir_under(const std::string& profile, Capabilities capabilities = 0) {
@@ -74,7 +74,7 @@ TEST(SeccompFilter, RulesMayDependOnCapabilities) {
 }
 
 TEST(SeccompFilter, BadProfilesAreNamed) {
-  EXPECT_THAT(failure("{"), StartsWith("seccomp profile p: [json.exception.parse_error"));
+  EXPECT_THAT(failure("{"), HasSubstr("parse error at line 1, column 2"));
   EXPECT_EQ(failure("[]"), "seccomp profile p: expected an object");
   EXPECT_EQ(failure("{}"), "seccomp profile p: defaultAction must be a text");
   EXPECT_EQ(failure(R"({"defaultAction":"X"})"), "seccomp profile p: unknown word X");
@@ -82,7 +82,7 @@ TEST(SeccompFilter, BadProfilesAreNamed) {
             "seccomp profile p: a system call has six arguments, index 7 is not among them");
   const char* number =
       R"({"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"action":"SCMP_ACT_KILL","names":[1]}]})";
-  EXPECT_THAT(failure(number), StartsWith("seccomp profile p: [json.exception.type_error"));
+  EXPECT_THAT(failure(number), HasSubstr("type must be string, but is number"));
 }
 
 }  // namespace

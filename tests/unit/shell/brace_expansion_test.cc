@@ -18,7 +18,7 @@ std::string repeated(std::string_view text, std::size_t count) {
   return result;
 }
 
-std::string error_of(const std::string& text) {
+std::string failure_of(const std::string& text) {
   try {
     expand_braces(text);
   } catch (const base::Error& error) {
@@ -55,9 +55,9 @@ TEST(BraceExpansion, LongWordsHaveNoQuadraticCost) {
 
 TEST(BraceExpansion, IsBounded) {
   for (const char* text : {"{1..9999}{1..9999}", "{1..100001}", "{1..999999999}"})
-    EXPECT_EQ(error_of(text), base::cat("the braces in \"", text, "\" stand for too many words"));
+    EXPECT_EQ(failure_of(text), base::cat("the braces in \"", text, "\" stand for too many words"));
   const auto why = [](const std::string& text) {
-    const std::string message = error_of(text);
+    const std::string message = failure_of(text);
     return message.substr(std::min(message.size(), message.rfind('"') + 2));
   };
   EXPECT_EQ(why(repeated("{,", 5000) + repeated("}", 5000)), "are nested too deeply");
