@@ -214,7 +214,8 @@ SeccompFilter::SeccompFilter(std::string_view text, std::string_view name,
   try {
     ProfileReader(name, capabilities, context_.get()).read(json::parse(text));
   } catch (const json::exception& problem) {
-    throw base::error("seccomp profile ", base::printable(name), ": ", base::printable(problem.what()));
+    throw base::error("seccomp profile ", base::printable(name), ": ",
+                      base::printable(problem.what()));
   }
 }
 
