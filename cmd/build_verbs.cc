@@ -218,8 +218,7 @@ int build(const ParsedOptions& parsed) {
   parsed.throw_if_refused();
   if (destination.empty()) throw base::error("the build target's name is empty");
   const bool update = is_update(parsed, destination);
-  // Who makes the same file meanwhile made it as well: the last one stays, whole.
-  const bool replace = update || decide_to_replace(parsed, destination) || !parsed.flag("sandbox");
+  const bool replace = update || decide_to_replace(parsed, destination);
   std::optional<std::string> definition;
   if (!oci::has_transport(source)) definition = find_definition(source);
   bool built = false;
@@ -230,7 +229,8 @@ int build(const ParsedOptions& parsed) {
     throw base::error("--update is for definition files, and ", base::printable(source),
                       " is none");
   } else {
-    built = convert_to(parsed, source, destination, replace);
+    // Who makes the same file meanwhile made it as well: the last one stays, whole.
+    built = convert_to(parsed, source, destination, replace || !parsed.flag("sandbox"));
   }
   if (!built) return kExitFatal;
   base::log_info("Build complete: ", base::printable(destination));

@@ -183,9 +183,18 @@ def test_concurrent_starts_convert_once(user, sifrun, busybox_tar, tmp_path):
 @pytest.mark.parametrize("verb", ["build", "pull"])
 def test_several_make_the_same_file(verb, user, sifrun, busybox_tar, tmp_path):
     """As the tasks of a job array that all fetch their image first."""
-    started = [user.popen([sifrun, "--quiet", verb, "x.sif", f"docker-archive:{busybox_tar}"], cwd=tmp_path, stderr=subprocess.PIPE)
-               for _ in range(4)]
-    assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 4
+    archives = [tmp_path / f"archive{number}" for number in range(3)]
+    for archive in archives:
+        os.mkfifo(archive)
+        archive.chmod(0o666)
+    started = [user.popen([sifrun, "--quiet", verb, "x.sif", f"docker-archive:{archive}"], cwd=tmp_path, stderr=subprocess.PIPE)
+               for archive in archives]
+    with contextlib.ExitStack() as stack:  # when all are open, all have found that there is no such file yet
+        for archive in [stack.enter_context(open(path, "wb")) for path in archives]:
+            archive.write(busybox_tar.read_bytes())
+    assert [(process.communicate()[1], process.returncode) for process in started] == [("", 0)] * 3
+    for archive in archives:
+        archive.unlink()
     assert [path.name for path in tmp_path.iterdir()] == ["x.sif"]
     assert user.run([sifrun, "exec", tmp_path / "x.sif", "cat", "/srv/replaced"]).stdout == "new\n"
 
