@@ -293,6 +293,13 @@ class Apptainer:
         options.setdefault("cwd", self.shared)
         return self.tree.run(argv, binds=[*self.own, *binds], **options)
 
+    def prepared(self, script, argv, cwd, **options):
+        """A command after a shell script, whose arguments its words are; nothing of the script is in its environment."""
+        script += ' || exit 99\ncd "$0" && exec env -u PWD -u OLDPWD "$@"'
+        done = self.command(["sh", "-c", script, cwd, *argv], cwd="/", **options)
+        assert done.returncode != 99, done.stderr
+        return done
+
     def run(self, *arguments, **options):
         return self.command(["apptainer", "--silent", *arguments], **options)
 

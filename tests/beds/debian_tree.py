@@ -58,7 +58,7 @@ class Tree:
         self.root = pathlib.Path(root)
 
     def command(self, argv, binds=(), user=True, cwd="/", env=None):
-        line = [PYTHON, ENTER, "--cwd", str(cwd)]
+        line = [PYTHON, "-IS", ENTER, f"--cwd={cwd}"]
         line += [f"--bind={b}" for b in binds]
         line += [f"--env={k}={v}" for k, v in (env or {}).items()]
         line += ["--user"] if user else []

@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs a command with another root tree as its real root directory, in a private mount namespace (root only).
 
-    enter_tree.py [--bind DIR[:TARGET]]... [--user] ROOT COMMAND [ARG...]
+    enter_tree.py [--bind=DIR[:TARGET]]... [--env=NAME=VALUE]... [--cwd=DIR] [--user] ROOT COMMAND [ARG...]
 
 pivot_root and not chroot: the kernel refuses user namespaces to a process in a chroot. The tree gets the machine's /sys, /dev,
 hosts and resolv.conf, its own /proc and a /dev/fuse open to users; nothing of the command's need be in the tree but itself. With --user the
 command runs as uid 1000 with a clean environment. All mounts end with the command.
 """
-import argparse
 import os
 import sys
+import warnings  # noqa: F401  execvpe wants it when this root is gone
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import kernel
@@ -66,26 +66,27 @@ def become_user():
     os.setresuid(USER, USER, USER)
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="enter_tree.py")
-    parser.add_argument("--bind", action="append", default=[])
-    parser.add_argument("--cwd", default="/")
-    parser.add_argument("--env", action="append", default=[])
-    parser.add_argument("--user", action="store_true")
-    parser.add_argument("root")
-    parser.add_argument("command", nargs=argparse.REMAINDER)
-    args = parser.parse_args()
+def parse(words):
+    """By hand: argparse takes as long as all else here, and tests enter trees by the thousand."""
+    options = {"bind": [], "env": [], "cwd": ["/"], "user": []}
+    while words[0].startswith("--"):
+        name, _, value = words.pop(0)[2:].partition("=")
+        options[name].append(value)
+    return options, words[0], words[1:]
 
-    enter(args.root, [(b.partition(":")[0], b.partition(":")[2] or b) for b in args.bind])
+
+def main():
+    options, root, command = parse(sys.argv[1:])
+    enter(root, [(b.partition(":")[0], b.partition(":")[2] or b) for b in options["bind"]])
     environment = {"PATH": CLEAN_PATH, "HOME": "/root", "LANG": "C.UTF-8"}
-    if args.user:
+    if options["user"]:
         become_user()
         environment["HOME"] = "/home/user"
-    environment.update(e.split("=", 1) for e in args.env)
-    os.chdir(args.cwd)
+    environment.update(e.split("=", 1) for e in options["env"])
+    os.chdir(options["cwd"][-1])
     os.environ.clear()
     os.environ.update(environment)
-    os.execvpe(args.command[0], args.command, environment)
+    os.execvpe(command[0], command, environment)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The mount system calls that Python's standard library lacks, and the private mount namespace that test sessions live in."""
+"""The mount system calls that Python's standard library lacks, and the private mount namespace that test sessions live in.
+Little is imported: enter_tree begins with this for each command."""
 import ctypes
-import functools
 import os
-import platform
 import stat
-import struct
-import subprocess
-import tempfile
 
 MS_NOSUID, MS_NODEV, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 CLONE_NEWNS = 0x00020000
 PR_SET_PDEATHSIG = 1
-SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[platform.machine()]
+SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}[os.uname().machine]
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -68,21 +64,3 @@ def open_fuse_to_users(fuse="/dev/fuse"):
     os.chmod(node, 0o666)
     bind(node, fuse)
     unmount(hidden)
-
-
-@functools.cache
-def runs_32_bit_programs():
-    """Some kernels for virtual machines cannot: tried with a program of i386 that only exits."""
-    start = 0x10000 + 52 + 32
-    code = bytes.fromhex("31c040" "31db" "cd80")  # exit(0)
-    header = struct.pack("<16sHHIIIIIHHHHHH", b"\x7fELF\1\1\1", 2, 3, 1, start, 52, 0, 0, 52, 32, 1, 0, 0, 0)
-    segment = struct.pack("<IIIIIIII", 1, 0, 0x10000, 0x10000, 84 + len(code), 84 + len(code), 5, 0x1000)
-    with tempfile.TemporaryDirectory() as folder:
-        program = os.path.join(folder, "exits")
-        with open(program, "wb") as file:
-            file.write(header + segment + code)
-        os.chmod(program, 0o755)
-        try:
-            return subprocess.run([program], check=False).returncode == 0
-        except OSError:
-            return False

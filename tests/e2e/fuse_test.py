@@ -110,7 +110,7 @@ def target(tmp_path):
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tree(scratch):
     """One of everything, and enough Python modules that blocks, fragments and directories of all sizes occur."""
     root = scratch / "fuse-tree"
@@ -136,13 +136,28 @@ def tree(scratch):
     return root
 
 
-def make_image(tree, image, *options):
-    done = subprocess.run(["mksquashfs", tree, image, "-noappend", "-no-progress", *options], capture_output=True, text=True)
-    said = done.stdout + done.stderr
-    if "is not supported" in said:
-        pytest.skip(f"mksquashfs {options}: {said}")
-    assert done.returncode == 0, said
-    return image
+@pytest.fixture(scope="session")
+def make_image(tree, scratch):
+    """Gives a test its own copy of an image of the tree."""
+    folder = scratch / "fuse-images"
+    folder.mkdir()
+
+    def make(image, *options):
+        made = folder / "".join(options)
+        if not made.exists():
+            done = subprocess.run(["mksquashfs", tree, made, "-noappend", "-no-progress", *options], capture_output=True, text=True)
+            said = done.stdout + done.stderr
+            if "is not supported" in said:
+                pytest.skip(f"mksquashfs {options}: {said}")
+            assert done.returncode == 0, said
+        return shutil.copyfile(made, image)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tree_scanned(tree):
+    return scan(tree, exact=False)
 
 
 def servers(image):
@@ -159,11 +174,11 @@ def servers(image):
 
 @pytest.mark.parametrize("transport, codec", [("device", codec) for codec in CODECS] + [("io_uring", codec) for codec in ("gzip", "zstd")],
                          indirect=["transport"], scope="module")
-def test_sixteen_readers_see_what_the_kernel_sees(root, probe, tree, target, tmp_path, codec):
-    image = make_image(tree, tmp_path / "image", "-comp", codec)
+def test_sixteen_readers_see_what_the_kernel_sees(root, probe, tree_scanned, make_image, target, tmp_path, codec):
+    image = make_image(tmp_path / "image", "-comp", codec)
     shown = scan(target, 16, prefix=[probe, image, target])
     assert len(shown) == 1
-    assert scan(target, 1, exact=False, prefix=[probe, image, target]) == scan(tree, exact=False)
+    assert scan(target, 1, exact=False, prefix=[probe, image, target]) == tree_scanned
     if codec == "lzma":  # no kernel mounts these; what they were made of was compared
         return
     kernel = tmp_path / "kernel"
@@ -176,8 +191,8 @@ def test_sixteen_readers_see_what_the_kernel_sees(root, probe, tree, target, tmp
         subprocess.run(["umount", kernel], check=True)
 
 
-def test_user_reads_everything_and_owns_it(user, fuse_device, probe, tree, target, tmp_path):
-    image = make_image(tree, tmp_path / "image", "-comp", "zstd")
+def test_user_reads_everything_and_owns_it(user, fuse_device, probe, tree, make_image, target, tmp_path):
+    image = make_image(tmp_path / "image", "-comp", "zstd")
     done = user.run([probe, "--owner", image, target, "sh", "-c",
                      f"cksum < {target}/big; stat -c '%u %g' {target}/sparse; ls {target}/many | wc -l; touch {target}/new"])
     expected = user.run(["sh", "-c", f"cksum < {tree}/big"])
@@ -189,8 +204,8 @@ SUMS = "cd {} && find . -type f -print0 | sort -z | xargs -0 -n 16 -P 4 sha256su
 
 
 @pytest.mark.parametrize("codec", ["gzip", "zstd"])
-def test_files_in_order_come_unasked(user, fuse_device, probe, tree, target, tmp_path, scratch, codec):
-    image = make_image(tree, tmp_path / "image", "-comp", codec, "-all-root")
+def test_files_in_order_come_unasked(user, fuse_device, probe, tree, make_image, target, tmp_path, scratch, codec):
+    image = make_image(tmp_path / "image", "-comp", codec, "-all-root")
     everything = user.run([probe, image, target, "sh", "-c", SUMS.format(target)])
     assert everything.stdout == user.run(["sh", "-c", SUMS.format(tree)]).stdout
     pages = built_probe(scratch, "resident_pages")  # tells only a file's owner
@@ -203,8 +218,8 @@ def test_files_in_order_come_unasked(user, fuse_device, probe, tree, target, tmp
     assert next_ones_pages("sort -r") == 0
 
 
-def test_server_ends_with_the_last_user_of_the_mount(user, fuse_device, probe, tree, target, tmp_path):
-    image = make_image(tree, tmp_path / "image", "-comp", "lz4")
+def test_server_ends_with_the_last_user_of_the_mount(user, fuse_device, probe, make_image, target, tmp_path):
+    image = make_image(tmp_path / "image", "-comp", "lz4")
     # A child outlives the program that was started, and still reads.
     payload = user.popen([probe, image, target, "sh", "-c", f"sleep 100 & echo $!; exec sleep 1000"], stdout=subprocess.PIPE)
     background = int(payload.stdout.readline())
@@ -218,8 +233,8 @@ def test_server_ends_with_the_last_user_of_the_mount(user, fuse_device, probe, t
     assert str(target) not in pathlib.Path("/proc/self/mountinfo").read_text()
 
 
-def test_server_holds_nothing_and_survives_the_jobs_signals(root, probe, tree, target, tmp_path):
-    image = make_image(tree, tmp_path / "image", "-comp", "gzip")
+def test_server_holds_nothing_and_survives_the_jobs_signals(root, probe, tree, make_image, target, tmp_path):
+    image = make_image(tmp_path / "image", "-comp", "gzip")
     keep = os.open(tree, os.O_RDONLY)
     payload = subprocess.Popen([probe, image, target, "sh", "-c", f"read go; cksum < {target}/big"], pass_fds=[keep], text=True,
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -240,8 +255,8 @@ def test_server_holds_nothing_and_survives_the_jobs_signals(root, probe, tree, t
 
 
 @pytest.mark.parametrize("victim", ["program", "server"])
-def test_transport_is_used_and_survives_a_kill_under_load(root, probe, tree, target, tmp_path, transport, victim):
-    image = make_image(tree, tmp_path / "image", "-comp", "zstd")
+def test_transport_is_used_and_survives_a_kill_under_load(root, probe, make_image, target, tmp_path, transport, victim):
+    image = make_image(tmp_path / "image", "-comp", "zstd")
     # Direct reads are asked of the server every time; what the kernel has in its cache would be read for ever.
     load = f"""find {target} -type f | xargs cat | wc -c >&2; echo ready; read go
       while dd if={target}/big of=/dev/null bs=64k iflag=direct && find {target}/python -type f | xargs cat >/dev/null; do :; done"""
@@ -260,15 +275,15 @@ def test_transport_is_used_and_survives_a_kill_under_load(root, probe, tree, tar
     wait_until(lambda: not servers(image))
 
 
-def test_launcher_leaves_no_zombie_and_dies_with_its_server(user, fuse_device, probe, tree, tmp_path):
-    image = make_image(tree, tmp_path / "image", "-comp", "gzip")
+def test_launcher_leaves_no_zombie_and_dies_with_its_server(user, fuse_device, probe, make_image, tmp_path):
+    image = make_image(tmp_path / "image", "-comp", "gzip")
     done = user.run([probe, image, tmp_path / "absent", "true"])
     assert done.returncode == 255 and "cannot mount the image at" in done.stderr
     wait_until(lambda: not servers(image))
 
 
-def test_damage_is_an_input_output_error_and_not_an_absent_file(user, fuse_device, probe, tree, target, tmp_path):
-    image = make_image(tree, tmp_path / "image", "-comp", "zstd", "-no-fragments")
+def test_damage_is_an_input_output_error_and_not_an_absent_file(user, fuse_device, probe, tree, make_image, target, tmp_path):
+    image = make_image(tmp_path / "image", "-comp", "zstd", "-no-fragments")
     with open(image, "r+b") as file:
         file.seek((tree / "big").stat().st_size + 200_000)  # behind the incompressible file, whose damage nobody could notice
         file.write(b"\xa5" * 200_000)
@@ -282,8 +297,8 @@ def test_damage_is_an_input_output_error_and_not_an_absent_file(user, fuse_devic
     assert "WARNING:" in messages and "corrupt" in messages
 
 
-def test_damaged_tables_are_the_launchers_error(user, fuse_device, probe, tree, target, tmp_path):
-    image = make_image(tree, tmp_path / "image", "-comp", "zstd")
+def test_damaged_tables_are_the_launchers_error(user, fuse_device, probe, make_image, target, tmp_path):
+    image = make_image(tmp_path / "image", "-comp", "zstd")
     whole = image.read_bytes()
     image.write_bytes(whole[: len(whole) // 2])
     done = user.run([probe, image, target, "true"])

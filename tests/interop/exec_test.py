@@ -115,8 +115,7 @@ def both(apptainer, sifrun):
     def run(line, cwd=W, **options):
         results = []
         for program in ("apptainer", sifrun):
-            assert apptainer.command(["sh", "-c", PREPARE], cwd="/").returncode == 0
-            results.append(apptainer.command([program, "--silent", *line], cwd=cwd, **options))
+            results.append(apptainer.prepared(PREPARE, [program, "--silent", *line], cwd, **options))
         return results
 
     return run

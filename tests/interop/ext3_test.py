@@ -17,9 +17,9 @@ DIFFERENT = {
     "exec --fakeroot --overlay full.img IMAGE sh -c 'cat /kept'": "the same for an image that was not made for --fakeroot",
     "exec -B full.img:/a:image-src=/upper -B full.img:/b:image-src=/upper/srv IMAGE sh -c 'cat /a/kept /b/replaced'": "two binds of an image do not shut each other out",
 }
-PREPARE = """
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-rm -rf "$HOME/we" && mkdir "$HOME/we" && cd "$HOME/we"
+# Made once, and copied for each line.
+IMAGES = """
+mkdir "$HOME/made" && cd "$HOME/made"
 blank() { truncate -s 16M "$1"; mkfs.ext3 -q -F -E root_owner=1000:1000 ${2:+-d "$2"} "$1"; }
 mkdir -p empty/upper empty/work full/upper/srv/sub full/work
 echo kept > full/upper/kept; echo replaced > full/upper/srv/replaced; echo deep > full/upper/srv/sub/deep; ln -s /srv/sub full/upper/link
@@ -28,6 +28,10 @@ cp full.img readonly.img; chmod 444 readonly.img
 unsquashfs -q -n -d root IMAGE.squashfs >/dev/null && truncate -s 32M root.img && mkfs.ext3 -q -F -E root_owner=1000:1000 -d root root.img
 cp IMAGE x.sif; chmod 755 x.sif; cp full.img part; siftool add --datatype 4 --partfs 2 --parttype 4 --partarch ARCH --groupid 1 x.sif part
 cp x.sif readonly.sif; chmod 444 readonly.sif
+"""
+PREPARE = """
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+rm -rf "$HOME/we" && cp -r --preserve=mode "$HOME/made" "$HOME/we" && cd "$HOME/we"
 sound() { for each in *.img; do e2fsck -fn $each >/dev/null 2>&1 || echo "$each is damaged"; done; siftool dump 5 x.sif > part; e2fsck -fn part >/dev/null 2>&1 || echo x.sif is damaged; }
 """
 SHOW = "cat /kept /srv/replaced /srv/sub/deep /link/deep; touch /x 2>/dev/null && echo written; ls -A / /srv"
@@ -73,8 +77,8 @@ def base(sifconv, user, scratch, sif_folder):
 
 
 @pytest.fixture(scope="module")
-def prepare(base, sifrun):
-    """The script that makes a folder of images."""
+def made(apptainer_ext3, base, sifrun):
+    """Sees that the images are there."""
     path = base.with_name("ext3-base.squashfs")
     listing = subprocess.run([sifrun, "sif", "list", base], capture_output=True, text=True, check=True).stdout
     number = next(line.split("|")[0].strip() for line in listing.splitlines() if "Squashfs/*System" in line)
@@ -82,15 +86,18 @@ def prepare(base, sifrun):
         subprocess.run([sifrun, "sif", "dump", number, base], stdout=out, check=True)
     path.chmod(0o644)
     architecture = {"x86_64": "2", "aarch64": "4"}[os.uname().machine]
-    return PREPARE.replace("IMAGE.squashfs", str(path)).replace("IMAGE", str(base)).replace("ARCH", architecture)
+    script = "set -e; export PATH=/usr/sbin:/usr/bin:/sbin:/bin" + IMAGES
+    script = script.replace("IMAGE.squashfs", str(path)).replace("IMAGE", str(base)).replace("ARCH", architecture)
+    done = apptainer_ext3.command(["sh", "-c", script], cwd="/home/user")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture
-def sh(apptainer_ext3, prepare, sifrun, base):
+def sh(apptainer_ext3, made, sifrun, base):
     """Runs a script in a folder of fresh images; $A is Apptainer, $S is sifrun."""
 
     def run(script, **env):
-        return apptainer_ext3.command(["sh", "-c", prepare + script.replace("IMAGE", str(base))], cwd="/home/user", timeout=120,
+        return apptainer_ext3.command(["sh", "-c", PREPARE + script.replace("IMAGE", str(base))], cwd="/home/user", timeout=120,
                                       env={"A": "apptainer --silent", "S": f"{sifrun} --silent", **env})
 
     return run

@@ -45,7 +45,7 @@ class JournalReplayTest : public ::testing::TestWithParam<JournalFormat> {
                               "\njw -b " + list(290, 40) + " second\njw -b " + list(10, 1) +
                               " third\njw -c -b " + list(600, 40) + " second\n");
   }
-  void expect_replayed_as_by_e2fsck(const Bytes& image) const {
+  void expect_replayed_as_by_e2fsck(const Bytes& image) {
     const Bytes ours = made_.replayed(image), theirs = made_.checked(image);
     // Its own replay has nothing left to do, and what else it does is the same.
     Bytes then = made_.checked(ours);
