@@ -46,8 +46,7 @@ class Bed:
 
     def _fill(self):
         if self.archive is None:
-            with Docker() as docker:
-                self.archive = images.user_archive(docker)
+            self.archive = images.user_archive(Docker)
         self.home = self.folder / "home"
         self.home.mkdir()
         os.chown(self.home, USER, USER)
@@ -80,8 +79,7 @@ class Bed:
 
     def torch_archive(self):
         """A bigger image: PyTorch and cuBLAS."""
-        with Docker() as docker:
-            return images.torch_archive(docker)
+        return images.torch_archive(Docker)
 
     def gzipped(self, archive):
         packed = self.folder / (archive.name + ".gz")

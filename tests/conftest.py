@@ -12,6 +12,7 @@
 A session as root first gets its own mount namespace: /dev/fuse is opened to users and the ordinary user is put in passwd there,
 and nothing of that remains on the machine.
 """
+import contextlib
 import os
 import pathlib
 import pwd
@@ -52,7 +53,7 @@ def pytest_runtest_makereport(item, call):
     yield
 
 
-PEER_FIXTURES = {"docker", "podman", "apptainer", "apptainer_ext3", "debian", "new_registry"}
+PEER_FIXTURES = {"docker", "user_tar", "podman", "apptainer", "apptainer_ext3", "debian", "new_registry"}
 
 
 def pytest_collection_modifyitems(items):
@@ -261,10 +262,11 @@ def podman():
 
 
 @pytest.fixture(scope="session")
-def user_tar(docker, scratch):
+def user_tar(request, scratch):
     path = scratch / "user.tar"
     path.touch()
-    kernel.bind(images.user_archive(docker), path)  # the cache is in a home that the ordinary user may not enter
+    archive = images.user_archive(lambda: contextlib.nullcontext(request.getfixturevalue("docker")))
+    kernel.bind(archive, path)  # the cache is in a home that the ordinary user may not enter
     yield path
     kernel.unmount(path)
 

@@ -32,7 +32,10 @@ class _Connection(http.client.HTTPConnection):
 
 
 class Docker:
-    """Use as a context manager. One session at a time uses the storage; others wait."""
+    """Use as a context manager. One session at a time uses the storage in the cache, where images are built; others wait."""
+
+    def __init__(self, storage=None):
+        self.storage = storage or cache() / "docker"
 
     def __enter__(self):
         daemon = shutil.which("dockerd", path=SEARCH)
@@ -42,13 +45,13 @@ class Docker:
         if not daemon or not self.client:
             raise Missing("dockerd is not installed (scripts/install-deps peers)")
         self.run_dir = tempfile.mkdtemp(prefix="bed-", dir="/tmp")  # short: the names of sockets are limited to 107 bytes
-        self.lock = open(cache() / ".docker.lock", "w")
+        self.lock = open(self.storage.with_name(f".{self.storage.name}.lock"), "w")
         fcntl.flock(self.lock, fcntl.LOCK_EX)
         self.log = open(os.path.join(self.run_dir, "dockerd.log"), "w+")
         self.socket_path = f"{self.run_dir}/docker.sock"
         self.socket = f"unix://{self.socket_path}"
         self.daemon = subprocess.Popen(
-            [daemon, "--iptables=false", "--ip6tables=false", "--bridge=none", "--data-root", str(cache() / "docker"),
+            [daemon, "--iptables=false", "--ip6tables=false", "--bridge=none", "--data-root", str(self.storage),
              "--exec-root", f"{self.run_dir}/exec", "--pidfile", f"{self.run_dir}/pid", "--host", self.socket],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, preexec_fn=die_with_parent)
         try:

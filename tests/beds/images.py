@@ -254,25 +254,27 @@ def import_base(docker):
     docker.run("import", base, BASE_TAG)
 
 
-def _built_archive(docker, name, tag, files):
-    """What the engine saves of the image that `files` (Dockerfile and what it copies) describe; cached."""
+def _built_archive(engine, name, tag, files):
+    """What the engine saves of the image that `files` (Dockerfile and what it copies) describe; cached. `engine` makes the context in which
+    there is one, where it is needed.
+    """
     path = cache() / "images" / f"{name}-{sha256(''.join(files.values()).encode())[:12]}.tar"
     with made_once(path) as part:
         if part:
-            import_base(docker)
-            with tempfile.TemporaryDirectory() as folder:
+            with engine() as docker, tempfile.TemporaryDirectory() as folder:
+                import_base(docker)
                 for file, text in files.items():
                     pathlib.Path(folder, file).write_text(text)
                 docker.build(tag, folder)
-            docker.save(tag, part)
+                docker.save(tag, part)
     return path
 
 
-def user_archive(docker):
+def user_archive(engine):
     """What a researcher saves: a Debian base, libjpeg, python3, pip, numpy, built and saved by the engine."""
-    return _built_archive(docker, "user", "bed/user:1.0", {"Dockerfile": USER_DOCKERFILE, "train.py": TRAIN})
+    return _built_archive(engine, "user", "bed/user:1.0", {"Dockerfile": USER_DOCKERFILE, "train.py": TRAIN})
 
 
-def torch_archive(docker):
+def torch_archive(engine):
     """The same with PyTorch and CUDA's cuBLAS: some gigabytes."""
-    return _built_archive(docker, "torch", "bed/torch:1.0", {"Dockerfile": TORCH_DOCKERFILE})
+    return _built_archive(engine, "torch", "bed/torch:1.0", {"Dockerfile": TORCH_DOCKERFILE})

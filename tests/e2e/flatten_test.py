@@ -15,6 +15,7 @@ import layer_random
 import tar_builder
 import tree_compare
 from beds import images
+from beds.docker import Docker
 from layer_cases import CASES
 
 # Put into each container (or its root) by the engine, or by us for `singularity exec`.
@@ -26,6 +27,13 @@ PARTITION, PRIMARY = 0x4004, 2
 RANDOM_SEQUENCES = 150
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="mounts images with the kernel's squashfs and starts dockerd: needs root")
+
+
+@pytest.fixture(scope="module")
+def docker(scratch):
+    """With storage of its own: others need not wait until all is done here."""
+    with Docker(scratch / "docker") as engine:
+        yield engine
 
 
 def partition_offset(sif):
