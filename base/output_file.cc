@@ -38,8 +38,9 @@ std::string random_name(const std::string& base_name) {
 
 }  // namespace
 
-AtomicOutputFile::AtomicOutputFile(std::string path, mode_t mode, Existing existing)
-    : path_(std::move(path)), existing_(existing) {
+AtomicOutputFile::AtomicOutputFile(std::string path, mode_t mode, Existing existing,
+                                   std::string hint)
+    : path_(std::move(path)), existing_(existing), hint_(std::move(hint)) {
   const std::size_t slash = path_.rfind('/');
   folder_ = slash == std::string::npos ? "." : slash == 0 ? "/" : path_.substr(0, slash);
   name_ = slash == std::string::npos ? path_ : path_.substr(slash + 1);
@@ -48,10 +49,9 @@ AtomicOutputFile::AtomicOutputFile(std::string path, mode_t mode, Existing exist
     throw error("cannot write ", printable(path_), ": it is a folder, a file name is needed");
   if (status && !S_ISREG(status->st_mode) && !S_ISLNK(status->st_mode))
     throw error("cannot write ", printable(path_), ": it exists and is not a regular file");
-  if (status && existing_ == Existing::refuse) {
+  if (status && existing_ == Existing::refuse)
     throw Error(cat("cannot write ", printable(path_), ": it exists already"), EEXIST)
-        .with_hint("use --force to replace it");
-  }
+        .with_hint(hint_);
   directory_ = open_file(folder_, O_RDONLY | O_DIRECTORY);
   if (!open_unnamed(mode)) open_named(mode);
 }
@@ -136,7 +136,7 @@ void AtomicOutputFile::publish() {
   if (result == 0) return;
   if (errno == EEXIST)
     throw Error(cat("cannot write ", printable(path_), ": it has been made meanwhile"), EEXIST)
-        .with_hint("use --force to replace it");
+        .with_hint(hint_);
   throw errno_error(errno, "cannot write ", printable(path_));
 }
 

@@ -18,8 +18,9 @@ enum class Existing { refuse, replace };
 class AtomicOutputFile {
  public:
   // Throws when `path` is a folder, when it is another special file, when it exists and may not be
-  // replaced, and when its folder cannot be written. `mode` is subject to the umask.
-  AtomicOutputFile(std::string path, mode_t mode, Existing existing);
+  // replaced, and when its folder cannot be written. `mode` is subject to the umask. `hint` goes
+  // with the error that there is a file which may not be replaced, here and in commit().
+  AtomicOutputFile(std::string path, mode_t mode, Existing existing, std::string hint = {});
   ~AtomicOutputFile() { discard(); }
   AtomicOutputFile(const AtomicOutputFile&) = delete;
   AtomicOutputFile& operator=(const AtomicOutputFile&) = delete;
@@ -44,6 +45,7 @@ class AtomicOutputFile {
 
   std::string path_, folder_, name_;
   Existing existing_;
+  std::string hint_;
   UniqueFd directory_;
   UniqueFd file_;
   std::mutex mutex_;            // guards what follows

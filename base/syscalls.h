@@ -41,11 +41,11 @@ void write_all(int fd, std::string_view text, std::string_view name);
 void pwrite_all(int fd, std::span<const std::byte> data, std::uint64_t offset,
                 std::string_view name);
 
-// A whole small file (configuration, /proc); throws when it is larger than `limit` bytes.
-// find_small_file gives nullopt, too, for a file of a process that ends while it is read.
 // `attempted` is for the message: "cannot start a program".
 pid_t fork_or_throw(std::string_view attempted);
 
+// A whole small file (configuration, /proc); throws when it is larger than `limit` bytes.
+// find_small_file gives nullopt, too, for a file of a process that ends while it is read.
 std::string read_small_file(const std::string& path, std::size_t limit = 1 << 20);
 std::string read_small_file(int fd, const std::string& path, std::size_t limit);
 std::optional<std::string> find_small_file(const std::string& path, std::size_t limit = 1 << 20);

@@ -163,10 +163,12 @@ bool may_replace(const std::string& destination) {
   return answer == "y" || answer == "Y";
 }
 
+// Who makes the same file meanwhile made it as well: the last one stays, whole. A folder may be
+// anybody's work.
 std::vector<std::string> conversion(const ParsedOptions& parsed, const std::string& source,
                                     const std::string& destination, bool replace) {
   std::vector<std::string> arguments = sifconv_arguments(parsed);
-  if (replace) arguments.emplace_back("--force");
+  if (replace || !parsed.flag("sandbox")) arguments.emplace_back("--force");
   if (parsed.flag("sandbox")) arguments.emplace_back("--sandbox");
   if (const auto& arch = parsed.text("arch")) arguments.push_back("--arch=" + *arch);
   arguments.insert(arguments.end(), {"--", source, destination});
@@ -229,8 +231,7 @@ int build(const ParsedOptions& parsed) {
     throw base::error("--update is for definition files, and ", base::printable(source),
                       " is none");
   } else {
-    // Who makes the same file meanwhile made it as well: the last one stays, whole.
-    built = convert_to(parsed, source, destination, replace || !parsed.flag("sandbox"));
+    built = convert_to(parsed, source, destination, replace);
   }
   if (!built) return kExitFatal;
   base::log_info("Build complete: ", base::printable(destination));
@@ -271,7 +272,7 @@ int pull(const ParsedOptions& parsed) {
         .with_hint("--force replaces it");
   }
   base::log_info(oci::activity(oci::parse_source(source)));
-  const int status = run_sifconv(conversion(parsed, source, target, true));
+  const int status = run_sifconv(conversion(parsed, source, target, parsed.flag("force")));
   return status == EXIT_SUCCESS ? EXIT_SUCCESS : kExitFatal;
 }
 

@@ -294,8 +294,8 @@ void DefinitionBuild::run(runtime::IdMap ids, mode_t callers_umask) {
     return folder_->commit();
   }
   base::log_info("Creating SIF file...");
-  Command arguments = {"--quiet"};
-  if (request_.replace) arguments.emplace_back("--force");
+  // What was there at the start may be replaced, and what another build has made meanwhile.
+  Command arguments = {"--quiet", "--force"};
   std::string source = stages_.back().path();
   if (const std::size_t last = recipe_.stages.size() - 1; images_[last]) {
     // What was not unpacked is read where it lies, not by way of its mount.

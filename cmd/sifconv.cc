@@ -125,7 +125,8 @@ void convert_to_sandbox(const SifconvRequest& request) {
 void convert_and_tell(const SifconvRequest& request, const std::string& lock = {}) {
   const auto start = std::chrono::steady_clock::now();
   refuse_same_file(request);
-  base::AtomicOutputFile output(request.destination, kImageMode, request.existing);
+  base::AtomicOutputFile output(request.destination, kImageMode, request.existing,
+                                "use --force to replace it");
   Watch watch(output, request.progress, lock);
   const oci::ConvertResult result = oci::convert(
       {flatten_options(request, output.folder()), request.squashfs}, output.fd(), watch.progress);

@@ -34,8 +34,9 @@ enum class MountKind {
 };
 
 // Mounts happen in this order, so that what the user asks for covers what is default. The home
-// comes after /tmp and /var/tmp, since some keep it there; one that is /tmp itself comes before,
-// and a contained run has its own /tmp.
+// comes after /tmp and /var/tmp, since some keep it there. One that is /tmp itself comes before the
+// host's and before that of --workdir, as with Apptainer; and after the empty one of a contained
+// run.
 enum class MountStage {
   devices,
   system_files,

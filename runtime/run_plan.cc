@@ -169,8 +169,9 @@ void PlanBuilder::add_home(const HomeChoice& home) {
   if (options_.no_home || switched_off("home") || home.destination == "/" ||
       home.destination.empty() || switched_off(home.destination))
     return;
-  const bool is_temporary = home.destination == "/tmp" || home.destination == "/var/tmp";
-  const MountStage stage = is_temporary ? MountStage::covered_home : MountStage::home;
+  const bool is_covered = (home.destination == "/tmp" || home.destination == "/var/tmp") &&
+                          (!options_.contain || !workdir_.empty());
+  const MountStage stage = is_covered ? MountStage::covered_home : MountStage::home;
   if (home.chosen && facts_.is_missing && facts_.is_missing(home.source)) {
     // Many a command line names a home of the container's only, and binds something there.
     const bool is_bound = std::ranges::any_of(options_.binds, [&](const BindSpec& bind) {

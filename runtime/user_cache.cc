@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include <filesystem>
+
 #include "base/private_folder.h"
 #include "runtime/host_additions.h"
 
@@ -10,9 +12,10 @@ namespace runtime {
 
 std::string user_cache_folder(const std::vector<std::string>& environment,
                               const std::string& home) {
-  // Absolute ones only, as the XDG specification has it: a file server works elsewhere.
+  // Absolute: a file server works elsewhere.
   const std::string own = variable_or_empty(environment, "SIFRUN_CACHEDIR");
-  if (own.starts_with('/')) return own;
+  if (!own.empty()) return std::filesystem::absolute(own);
+  // The XDG specification wants others ignored.
   const std::string cache = variable_or_empty(environment, "XDG_CACHE_HOME");
   if (cache.starts_with('/')) return cache + "/sifrun";
   // $HOME of a job is often a folder of the job alone, whose content is its result.

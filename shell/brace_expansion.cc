@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <cstdint>
 #include <cstdlib>
 #include <iterator>
@@ -67,11 +66,8 @@ Word word_of(std::u32string_view pieces, const Word& original) {
 }
 
 std::optional<std::int64_t> number_of(std::string_view text) {
-  std::int64_t value = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  const bool is_number = !text.empty() && problem == std::errc() &&
-                         end == text.data() + text.size() && std::abs(value / 2) < INT64_MAX / 4;
-  return is_number ? std::optional(value) : std::nullopt;
+  const auto value = base::find_number<std::int64_t>(text);
+  return value && std::abs(*value / 2) < INT64_MAX / 4 ? value : std::nullopt;
 }
 
 // As wide as the wider end where one of them begins with a zero.

@@ -34,8 +34,9 @@ std::string normalized(const std::string& path) {
   return "/" + base::join(kept, "/");
 }
 
-// PWD if it names the current directory.
-std::string logical_directory(const std::string& pwd) {
+// PWD if it names the current directory; whatever it names where that is all that cd changes.
+std::string logical_directory(const Interpreter& shell, const std::string& pwd) {
+  if (pwd.starts_with('/') && !shell.changes_process()) return pwd;
   struct stat here, there;
   if (pwd.starts_with('/') && ::stat(".", &here) == 0 && ::stat(pwd.c_str(), &there) == 0 &&
       here.st_dev == there.st_dev && here.st_ino == there.st_ino)
@@ -71,6 +72,15 @@ std::optional<rlim_t> limit_value(const std::string& text, const rlimit& current
   return static_cast<rlim_t>(*number) * unit;
 }
 
+// Where scripts change nothing of the process, it is enough that this could become its directory.
+bool enter(const Interpreter& shell, const std::string& directory) {
+  if (shell.changes_process()) return ::chdir(directory.c_str()) == 0;
+  struct stat status;
+  if (::stat(directory.c_str(), &status) != 0) return false;
+  errno = ENOTDIR;
+  return S_ISDIR(status.st_mode) && ::access(directory.c_str(), X_OK) == 0;
+}
+
 // False, with a message printed, where scripts must not.
 bool may_change_process(Interpreter& shell, const std::string& command) {
   if (shell.changes_process()) return true;
@@ -81,14 +91,13 @@ bool may_change_process(Interpreter& shell, const std::string& command) {
 }  // namespace
 
 int cd(Interpreter& shell, const Arguments& arguments) {
-  if (!may_change_process(shell, "cd")) return 1;
   std::size_t first = 1;
   bool physical = false;
   while (first < arguments.size() && arguments[first].size() > 1 && arguments[first][0] == '-') {
     if (arguments[first] == "-P") physical = true;
     ++first;
   }
-  const std::string old = logical_directory(shell.variables().value_or("PWD", ""));
+  const std::string old = logical_directory(shell, shell.variables().value_or("PWD", ""));
   std::string target =
       first < arguments.size() ? arguments[first] : shell.variables().value_or("HOME", "");
   const bool back = target == "-";
@@ -100,18 +109,22 @@ int cd(Interpreter& shell, const Arguments& arguments) {
   }
   const std::string full = target.starts_with('/') ? target : old + "/" + target;
   const std::string logical = normalized(full);
-  if (::chdir(physical ? target.c_str() : logical.c_str()) != 0 && ::chdir(target.c_str()) != 0) {
+  const bool is_entered = enter(shell, physical && shell.changes_process() ? target : logical) ||
+                          (shell.changes_process() && enter(shell, target));
+  if (!is_entered) {
     shell.warn(base::cat("cd: ", target, ": ", base::errno_text(errno)));
     return 1;
   }
   shell.assign_value("OLDPWD", old);
-  shell.assign_value("PWD", physical ? physical_directory() : logical_directory(logical));
+  shell.assign_value("PWD", physical && shell.changes_process()
+                                ? physical_directory()
+                                : logical_directory(shell, logical));
   if (back) shell.write_output(shell.variables().value_or("PWD", "") + "\n");
   return 0;
 }
 
 int dirs(Interpreter& shell, const Arguments&) {
-  std::string text = logical_directory(shell.variables().value_or("PWD", ""));
+  std::string text = logical_directory(shell, shell.variables().value_or("PWD", ""));
   const std::vector<std::string>& below = shell.state().directories;
   for (auto directory = below.rbegin(); directory != below.rend(); ++directory)
     text += " " + *directory;
@@ -122,7 +135,7 @@ int dirs(Interpreter& shell, const Arguments&) {
 // Without a folder, it changes places with the one on top.
 int pushd(Interpreter& shell, const Arguments& arguments) {
   std::vector<std::string>& below = shell.state().directories;
-  const std::string here = logical_directory(shell.variables().value_or("PWD", ""));
+  const std::string here = logical_directory(shell, shell.variables().value_or("PWD", ""));
   if (arguments.size() < 2 && below.empty()) {
     shell.warn("pushd: no other directory");
     return 1;
@@ -152,7 +165,8 @@ int popd(Interpreter& shell, const Arguments&) {
 int pwd(Interpreter& shell, const Arguments& arguments) {
   const bool physical = arguments.size() > 1 && arguments[1] == "-P";
   const std::string directory =
-      physical ? physical_directory() : logical_directory(shell.variables().value_or("PWD", ""));
+      physical ? physical_directory()
+               : logical_directory(shell, shell.variables().value_or("PWD", ""));
   shell.write_output(directory + "\n");
   return 0;
 }

@@ -45,6 +45,9 @@ void apply(Interpreter& shell, const Declaration& declaration) {
 void set_attribute(Interpreter& shell, const std::string& name, Attribute attribute, bool on) {
   const Variable* old = shell.variables().find(name);
   if (!old && !on) return;
+  // What the shell computes stays as it is now.
+  if (const auto computed = old ? std::nullopt : shell.find_dynamic(name); computed)
+    shell.variables().set(name, *computed);
   if (attribute == Attribute::readonly) {
     if (!old || !old->readonly) shell.variables().writable(name).readonly = on;
   } else {

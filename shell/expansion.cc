@@ -94,6 +94,7 @@ void expand_fields(Interpreter& shell, const Word& word, std::vector<std::string
   if (!has_brace(word)) return expand_unbraced(shell, word, fields);
   std::size_t counted = fields->size(), size = 0;
   expand_braces(word, [&](const Word& each) {
+    shell.step();
     expand_unbraced(shell, each, fields);
     for (; counted < fields->size(); ++counted) size += (*fields)[counted].size() + 1;
     if (size > shell.options().max_value_bytes)

@@ -150,7 +150,7 @@ std::int64_t Interpreter::arithmetic_text(const std::string& expression) {
                                       [this](const std::string& name, const std::string& value) {
                                         const auto [array, index] = split_element(name);
                                         if (index) {
-                                          element_to_assign(array, *index) = value;
+                                          assign_element(array, *index, value);
                                         } else {
                                           assign_value(name, value);
                                         }
@@ -168,11 +168,16 @@ Variable& Interpreter::assignable(const std::string& name) {
   return variables().writable(name);
 }
 
-void Interpreter::assign_value(const std::string& name, std::string value) {
-  if (value.size() > options_.max_value_bytes)
+void Interpreter::check_size(const std::string& name, std::size_t size) const {
+  if (size > options_.max_value_bytes)
     throw base::error(script_, ": ", name, ": the value grows too large");
+}
+
+void Interpreter::assign_value(const std::string& name, std::string value) {
+  check_size(name, value.size());
   if (name == "SECONDS" && !variables().find(name) && !flag('a'))
     return state_.seconds.restart(value);
+  if (name == "OPTIND") state_.getopts_index = 0;  // begins anew, whatever the number
   Variable& variable = assignable(name);
   variables().set(name, std::move(value));
   if (flag('a')) variable.exported = true;
@@ -184,20 +189,26 @@ void Interpreter::assign_array(const Assignment& assignment) {
   if (assignment.append && old && old->elements) elements = *old->elements;
   if (assignment.append && old && !old->elements && old->value) elements[0] = *old->value;
   std::int64_t next = elements.empty() ? 0 : elements.rbegin()->first + 1;
+  std::size_t size = 0;
+  for (const auto& [index, value] : elements) size += sizeof(Elements::value_type) + value.size();
+  const auto put = [&](std::int64_t index, std::string value) {
+    size += sizeof(Elements::value_type) + value.size();
+    check_size(assignment.name, size);
+    elements[index] = std::move(value);
+    next = index + 1;
+  };
   for (const Word& word : *assignment.elements) {
     if (names_its_index(word)) {
       const std::string text = expand_text(*this, word, true);
       const std::size_t end = text.find("]=");
-      next = index_to_assign(assignment.name, elements, arithmetic_text(text.substr(1, end - 1)));
-      elements[next++] = text.substr(end + 2);
+      put(index_to_assign(assignment.name, elements, arithmetic_text(text.substr(1, end - 1))),
+          text.substr(end + 2));
       continue;
     }
     std::vector<std::string> fields;
     expand_fields(*this, word, &fields);
-    for (std::string& field : fields) {
-      next = index_to_assign(assignment.name, elements, next);
-      elements[next++] = std::move(field);
-    }
+    for (std::string& field : fields)
+      put(index_to_assign(assignment.name, elements, next), std::move(field));
   }
   Variable& variable = assignable(assignment.name);
   variable.value.reset();
@@ -211,8 +222,7 @@ void Interpreter::assign(const Assignment& assignment) {
     if (assignment.append) value = variables().value_or(assignment.name, "") + value;
     return assign_value(assignment.name, std::move(value));
   }
-  std::string& element = element_to_assign(assignment.name, arithmetic(*assignment.index));
-  element = assignment.append ? element + value : std::move(value);
+  assign_element(assignment.name, arithmetic(*assignment.index), value, assignment.append);
 }
 
 // From the end if negative.
@@ -224,13 +234,16 @@ std::int64_t Interpreter::index_to_assign(const std::string& name, const Element
 }
 
 // Makes it, and an array of what was none.
-std::string& Interpreter::element_to_assign(const std::string& name, std::int64_t index) {
+void Interpreter::assign_element(const std::string& name, std::int64_t index,
+                                 const std::string& value, bool append) {
   Variable& variable = assignable(name);
   if (!variable.elements) {
     variable.elements.emplace();
     if (variable.value) (*variable.elements)[0] = *std::exchange(variable.value, std::nullopt);
   }
-  return (*variable.elements)[index_to_assign(name, *variable.elements, index)];
+  std::string& element = (*variable.elements)[index_to_assign(name, *variable.elements, index)];
+  check_size(name, value.size() + (append ? element.size() : 0));
+  element = append ? element + value : value;
 }
 
 // Arguments of declaration builtins that look like assignments are expanded like assignments; an

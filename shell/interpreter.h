@@ -125,6 +125,7 @@ class Interpreter {
   bool changes_process() const { return options_.programs == Options::Programs::run; }
 
   // For expansion and builtins.
+  void step(std::uint64_t count = 1);
   int execute(const Command& command);
   int execute_text(std::string_view text);
   std::string substitute(const CommandPtr& command);
@@ -164,13 +165,14 @@ class Interpreter {
  private:
   class DepthGuard;
 
-  void step(std::uint64_t count = 1);
   int execute_compound(const Command& command);
   int execute_body(const Command& command);
   [[noreturn]] void end_command(int status) const;  // or the shell
   std::int64_t index_to_assign(const std::string& name, const Elements& elements,
                                std::int64_t index) const;
-  std::string& element_to_assign(const std::string& name, std::int64_t index);
+  void assign_element(const std::string& name, std::int64_t index, const std::string& value,
+                      bool append = false);
+  void check_size(const std::string& name, std::size_t size) const;
   int execute_simple(const SimpleCommand& simple, const Command& command);
   int execute_with_assignments(const SimpleCommand& simple,
                                const std::vector<std::string>& arguments);

@@ -69,8 +69,7 @@ bool reads_a_file(const Command& command) {
 }  // namespace
 
 pid_t Interpreter::fork_child() {
-  const pid_t pid = ::fork();
-  if (pid < 0) throw base::errno_error(errno, "cannot fork");
+  const pid_t pid = base::fork_or_throw("cannot start a subshell");
   if (pid == 0) {
     in_subshell_ = true;
     capture_ = nullptr;

@@ -21,6 +21,8 @@ constexpr std::size_t kMaxRepetitions = 1 << 15;  // RE_DUP_MAX and a bit: glibc
 // KiB and every element, which it then looks for among all the others: with this limit, a match
 // stays below 100 MiB and some seconds.
 constexpr std::uint64_t kMaxWork = 2 << 20;
+// The same where each byte of the text may be the beginning, from which all is looked at again.
+constexpr std::uint64_t kMaxSearchWork = 1 << 18;
 
 [[noreturn]] void refuse(std::string_view expression, std::string_view why) {
   throw base::error(base::printable(expression.substr(0, kMaxShown)), ": ", why);
@@ -142,12 +144,18 @@ class ElementCount {
   std::vector<std::size_t> enclosing_;  // sums of the groups around it
 };
 
+// Of the squares of those products.
+constexpr std::uint64_t kWorkOfASearch = 512;
+
 std::uint64_t work_of(const std::string& expression, std::size_t text_size) {
   if (expression.size() > kMaxBytes) refuse(expression, "the regular expression is too long");
   const std::uint64_t elements = std::max<std::size_t>(ElementCount(expression).run(), 1);
-  if (text_size > kMaxWork / elements)
+  const bool is_search = !expression.starts_with('^') || expression.find('|') != std::string::npos;
+  if (text_size > (is_search ? kMaxSearchWork : kMaxWork) / elements)
     refuse(expression, "the text is too long for such a regular expression");
-  return elements * (elements + text_size);
+  const std::uint64_t once = elements * (elements + text_size);
+  const std::uint64_t of_search = elements * text_size * (elements * text_size / kWorkOfASearch);
+  return is_search ? once + of_search : once;
 }
 
 }  // namespace

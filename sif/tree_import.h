@@ -69,7 +69,8 @@ class TreeImport {
   void describe(Ref ref, Inode& inode) {
     image_.describe(ref, inode);
     count_texts(inode.symlink_target.size());
-    for (const auto& [name, value] : inode.xattrs) count_texts(name.size() + value.size());
+    for (const auto& [name, value] : inode.xattrs)
+      count_texts(sizeof(*inode.xattrs.begin()) + name.size() + value.size());
   }
 
   void count_texts(std::uint64_t size) {

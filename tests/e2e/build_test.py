@@ -199,6 +199,20 @@ def test_several_make_the_same_file(verb, user, sifrun, busybox_tar, tmp_path):
     assert user.run([sifrun, "exec", tmp_path / "x.sif", "cat", "/srv/replaced"]).stdout == "new\n"
 
 
+@pytest.mark.parametrize("verb", ["build", "pull"])
+def test_a_folder_made_meanwhile_is_kept(verb, user, sifrun, busybox_tar, tmp_path):
+    archive = tmp_path / "archive"
+    os.mkfifo(archive)
+    os.chown(archive, user.uid, user.gid) if os.geteuid() == 0 else None
+    process = user.popen([sifrun, "--quiet", verb, "--sandbox", "box", f"docker-archive:{archive}"], cwd=tmp_path, stderr=subprocess.PIPE)
+    with open(archive, "wb") as stream:  # opened by now, so the name has been looked at
+        (tmp_path / "box").mkdir()
+        (tmp_path / "box/mine").touch()
+        stream.write(busybox_tar.read_bytes())
+    assert "cannot write box: " in process.communicate()[1]
+    assert process.returncode == 255 and (tmp_path / "box/mine").exists()
+
+
 def test_registry_end_to_end(call, new_registry, scratch, busybox_tar, tmp_path):
     with new_registry(scratch / "build-registry") as server:
         server.push(f"docker-archive:{busybox_tar}", "bed/busybox:1.0")

@@ -539,6 +539,12 @@ def test_scripts_cannot_reach_the_build(any_bench):
     assert hidden.returncode == 0 and hidden.stdout == ""
 
 
+def test_image_that_is_made_meanwhile(bench):
+    """By another build of it, say: the last one stays."""
+    bench.made(f"Bootstrap: docker-archive\nFrom: base.tar\n%setup\necho other > {bench.folder}/x.sif\n%post\necho kept > /kept\n")
+    assert bench.output("cat", "/kept") == "kept\n"
+
+
 def test_base_that_changes_meanwhile(bench):
     bench.made(HEADER + "%post\n echo a > /which\n", target="base.sif")
     bench.made(HEADER + "%post\n echo b > /which\n", target="other.sif")

@@ -203,6 +203,8 @@ def test_killed(create, container, injected, sifrun, user, tmp_path):
 @pytest.mark.parametrize("name", ["x", "x.sif"])
 def test_several_at_once(name, create, container, sifrun, user, tmp_path):
     """One makes it, the others fail, and what was made is whole."""
-    started = [user.popen([sifrun, *CREATE, name], cwd=tmp_path, stderr=subprocess.DEVNULL) for _ in range(8)]
-    assert sorted(each.wait() for each in started) == [0] + [255] * 7
+    started = [user.popen([sifrun, *CREATE, name], cwd=tmp_path, stderr=subprocess.PIPE) for _ in range(8)]
+    said = "".join(each.communicate()[1] for each in started)
+    assert sorted(each.returncode for each in started) == [0] + [255] * 7
+    assert "--force" not in said  # there is no such option
     checked(tmp_path / "x" if name == "x" else added(sifrun, user, container))

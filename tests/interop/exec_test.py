@@ -12,7 +12,7 @@ from differences import EXEC as DIFFERENT
 
 PREPARE = """rm -rf "$HOME/w" "$HOME/made" /tmp/cw && mkdir -p "$HOME/w/one/nest" "$HOME/w/two" "$HOME/w/sp ace" /tmp/cw && cd "$HOME/w" && echo host > file
 ln -s one link && echo 1 > one/1 && echo 2 > two/2 && echo text > /tmp/cw/text
-printf 'A=1\\nB="two words"\\nC=$HOME\\nexport D=$A-x\\n' > env1; printf 'A=9\\nE=e\\n' > env2"""
+printf 'A=1\\nB="two words"\\nC=$HOME\\nexport D=$A-x\\n' > env1; printf 'A=9\\nE=e\\n' > env2; printf 'cd /tmp\\nP=$PWD\\n' > env3"""
 
 LIST = "ls -A /mnt /new/deep /srv 2>&1; cat /srv/replaced /newfile 2>&1; touch /mnt/written 2>&1"
 WHERE = "pwd; echo $PWD $HOME; ls -A ."
@@ -75,6 +75,7 @@ LINES = {
     "env, no assignment": (["--env", "A"], []),
     "env of three sources": (["--env-file", "env1", "--env", "A=2"], SHOW, {"APPTAINERENV_A": "3", "SINGULARITYENV_E": "4"}),
     "env files": (["--env-file", "env1", "--env-file", "env2"], SHOW),
+    "env file that goes elsewhere": (["--env-file", "env3"], 'echo "$P"; pwd'),
     "env file missing": (["--env-file", "no-such"], SHOW),
     "env of both prefixes": ([], SHOW, {"SINGULARITYENV_A": "s", "APPTAINERENV_A": "a", "SINGULARITYENV_B": "b"}),
     "env of the host": ([], SHOW, {"A": "h", "GREETING": "host", "LD_LIBRARY_PATH": "/h"}),

@@ -142,6 +142,9 @@ exec -W two -c -S /scr IMAGE sh -c 'touch /scr/f; ls /scr'
 exec -S /a -S /b/c IMAGE ls -d /a /b/c
 exec -c -W two --home /tmp IMAGE sh -c 'echo $HOME; pwd; touch /tmp/made; ls /tmp'
 exec -c -W two --home one:/var/tmp IMAGE sh -c 'echo $HOME; ls /var/tmp'
+exec -c --home one:/tmp IMAGE sh -c 'echo $HOME; pwd; ls -A /tmp'
+exec -C --home one:/var/tmp IMAGE sh -c 'echo $HOME; pwd; ls -A /var/tmp'
+exec -c --home /tmp IMAGE sh -c 'echo $HOME; touch /tmp/made; ls -d /tmp/made; rm /tmp/made'
 exec --home one:/hh --no-home IMAGE sh -c 'echo $HOME; ls /hh'
 exec --home /home/user/wo/one IMAGE sh -c 'echo $HOME; pwd; ls'
 exec --cwd /nosuch IMAGE pwd

@@ -135,16 +135,21 @@ TEST(RunPlan, NoMountTakesWordsAndPaths) {
   EXPECT_THAT(plan.warnings, ElementsAre("--no-mount: unknown word nonsense"));
 }
 
-TEST(RunPlan, AHomeThatIsTmpIsCoveredByIt) {
+TEST(RunPlan, AHomeThatIsTmpIsCoveredByWhatIsKept) {
+  using Mounts = std::vector<std::pair<MountKind, std::string>>;
   RunOptions payload = options();
+  payload.home = "/h:/tmp";
+  const auto mounts_on_tmp = [&] {
+    Mounts there;
+    for (const MountEntry& entry : make_run_plan(payload, facts()).mounts)
+      if (entry.target == "/tmp") there.emplace_back(entry.kind, entry.source);
+    return there;
+  };
+  EXPECT_EQ(mounts_on_tmp(), (Mounts{{MountKind::bind, "/h"}, {MountKind::bind, "/tmp"}}));
   payload.contain = true;
-  payload.home = "/tmp";
-  const RunPlan plan = make_run_plan(payload, facts());
-  std::vector<std::pair<MountKind, std::string>> there;
-  for (const MountEntry& entry : plan.mounts)
-    if (entry.target == "/tmp") there.emplace_back(entry.kind, entry.source);
-  EXPECT_THAT(there, ElementsAre(std::pair(MountKind::bind, std::string("/tmp")),
-                                 std::pair(MountKind::directory, std::string())));
+  EXPECT_EQ(mounts_on_tmp(), (Mounts{{MountKind::directory, ""}, {MountKind::bind, "/h"}}));
+  payload.workdir = "/w";
+  EXPECT_EQ(mounts_on_tmp(), (Mounts{{MountKind::bind, "/h"}, {MountKind::bind, "/w/tmp"}}));
 }
 
 TEST(RunPlan, PidNamespaceHasItsOwnProc) {

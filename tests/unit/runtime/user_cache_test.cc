@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 namespace runtime {
 namespace {
 
@@ -11,7 +13,8 @@ TEST(UserCache, FollowsTheEnvironment) {
   EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=/x"}, "/home/u"), "/x/sifrun");
   EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=/x", "SIFRUN_CACHEDIR=/c"}, "/home/u"), "/c");
   EXPECT_EQ(user_cache_folder({"APPTAINER_CACHEDIR=/a"}, "/home/u"), "/home/u/.cache/sifrun");
-  EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=x", "SIFRUN_CACHEDIR=c"}, "/h"), "/h/.cache/sifrun");
+  EXPECT_EQ(user_cache_folder({"XDG_CACHE_HOME=x"}, "/h"), "/h/.cache/sifrun");
+  EXPECT_EQ(user_cache_folder({"SIFRUN_CACHEDIR=c"}, "/h"), std::filesystem::current_path() / "c");
 }
 
 TEST(UserCache, ImagesAreUnpackedWhereImagesAreKept) {

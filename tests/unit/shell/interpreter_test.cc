@@ -152,6 +152,7 @@ TEST(Interpreter, GetoptsNoticesOtherArguments) {
   EXPECT_EQ(value_after("set -- -ab; " + next + "; set -- -b; " + next, "x"), "b");
   EXPECT_EQ(value_after("set -- -ab; " + next + "; set -- ''; " + next, "x"), "?");
   EXPECT_EQ(value_after("OPTIND=9223372036854775807; set -- -a; " + next, "x"), "?");
+  EXPECT_EQ(value_after("set -- -ab; " + next + "; OPTIND=1; " + next, "x"), "a");
 }
 
 TEST(Interpreter, RandomNumbersAreTheirOwnInEachProcess) {
@@ -215,10 +216,15 @@ TEST(Interpreter, BoundsRegularExpressions) {
   EXPECT_NE(
       message_of("printf -v t %65000s; [[ $t =~ (a|b)*a(a|b){40} ]]").find("text is too long"),
       std::string::npos);
+  EXPECT_NE(message_of("printf -v t %9000s; [[ $t =~ (a|b)*a(a|b){40} ]]").find("too long"),
+            std::string::npos);
   Options options;
   options.max_steps = 1000;
   EXPECT_EQ(error_of("printf -v t %9999s; [[ $t =~ (a|b)*a ]]", options),
             "script: the script runs for too many steps");
+  EXPECT_EQ(error_of("printf -v t %9999s; [[ $t =~ ^xyz ]]", options),
+            "script: the script runs for too many steps");
+  EXPECT_EQ(value_after("printf -v t %60000s; [[ $t =~ ^[ab]*a{9} ]] || x=no", "x"), "no");
   EXPECT_EQ(value_after("r='^([0-9]{1,3}\\.){3}[0-9]{1,3}$'; [[ 10.0.0.17 =~ $r ]]; x=$?", "x"),
             "0");
   EXPECT_EQ(value_after("r='([[:digit:].[]+)\\\\1(z)?'; [[ '12\\1' =~ $r ]]; "
@@ -230,16 +236,44 @@ TEST(Interpreter, BoundsRegularExpressions) {
 TEST(Interpreter, ChangesNothingOfItsProcessWhereProgramsAreRefused) {
   const base::UniqueFd before(::open(".", O_PATH | O_CLOEXEC));
   const mode_t mask = ::umask(022);
-  EXPECT_EQ(value_after("cd /; x=$?; pushd /; x=$x$?; umask 0; x=$x$?; ulimit -Sc 0; x=$x$?; "
-                        "exec 2>&-; trap '' TERM",
+  EXPECT_EQ(value_after("umask 0; x=$?; ulimit -Sc 0; x=$x$?; exec 2>&-; trap '' TERM", "x",
+                        without_programs()),
+            "11");
+  EXPECT_EQ(value_after("cd /usr; pushd ..; x=$?$PWD$OLDPWD$(pwd); cd /dev/null; "
+                        "x=$x$?$PWD; cd usr; x=$x$PWD",
                         "x", without_programs()),
-            "1111");
+            "0//usr/1//usr");
   EXPECT_EQ(::umask(mask), 022u);
   struct stat here, there;
   ASSERT_EQ(::fstat(before.get(), &here), 0);
   ASSERT_EQ(::stat(".", &there), 0);
   EXPECT_EQ(here.st_ino, there.st_ino);
   EXPECT_GE(::fcntl(STDERR_FILENO, F_GETFD), 0);
+}
+
+TEST(Interpreter, WhatArraysHoldIsBounded) {
+  Options options;
+  options.max_value_bytes = 100'000;
+  const std::string often = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do ";
+  for (const char* growing : {"x=(a); %x+=(\"${x[@]}\")", "x=(aaaaaaaaaaaaaaaa); %x[0]+=$x$x$x",
+                              "x=(aaaaaaaaaaaaaaaa); %x=([0]=$x$x$x)"}) {
+    std::string script = growing;
+    script.replace(script.find('%'), 1, often);
+    EXPECT_EQ(error_of(script + "; done", options), "script: x: the value grows too large");
+  }
+}
+
+TEST(Interpreter, WordsOfBracesAreSteps) {
+  Options options;
+  options.max_steps = 1000;
+  EXPECT_EQ(error_of(": {1..2000}", options), "script: the script runs for too many steps");
+}
+
+TEST(Interpreter, ComputedVariablesAreExportedAsTheyAre) {
+  Interpreter interpreter;
+  interpreter.run_text("SECONDS=1000; export SECONDS; readonly EUID", "script");
+  EXPECT_EQ(interpreter.variables().value_or("SECONDS", ""), "1000");
+  EXPECT_EQ(interpreter.variables().value_or("EUID", ""), std::to_string(::geteuid()));
 }
 
 TEST(Interpreter, SubshellsLeaveNoTrace) {
