@@ -21,7 +21,8 @@ constexpr std::size_t kMaxRepetitions = 1 << 15;  // RE_DUP_MAX and a bit: glibc
 // KiB and every element, which it then looks for among all the others: with this limit, a match
 // stays below 100 MiB and some seconds.
 constexpr std::uint64_t kMaxWork = 2 << 20;
-// The same where each byte of the text may be the beginning, from which all is looked at again.
+// The same where each byte of the text may be the beginning, from which all is looked at again:
+// without repetition, no more than the elements reach.
 constexpr std::uint64_t kMaxSearchWork = 1 << 18;
 
 [[noreturn]] void refuse(std::string_view expression, std::string_view why) {
@@ -150,7 +151,8 @@ constexpr std::uint64_t kWorkOfASearch = 512;
 std::uint64_t work_of(const std::string& expression, std::size_t text_size) {
   if (expression.size() > kMaxBytes) refuse(expression, "the regular expression is too long");
   const std::uint64_t elements = std::max<std::size_t>(ElementCount(expression).run(), 1);
-  const bool is_search = !expression.starts_with('^') || expression.find('|') != std::string::npos;
+  const bool is_anchored = expression.starts_with('^') && expression.find('|') == std::string::npos;
+  const bool is_search = !is_anchored && expression.find_first_of("*+{") != std::string::npos;
   if (text_size > (is_search ? kMaxSearchWork : kMaxWork) / elements)
     refuse(expression, "the text is too long for such a regular expression");
   const std::uint64_t once = elements * (elements + text_size);

@@ -224,7 +224,10 @@ TEST(Interpreter, BoundsRegularExpressions) {
             "script: the script runs for too many steps");
   EXPECT_EQ(error_of("printf -v t %9999s; [[ $t =~ ^xyz ]]", options),
             "script: the script runs for too many steps");
-  EXPECT_EQ(value_after("printf -v t %60000s; [[ $t =~ ^[ab]*a{9} ]] || x=no", "x"), "no");
+  for (const char* cheap : {"^[ab]*a{9}", "(^|:)/usr/local/lib(:|$)"})
+    EXPECT_EQ(
+        value_after(std::string("printf -v t %60000s; [[ $t =~ ") + cheap + " ]] || x=no", "x"),
+        "no");
   EXPECT_EQ(value_after("r='^([0-9]{1,3}\\.){3}[0-9]{1,3}$'; [[ 10.0.0.17 =~ $r ]]; x=$?", "x"),
             "0");
   EXPECT_EQ(value_after("r='([[:digit:].[]+)\\\\1(z)?'; [[ '12\\1' =~ $r ]]; "
