@@ -94,7 +94,7 @@ int cd(Interpreter& shell, const Arguments& arguments) {
   std::size_t first = 1;
   bool physical = false;
   while (first < arguments.size() && arguments[first].size() > 1 && arguments[first][0] == '-') {
-    if (arguments[first] == "-P") physical = true;
+    if (arguments[first] == "-P") physical = shell.changes_process();
     ++first;
   }
   const std::string old = logical_directory(shell, shell.variables().value_or("PWD", ""));
@@ -109,16 +109,14 @@ int cd(Interpreter& shell, const Arguments& arguments) {
   }
   const std::string full = target.starts_with('/') ? target : old + "/" + target;
   const std::string logical = normalized(full);
-  const bool is_entered = enter(shell, physical && shell.changes_process() ? target : logical) ||
+  const bool is_entered = enter(shell, physical ? target : logical) ||
                           (shell.changes_process() && enter(shell, target));
   if (!is_entered) {
     shell.warn(base::cat("cd: ", target, ": ", base::errno_text(errno)));
     return 1;
   }
   shell.assign_value("OLDPWD", old);
-  shell.assign_value("PWD", physical && shell.changes_process()
-                                ? physical_directory()
-                                : logical_directory(shell, logical));
+  shell.assign_value("PWD", physical ? physical_directory() : logical_directory(shell, logical));
   if (back) shell.write_output(shell.variables().value_or("PWD", "") + "\n");
   return 0;
 }
