@@ -21,9 +21,10 @@ constexpr std::size_t kMaxRepetitions = 1 << 15;  // RE_DUP_MAX and a bit: glibc
 // KiB and every element, which it then looks for among all the others: with this limit, a match
 // stays below 100 MiB and some seconds.
 constexpr std::uint64_t kMaxWork = 2 << 20;
-// The same where each byte of the text may be the beginning, from which all is looked at again:
-// without repetition, no more than the elements reach.
+// The same of what is searched for: each byte of the text may be the beginning, from which all that
+// repetition reaches is looked at again, so that time grows by the square of the product.
 constexpr std::uint64_t kMaxSearchWork = 1 << 18;
+constexpr std::uint64_t kSearchPerWork = 512;  // of that square, for one of the products above
 
 [[noreturn]] void refuse(std::string_view expression, std::string_view why) {
   throw base::error(base::printable(expression.substr(0, kMaxShown)), ": ", why);
@@ -145,9 +146,6 @@ class ElementCount {
   std::vector<std::size_t> enclosing_;  // sums of the groups around it
 };
 
-// Of the squares of those products.
-constexpr std::uint64_t kWorkOfASearch = 512;
-
 std::uint64_t work_of(const std::string& expression, std::size_t text_size) {
   if (expression.size() > kMaxBytes) refuse(expression, "the regular expression is too long");
   const std::uint64_t elements = std::max<std::size_t>(ElementCount(expression).run(), 1);
@@ -156,7 +154,8 @@ std::uint64_t work_of(const std::string& expression, std::size_t text_size) {
   if (text_size > (is_search ? kMaxSearchWork : kMaxWork) / elements)
     refuse(expression, "the text is too long for such a regular expression");
   const std::uint64_t once = elements * (elements + text_size);
-  const std::uint64_t of_search = elements * text_size * (elements * text_size / kWorkOfASearch);
+  const std::uint64_t product = elements * text_size;
+  const std::uint64_t of_search = product * product / kSearchPerWork;
   return is_search ? once + of_search : once;
 }
 
